@@ -1,0 +1,243 @@
+//! Making, binding and connecting TCP sockets inside a pod's namespace.
+//!
+//! In: a namespace, addresses, options. Out: non-blocking sockets, the original destination of captured ones.
+//! Never: decides where to connect to.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, TcpStream as StdStream},
+    num::NonZeroU32,
+    sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
+};
+
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::netns::Netns;
+
+/// Waiting connections per listener. The kernel's default of 128 drops SYNs in bursts.
+const BACKLOG: i32 = 4096;
+
+/// Options of the sockets that carry connections.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The mark that exempts our packets from capture (`PACKET_MARK`).
+    pub mark: NonZeroU32,
+    /// TCP keep-alive, or none. Source: `KEEPALIVE_*`.
+    pub keepalive: Option<Keepalive>,
+    /// Whether unacknowledged data ends a connection after the keep-alive's total time (`USER_TIMEOUT_ENABLED`).
+    pub user_timeout: bool,
+    /// Longest wait for a TCP handshake.
+    pub timeout_connect: Duration,
+}
+
+/// TCP keep-alive.
+#[derive(Clone, Copy, Debug)]
+pub struct Keepalive {
+    /// Idle time before the first probe.
+    pub time: Duration,
+    /// Time between probes.
+    pub interval: Duration,
+    /// Probes without answer that end the connection.
+    pub retries: u32,
+}
+
+impl Options {
+    /// Applies what every connection gets: no delay, keep-alive, user timeout.
+    ///
+    /// # Errors
+    /// When the kernel refuses an option.
+    pub fn apply(&self, stream: &StdStream) -> io::Result<()> {
+        self.apply_to(&socket2::SockRef::from(stream))
+    }
+
+    fn apply_to(&self, socket: &Socket) -> io::Result<()> {
+        socket.set_tcp_nodelay(true)?;
+        if let Some(keepalive) = self.keepalive {
+            socket.set_tcp_keepalive(
+                &TcpKeepalive::new()
+                    .with_time(keepalive.time)
+                    .with_interval(keepalive.interval)
+                    .with_retries(keepalive.retries),
+            )?;
+            if self.user_timeout {
+                let probes = keepalive.interval.saturating_mul(keepalive.retries);
+                socket.set_tcp_user_timeout(Some(keepalive.time.saturating_add(probes)))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Binds a TCP listener inside `netns`. A v6 wildcard address serves both families.
+///
+/// # Errors
+/// When the port is taken or the namespace cannot be entered.
+pub fn listen(netns: &Netns, address: SocketAddr, mark: Option<NonZeroU32>) -> io::Result<StdListener> {
+    let socket = netns.run(|| Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)))??;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    // A restarted proxy must not wait for its predecessor's connections in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    if let Some(mark) = mark {
+        // Accepted sockets inherit it, so that answers of a captured connection are not captured again.
+        socket.set_mark(mark.get())?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Why a connection could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The kernel or the peer refused.
+    #[error("io error: {0}")]
+    Io(#[from] io::Error),
+    /// No answer in time.
+    #[error("connection timed out")]
+    TimedOut,
+}
+
+/// Connects from inside `netns`, from `source` if given (any free port of it), with the exempting mark.
+///
+/// # Errors
+/// See [`ConnectError`].
+pub async fn connect(
+    netns: &Netns,
+    source: Option<IpAddr>,
+    destination: SocketAddr,
+    options: &Options,
+) -> Result<TcpStream, ConnectError> {
+    let socket = open(netns, destination, options)?;
+    if let Some(source) = source.filter(|source| source.is_ipv4() == destination.is_ipv4()) {
+        // Without this the port would be chosen before the destination is known: 28,000 connections in all.
+        nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true)
+            .map_err(io::Error::from)?;
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+    }
+    finish(socket, destination, options).await
+}
+
+/// Where sequential source ports of [`connect_as`] stand, one per pod.
+#[derive(Debug, Default)]
+pub struct SpoofedPorts(AtomicU16);
+
+/// The ports that spoofed connections leave from: below the ephemeral range, because a port that the client
+/// itself uses towards this pod would meet the client's own connection in this namespace and hang.
+const SPOOFED_PORTS: std::ops::RangeInclusive<u16> = 1024..=32_767;
+/// Ports that are tried before giving up: each try costs one failed system call.
+const MAX_SPOOFED_TRIES: usize = 128;
+
+impl SpoofedPorts {
+    fn next(&self) -> u16 {
+        let count = SPOOFED_PORTS.end() - SPOOFED_PORTS.start() + 1;
+        SPOOFED_PORTS.start() + self.0.fetch_add(1, Ordering::Relaxed) % count
+    }
+}
+
+/// Connects from inside `netns` with the address of somebody else, so that the application sees its client.
+///
+/// `avoid` is the client's own port, which is never used.
+///
+/// # Errors
+/// See [`ConnectError`]; `EADDRNOTAVAIL` when no port was free in [`MAX_SPOOFED_TRIES`] tries.
+pub async fn connect_as(
+    netns: &Netns,
+    client: SocketAddr,
+    destination: SocketAddr,
+    ports: &SpoofedPorts,
+    options: &Options,
+) -> Result<TcpStream, ConnectError> {
+    if client.is_ipv4() != destination.is_ipv4() || destination.ip().is_loopback() {
+        // An application that listens in another family, or behind an application tunnel on loopback, cannot be
+        // shown the client's address.
+        let socket = open(netns, destination, options)?;
+        return finish(socket, destination, options).await;
+    }
+    for _ in 0..MAX_SPOOFED_TRIES {
+        let port = ports.next();
+        if port == client.port() {
+            continue;
+        }
+        let socket = open(netns, destination, options)?;
+        // Many connections share a port, each to another destination or from another client.
+        socket.set_reuse_address(true)?;
+        if client.is_ipv4() {
+            socket.set_ip_transparent_v4(true)?;
+        } else {
+            socket.set_ip_transparent_v6(true)?;
+        }
+        match socket.bind(&SocketAddr::new(client.ip(), port).into()) {
+            Err(error) if taken(&error) => continue,
+            result => result?,
+        }
+        match finish(socket, destination, options).await {
+            Err(ConnectError::Io(error)) if taken(&error) => {}
+            result => return result,
+        }
+    }
+    Err(io::Error::from(io::ErrorKind::AddrNotAvailable).into())
+}
+
+fn taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
+}
+
+fn open(netns: &Netns, destination: SocketAddr, options: &Options) -> io::Result<Socket> {
+    let socket = netns.run(|| {
+        Socket::new(Domain::for_address(destination), Type::STREAM.nonblocking(), Some(Protocol::TCP))
+    })??;
+    socket.set_mark(options.mark.get())?;
+    options.apply_to(&socket)?;
+    Ok(socket)
+}
+
+async fn finish(socket: Socket, destination: SocketAddr, options: &Options) -> Result<TcpStream, ConnectError> {
+    let socket = TcpSocket::from_std_stream(socket.into());
+    match tokio::time::timeout(options.timeout_connect, socket.connect(destination)).await {
+        Ok(result) => Ok(result?),
+        Err(_elapsed) => Err(ConnectError::TimedOut),
+    }
+}
+
+/// Where a captured connection was going before netfilter redirected it, or the address that it really came to.
+///
+/// # Errors
+/// When the socket has no address any more.
+pub fn original_destination(stream: &StdStream) -> io::Result<SocketAddr> {
+    let local = canonical(stream.local_addr()?);
+    let socket = socket2::SockRef::from(stream);
+    // A v4 connection on a v6 listener is still a v4 connection to netfilter.
+    let original = if local.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
+    match original {
+        Ok(address) => Ok(address.as_socket().map_or(local, canonical)),
+        // ENOENT and ENOPROTOOPT: nothing redirected it.
+        Err(_untracked) => Ok(local),
+    }
+}
+
+/// The address with a v4-mapped v6 address as the v4 address that it is.
+#[must_use]
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// The wildcard address that serves both families, or v4 only.
+#[must_use]
+pub fn wildcard(port: u16, ipv6: bool) -> SocketAddr {
+    if ipv6 {
+        SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)
+    } else {
+        SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)
+    }
+}
+
+/// Makes closing the socket send RST instead of FIN, so that the peer learns of the failure.
+pub fn reset_on_close(stream: &TcpStream) {
+    // The socket is closed right after; a kernel that refuses sends a FIN, which is the most that is left to do.
+    drop(socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)));
+}

@@ -1,0 +1,111 @@
+//! The threads of the data path: one runtime each, no work stealing.
+//!
+//! A connection lives on the worker that it was given to until it ends, so nothing on its path is shared
+//! between threads. Tasks: whatever is spawned with [`Worker::spawn`]; they end with the last [`Workers`].
+
+use std::{
+    io,
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
+
+/// All workers. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Workers {
+    workers: Arc<[Worker]>,
+}
+
+/// One worker.
+#[derive(Debug)]
+pub struct Worker {
+    index: usize,
+    handle: Handle,
+    load: Arc<AtomicUsize>,
+    // Dropped with the last `Workers`: tells the thread to end.
+    _stop: oneshot::Sender<()>,
+}
+
+/// Counts one connection towards a worker's load while it lives.
+#[derive(Debug)]
+pub struct Load(Arc<AtomicUsize>);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Workers {
+    /// Starts `count` threads named `worker-N`.
+    ///
+    /// # Errors
+    /// When a thread or its runtime cannot be made.
+    pub fn start(count: NonZeroUsize) -> io::Result<Self> {
+        let workers = (0..count.get()).map(Worker::start).collect::<io::Result<Vec<_>>>()?;
+        Ok(Self { workers: workers.into() })
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// One of them by number, modulo their count.
+    #[must_use]
+    pub fn nth(&self, number: usize) -> &Worker {
+        &self.workers[number % self.workers.len()]
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, Worker> {
+        self.workers.iter()
+    }
+
+    /// The worker with the fewest connections; `near` where it is one of them, because staying costs no wake-up.
+    #[must_use]
+    pub fn least_loaded(&self, near: usize) -> &Worker {
+        let load = |worker: &Worker| worker.load.load(Ordering::Relaxed);
+        let near = self.nth(near);
+        self.workers.iter().min_by_key(|worker| load(worker)).filter(|best| load(best) < load(near)).unwrap_or(near)
+    }
+}
+
+impl Worker {
+    fn start(index: usize) -> io::Result<Self> {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            // An error means that the sender is gone, which is the signal.
+            drop(runtime.block_on(stopped));
+        })?;
+        Ok(Self { index, handle, load: Arc::default(), _stop: stop })
+    }
+
+    /// Its number, from 0.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Runs a task on this worker.
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        self.handle.spawn(task)
+    }
+
+    /// Counts a connection towards this worker.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        self.load.fetch_add(1, Ordering::Relaxed);
+        Load(Arc::clone(&self.load))
+    }
+}
