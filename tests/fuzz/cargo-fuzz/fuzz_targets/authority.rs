@@ -1,0 +1,4 @@
+//! `authority` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::headers::authority(data));

@@ -1,0 +1,4 @@
+//! `baggage` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::headers::baggage(data));

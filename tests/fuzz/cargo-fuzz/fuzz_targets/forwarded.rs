@@ -1,0 +1,4 @@
+//! `forwarded` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::headers::forwarded(data));

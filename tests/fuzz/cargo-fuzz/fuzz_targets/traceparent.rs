@@ -1,0 +1,4 @@
+//! `traceparent` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::headers::traceparent(data));

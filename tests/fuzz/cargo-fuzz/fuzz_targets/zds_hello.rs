@@ -1,0 +1,4 @@
+//! `zds_hello` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::packets::zds_hello(data));
