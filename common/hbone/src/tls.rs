@@ -1,0 +1,271 @@
+//! TLS records between rustls and a socket, with socket buffers of our own.
+//!
+//! In: a TCP connection and a TLS configuration. Out: a byte stream for the HTTP/2 engine.
+//! Never: looks at the bytes; verifies peers (the configuration does).
+//!
+//! Two things make it more than an adapter. Reads take as much as the socket has in one system call, where
+//! rustls alone would ask for 4 KiB. And writes are only encrypted at first: [`TlsIo::poll_drain`] sends what
+//! has gathered, once per turn of the tunnel's task, so that frames of many streams share a `writev`.
+
+use std::{
+    io::{self, BufRead as _, IoSlice, Write as _},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf as _, Bytes};
+use net::chunk;
+use parking_lot::Mutex;
+use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection, pki_types::ServerName};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+/// Encrypted bytes that wait for the socket before the engine is told to wait. Units: bytes.
+const MAX_UNSENT_BYTES: usize = 256 * 1024;
+/// What one system call reads. Units: bytes.
+const READ_BYTES: usize = 128 * 1024;
+
+/// Why a TLS connection could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The peer, its certificate or its protocol was refused, here or there.
+    #[error("tls error: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The socket failed.
+    #[error("tls handshake error: {0}")]
+    Io(io::Error),
+    /// The handshake did not end in time.
+    #[error("tls handshake timed out")]
+    TimedOut,
+    /// The peer speaks something else than HTTP/2.
+    #[error("tls error: peer did not agree on ALPN h2")]
+    NoH2,
+    /// The handshake ended without a usable certificate of the peer.
+    #[error("tls error: {0}")]
+    Peer(#[from] identity::PeerRefusal),
+}
+
+/// A TLS connection. Clones are the same connection: one is the engine's, one drains it.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsIo(Arc<Mutex<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    tcp: TcpStream,
+    tls: Connection,
+    /// Ciphertext that was read and not yet decrypted.
+    arrived: Bytes,
+    /// The socket has said that no more will come.
+    ended: bool,
+    /// Plaintext that was encrypted since the socket last took everything. Units: bytes.
+    unsent: usize,
+}
+
+/// Ends a client's handshake.
+///
+/// # Errors
+/// See [`TlsError`].
+pub(crate) async fn connect(tcp: TcpStream, config: Arc<ClientConfig>) -> Result<TlsIo, TlsError> {
+    // No name is sent (the configuration turns SNI off) and none is verified: the URI SAN is.
+    let name = ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into());
+    TlsIo::handshake(tcp, ClientConnection::new(config, name)?.into()).await
+}
+
+/// Ends a server's handshake.
+///
+/// # Errors
+/// See [`TlsError`].
+pub(crate) async fn accept(tcp: TcpStream, config: Arc<ServerConfig>) -> Result<TlsIo, TlsError> {
+    TlsIo::handshake(tcp, ServerConnection::new(config)?.into()).await
+}
+
+impl TlsIo {
+    async fn handshake(tcp: TcpStream, mut tls: Connection) -> Result<Self, TlsError> {
+        tls.set_buffer_limit(None);
+        let mut inner = Inner { tcp, tls, arrived: Bytes::new(), ended: false, unsent: 0 };
+        std::future::poll_fn(|cx| inner.poll_handshake(cx)).await?;
+        if inner.tls.alpn_protocol() != Some(b"h2") {
+            return Err(TlsError::NoH2);
+        }
+        Ok(Self(Arc::new(Mutex::new(inner))))
+    }
+
+    /// The certificates of the peer, leaf first.
+    pub(crate) fn peer(&self) -> Result<identity::PeerCertificate, TlsError> {
+        Ok(identity::peer_identity(self.0.lock().tls.peer_certificates().unwrap_or_default())?)
+    }
+
+    /// Sends what was encrypted. Ready when nothing is left.
+    pub(crate) fn poll_drain(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.lock().poll_drain(cx)
+    }
+}
+
+impl Inner {
+    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TlsError>> {
+        loop {
+            // Also sends the alert that tells the peer why it was refused.
+            let drained = self.poll_drain(cx);
+            if !self.tls.is_handshaking() {
+                // The last flight may wait: the first frames will carry it.
+                return Poll::Ready(Ok(()));
+            }
+            if let Poll::Ready(Err(error)) = drained {
+                return Poll::Ready(Err(TlsError::Io(error)));
+            }
+            if ready!(self.poll_fill(cx)).map_err(TlsError::Io)? == 0 {
+                return Poll::Ready(Err(TlsError::Io(io::ErrorKind::UnexpectedEof.into())));
+            }
+            if let Err(error) = self.decrypt() {
+                // One try to let the peer know; it is refused either way.
+                let _alert: Poll<io::Result<()>> = self.poll_drain(cx);
+                return Poll::Ready(Err(error.into()));
+            }
+        }
+    }
+
+    /// Reads ciphertext if none is waiting. Answers how much waits; 0 at the end of the stream.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        while self.arrived.is_empty() && !self.ended {
+            ready!(self.tcp.poll_read_ready(cx))?;
+            match chunk::read_once(READ_BYTES, |buffer| self.tcp.try_read_buf(buffer)) {
+                Ok(bytes) => {
+                    self.ended = bytes.is_empty();
+                    self.arrived = bytes;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(self.arrived.len()))
+    }
+
+    /// Gives rustls what has arrived, until it has plaintext to take or needs more.
+    fn decrypt(&mut self) -> Result<(), rustls::Error> {
+        while !self.arrived.is_empty() {
+            let mut reader = (&mut self.arrived).reader();
+            match self.tls.read_tls(&mut reader) {
+                Ok(0) => break,
+                Ok(_) => {}
+                // It holds a record of plaintext that was not taken yet.
+                Err(_full) => break,
+            }
+            let state = self.tls.process_new_packets()?;
+            if state.plaintext_bytes_to_read() > 0 {
+                break;
+            }
+        }
+        if self.ended {
+            // Tells rustls of the end, so that one without close_notify reads as an error.
+            let _end: io::Result<usize> = self.tls.read_tls(&mut io::empty());
+        }
+        Ok(())
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let before = buf.filled().len();
+            while buf.remaining() > 0 {
+                let mut reader = self.tls.reader();
+                match reader.fill_buf() {
+                    Ok([]) => return Poll::Ready(Ok(())),
+                    Ok(plaintext) => {
+                        let taken = plaintext.len().min(buf.remaining());
+                        buf.put_slice(&plaintext[..taken]);
+                        reader.consume(taken);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) if buf.filled().len() == before => return Poll::Ready(Err(error)),
+                    Err(_later) => break,
+                }
+            }
+            if buf.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_fill(cx))?;
+            if let Err(error) = self.decrypt() {
+                let _alert: Poll<io::Result<()>> = self.poll_drain(cx);
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
+            }
+        }
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.tls.wants_write() {
+            match self.tls.write_tls(&mut NonBlocking(&self.tcp)) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.tcp.poll_write_ready(cx))?,
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        self.unsent = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if self.unsent >= MAX_UNSENT_BYTES {
+            ready!(self.poll_drain(cx))?;
+        }
+        let written = self.tls.writer().write_vectored(slices)?;
+        self.unsent += written;
+        Poll::Ready(Ok(written))
+    }
+}
+
+impl AsyncRead for TlsIo {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.0.lock().poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for TlsIo {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.lock().poll_write(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.0.lock().poll_write(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut inner = self.0.lock();
+        // The tunnel's task drains after each turn; only a full buffer cannot wait for that.
+        if inner.unsent >= MAX_UNSENT_BYTES { inner.poll_drain(cx) } else { Poll::Ready(Ok(())) }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut inner = self.0.lock();
+        inner.tls.send_close_notify();
+        ready!(inner.poll_drain(cx))?;
+        Pin::new(&mut inner.tcp).poll_shutdown(cx)
+    }
+}
+
+/// A socket as rustls writes to it: what it does not take now is `WouldBlock`.
+struct NonBlocking<'a>(&'a TcpStream);
+
+impl io::Write for NonBlocking<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.try_write(buf)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
