@@ -1,0 +1,208 @@
+//! A service: a hostname and virtual addresses in front of workloads.
+
+use std::{collections::BTreeMap, fmt, net::IpAddr, num::NonZeroU16};
+
+use crate::name::{Hostname, Name, Namespace, Network};
+
+/// What deltas and endpoints name a service by, written `<namespace>/<hostname>`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServiceKey {
+    /// The namespace of the object that declares it.
+    pub namespace: Namespace,
+    /// Its fully qualified hostname.
+    pub hostname: Hostname,
+}
+
+impl ServiceKey {
+    /// Names a service.
+    #[must_use]
+    pub fn new(namespace: impl Into<Namespace>, hostname: impl Into<Hostname>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            hostname: hostname.into(),
+        }
+    }
+}
+
+impl fmt::Display for ServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.hostname)
+    }
+}
+
+/// One service. Source: `istio.workload.Service`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// The object's name.
+    pub name: Name,
+    /// The namespace of the object that declares it.
+    pub namespace: Namespace,
+    /// Its fully qualified hostname.
+    pub hostname: Hostname,
+    /// Its virtual addresses; none for a headless service.
+    pub vips: Vec<NetworkAddress>,
+    /// Its ports and the target port of each, where an endpoint does not say otherwise.
+    pub ports: PortMap,
+    /// URI SANs that its endpoints may present beside their own identity.
+    pub subject_alt_names: Vec<Name>,
+    /// The waypoint that stands before it.
+    pub waypoint: Option<GatewayAddress>,
+    /// How an endpoint is chosen.
+    pub load_balancing: LoadBalancing,
+    /// The families that it is dialled by.
+    pub ip_families: IpFamilies,
+    /// Whether it wins over other services of the same hostname.
+    pub canonical: bool,
+    /// Who may see it.
+    pub visibility: Visibility,
+}
+
+impl Service {
+    /// What deltas and endpoints name it by.
+    #[must_use]
+    pub fn key(&self) -> ServiceKey {
+        ServiceKey {
+            namespace: self.namespace.clone(),
+            hostname: self.hostname.clone(),
+        }
+    }
+}
+
+impl Default for Service {
+    /// A service without name or address, with the defaults of every option.
+    fn default() -> Self {
+        Self {
+            name: Name::default(),
+            namespace: Namespace::default(),
+            hostname: Hostname::default(),
+            vips: Vec::new(),
+            ports: PortMap::default(),
+            subject_alt_names: Vec::new(),
+            waypoint: None,
+            load_balancing: LoadBalancing::default(),
+            ip_families: IpFamilies::Automatic,
+            canonical: false,
+            visibility: Visibility::Public,
+        }
+    }
+}
+
+/// Ports of a service. **Shape:** service port to target port; `None` means that the target is the service port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortMap(pub BTreeMap<u16, Option<NonZeroU16>>);
+
+impl PortMap {
+    /// The target of `service_port`, or `None` where the service has no such port.
+    #[must_use]
+    pub fn target(&self, service_port: u16) -> Option<u16> {
+        self.0
+            .get(&service_port)
+            .map(|target| target.map_or(service_port, NonZeroU16::get))
+    }
+}
+
+/// An address within a network.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NetworkAddress {
+    /// The network; empty is the one without a name.
+    pub network: Network,
+    /// The address.
+    pub ip: IpAddr,
+    /// A prefix length where the VIP is a whole range. Units: bits.
+    pub prefix_length: Option<u8>,
+}
+
+/// Where a waypoint or an east-west gateway is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GatewayAddress {
+    /// Its address or hostname.
+    pub destination: GatewayDestination,
+    /// The port on which it ends HBONE; 15008 by default.
+    pub hbone_port: u16,
+}
+
+/// How a gateway is named.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum GatewayDestination {
+    /// By an address.
+    Address(NetworkAddress),
+    /// By a service of the mesh.
+    Service(ServiceKey),
+}
+
+impl fmt::Display for GatewayDestination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "{}/{}", address.network, address.ip),
+            Self::Service(key) => key.fmt(f),
+        }
+    }
+}
+
+/// How an endpoint is chosen. Source: `istio.workload.LoadBalancing`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadBalancing {
+    /// What an endpoint must share with the client, most important first.
+    pub routing_preference: Vec<Scope>,
+    /// What happens when none shares all of it.
+    pub mode: LoadBalancingMode,
+    /// Which endpoints are eligible at all.
+    pub health_policy: HealthPolicy,
+}
+
+/// Something that a client and an endpoint may share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are the documentation")]
+pub enum Scope {
+    Region,
+    Zone,
+    Subzone,
+    Node,
+    Cluster,
+    Network,
+}
+
+/// What happens when no endpoint shares all scopes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LoadBalancingMode {
+    /// Scopes play no part.
+    #[default]
+    Unspecified,
+    /// Nothing is chosen.
+    Strict,
+    /// The endpoints that share the most are chosen.
+    Failover,
+    /// The original destination is kept.
+    Passthrough,
+}
+
+/// Which endpoints are eligible.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum HealthPolicy {
+    /// Healthy ones.
+    #[default]
+    OnlyHealthy,
+    /// All (`publishNotReadyAddresses`).
+    AllowAll,
+}
+
+/// The families that a service is dialled by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are the documentation")]
+pub enum IpFamilies {
+    #[default]
+    Automatic,
+    Ipv4Only,
+    Ipv6Only,
+    Dual,
+}
+
+/// Who may see a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Visibility {
+    /// Everyone.
+    #[default]
+    Public,
+    /// Its own namespace.
+    Namespace,
+}
