@@ -15,6 +15,7 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes};
+use identity::PeerRefusal;
 use net::chunk;
 use parking_lot::Mutex;
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection, pki_types::ServerName};
@@ -33,7 +34,7 @@ const READ_BYTES: usize = 128 * 1024;
 pub enum TlsError {
     /// The peer, its certificate or its protocol was refused, here or there.
     #[error("tls error: {0}")]
-    Tls(#[from] rustls::Error),
+    Tls(rustls::Error),
     /// The socket failed.
     #[error("tls handshake error: {0}")]
     Io(io::Error),
@@ -41,11 +42,18 @@ pub enum TlsError {
     #[error("tls handshake timed out")]
     TimedOut,
     /// The peer speaks something else than HTTP/2.
-    #[error("tls error: peer did not agree on ALPN h2")]
-    NoH2,
+    #[error("tls error: {0}")]
+    NoH2(#[from] identity::AlpnMissing),
     /// The handshake ended without a usable certificate of the peer.
     #[error("tls error: {0}")]
-    Peer(#[from] identity::PeerRefusal),
+    Peer(#[from] PeerRefusal),
+}
+
+impl From<rustls::Error> for TlsError {
+    fn from(error: rustls::Error) -> Self {
+        // Our own refusals travel inside rustls's error, and are worded better than it.
+        PeerRefusal::from_tls(&error).map_or(Self::Tls(error), Self::Peer)
+    }
 }
 
 /// A TLS connection. Clones are the same connection: one is the engine's, one drains it.
@@ -87,9 +95,7 @@ impl TlsIo {
         tls.set_buffer_limit(None);
         let mut inner = Inner { tcp, tls, arrived: Bytes::new(), ended: false, unsent: 0 };
         std::future::poll_fn(|cx| inner.poll_handshake(cx)).await?;
-        if inner.tls.alpn_protocol() != Some(b"h2") {
-            return Err(TlsError::NoH2);
-        }
+        identity::check_alpn(&inner.tls)?;
         Ok(Self(Arc::new(Mutex::new(inner))))
     }
 

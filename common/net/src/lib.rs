@@ -12,6 +12,7 @@ pub mod clock;
 pub mod drain;
 pub mod netns;
 pub mod relay;
+pub mod seqpacket;
 pub mod socket;
 pub mod worker;
 

@@ -1,0 +1,310 @@
+//! Whether a connection that has arrived at a pod may go on to its application, and where exactly that is.
+//!
+//! In: a snapshot and [`Facts`]: who connects, to which of the pod's addresses, and what it asks for.
+//! Out: [`Admitted`], which nothing else can make, or a [`Refusal`].
+//! Never: awaits, resolves a name, takes an identity from an address or a header.
+//!
+//! Order: the pod's workload as it is now; the peer's trust domain; where the request leads; self calls; policy.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroU16,
+    sync::Arc,
+};
+
+use mesh::{
+    Network, Service, ServiceKey, Snapshot, SpiffeId, Workload,
+    service::{GatewayAddress, GatewayDestination},
+    workload::ApplicationProtocol,
+};
+
+mod admitted;
+mod refusal;
+
+pub use admitted::{Admitted, ProxyHeader};
+pub use refusal::{Flag, Refusal, Status};
+
+use crate::authorize::{Connection, Outcome, authorize};
+
+/// The ports that ztunnel itself listens on in a pod: outbound, inbound plaintext, HBONE, DNS and SOCKS.
+/// Source: Istio ambient, ports used by ztunnel.
+pub const OWN_PORTS: [u16; 5] = [15001, 15006, 15008, 15053, 15080];
+
+/// What is known of a connection that has arrived at a pod.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The pod's workload; looked up again by its uid, so it may be from an older snapshot.
+    pub workload: &'a Workload,
+    /// The other end of the TCP connection. Never what a header says.
+    pub peer: SocketAddr,
+    /// This end: the pod's address and port 15008 for a tunnel, the original destination for plaintext.
+    pub destination: SocketAddr,
+    /// How the connection arrived.
+    pub arrival: Arrival<'a>,
+}
+
+/// How a connection arrived.
+#[derive(Clone, Copy, Debug)]
+pub enum Arrival<'a> {
+    /// Through HBONE.
+    Tunnel {
+        /// Who the peer is by its certificate.
+        identity: &'a SpiffeId,
+        /// What the CONNECT request asks for.
+        authority: Authority<'a>,
+    },
+    /// As it is, redirected to port 15006.
+    Plaintext,
+}
+
+/// What a CONNECT request asks for.
+#[derive(Clone, Copy, Debug)]
+pub enum Authority<'a> {
+    /// An address and port.
+    Address(SocketAddr),
+    /// A service by its hostname, in any case, and its port.
+    Hostname {
+        /// The hostname.
+        hostname: &'a str,
+        /// The service's port.
+        port: u16,
+    },
+}
+
+/// Decides whether a connection may go on, and where to.
+///
+/// # Errors
+///
+/// [`Refusal`] says why not, and how that is answered.
+pub fn admit(snapshot: &Snapshot, facts: &Facts<'_>) -> Result<Admitted, Refusal> {
+    let local = canonical(facts.destination);
+    let peer = canonical(facts.peer);
+    let Some(workload) = snapshot.workload(&facts.workload.uid) else {
+        return Err(Refusal::WorkloadNotFound {
+            uid: facts.workload.uid.clone(),
+        });
+    };
+    if !owns(workload, local.ip()) || workload.identity() != facts.workload.identity() {
+        return Err(Refusal::WorkloadMismatch {
+            uid: workload.uid.clone(),
+        });
+    }
+    let (identity, target) = match facts.arrival {
+        Arrival::Plaintext => (None, Target::plain(local)),
+        Arrival::Tunnel {
+            identity,
+            authority,
+        } => {
+            // The handshake has checked it already; a mistake there must not be enough.
+            if identity.trust_domain != workload.trust_domain {
+                return Err(Refusal::TrustDomain {
+                    peer: identity.trust_domain.clone(),
+                    expected: workload.trust_domain.clone(),
+                });
+            }
+            (
+                Some(identity),
+                Target::resolve(snapshot, workload, local.ip(), authority)?,
+            )
+        }
+    };
+    let (destination, proxy) = target.deliver(workload, peer, identity, facts.arrival);
+    // Either would come back to us: the port that was asked for, or the one that the workload's tunnel leads to.
+    if OWN_PORTS.contains(&target.address.port()) || OWN_PORTS.contains(&destination.port()) {
+        return Err(Refusal::SelfCall);
+    }
+    let connection = Connection {
+        destination: workload,
+        identity,
+        source_ip: peer.ip(),
+        destination_addr: target.address,
+    };
+    let verdict = authorize(snapshot, &connection);
+    if let Outcome::Deny(denial) = verdict.enforced {
+        return Err(Refusal::Rejected {
+            denial,
+            dry_run: verdict.dry_run.map(Box::new),
+        });
+    }
+    Ok(Admitted {
+        workload: Arc::clone(workload),
+        identity: identity.cloned(),
+        peer,
+        policy_address: target.address,
+        destination,
+        proxy,
+        service: target.service,
+        source: source(snapshot, workload, peer.ip(), identity),
+        verdict,
+    })
+}
+
+/// Where a request leads.
+struct Target {
+    /// The pod's own address and the application's port: what policies see.
+    address: SocketAddr,
+    /// What was asked for, as an address: the authority's, or the service's for a hostname.
+    asked: SocketAddr,
+    /// The service that was asked for, where one was.
+    service: Option<Arc<Service>>,
+}
+
+impl Target {
+    fn plain(address: SocketAddr) -> Self {
+        Self {
+            address,
+            asked: address,
+            service: None,
+        }
+    }
+
+    fn resolve(
+        snapshot: &Snapshot,
+        workload: &Workload,
+        local: IpAddr,
+        authority: Authority<'_>,
+    ) -> Result<Self, Refusal> {
+        match authority {
+            Authority::Address(asked) => {
+                let asked = canonical(asked);
+                let address = SocketAddr::new(local, asked.port());
+                if asked.ip() == local {
+                    return Ok(Self::plain(address));
+                }
+                let service =
+                    snapshot.service_by_vip(&workload.network, asked.ip(), &workload.namespace);
+                let fronts_service = service
+                    .is_some_and(|service| fronts(snapshot, workload, service.waypoint.as_ref()));
+                let behind = snapshot.workload_by_address(&workload.network, asked.ip());
+                let fronts_workload =
+                    behind.is_some_and(|other| fronts(snapshot, workload, other.waypoint.as_ref()));
+                // Even then the connection goes to this pod and nowhere else.
+                if fronts_service || fronts_workload || workload.application_tunnel.is_some() {
+                    return Ok(Self {
+                        address,
+                        asked,
+                        service: service.cloned(),
+                    });
+                }
+                Err(Refusal::IpMismatch {
+                    expected: local,
+                    asked: asked.ip(),
+                })
+            }
+            Authority::Hostname { hostname, port } => {
+                let name = hostname.to_ascii_lowercase();
+                let services = snapshot.services_by_hostname(&name);
+                let own = services
+                    .iter()
+                    .find(|service| workload.services.contains_key(&service.key()));
+                let Some(service) = own else {
+                    return Err(Refusal::UnknownHostname {
+                        hostname: hostname.to_owned(),
+                    });
+                };
+                let Some(target) = target_port(workload, service, port) else {
+                    return Err(Refusal::NoPort {
+                        service: service.key(),
+                        port,
+                    });
+                };
+                let vip = service
+                    .vips
+                    .iter()
+                    .find(|vip| vip.network == workload.network && vip.prefix_length.is_none());
+                Ok(Self {
+                    address: SocketAddr::new(local, target),
+                    asked: SocketAddr::new(vip.map_or(local, |vip| vip.ip), port),
+                    service: Some(Arc::clone(service)),
+                })
+            }
+        }
+    }
+
+    /// Where to connect to, and what to send before the bytes.
+    fn deliver(
+        &self,
+        workload: &Workload,
+        peer: SocketAddr,
+        identity: Option<&SpiffeId>,
+        arrival: Arrival<'_>,
+    ) -> (SocketAddr, Option<ProxyHeader>) {
+        let tunnel = match arrival {
+            Arrival::Tunnel { .. } => workload.application_tunnel,
+            Arrival::Plaintext => None,
+        };
+        let Some(tunnel) = tunnel else {
+            return (self.address, None);
+        };
+        let destination = tunnel.port.map_or(self.address, |port| {
+            (Ipv4Addr::LOCALHOST, port.get()).into()
+        });
+        let proxy = match tunnel.protocol {
+            ApplicationProtocol::None => None,
+            ApplicationProtocol::Proxy => Some(ProxyHeader {
+                source: peer,
+                destination: self.asked,
+                identity: identity.cloned(),
+            }),
+        };
+        (destination, proxy)
+    }
+}
+
+/// The endpoint's own word on a port goes before the service's.
+fn target_port(workload: &Workload, service: &Service, port: u16) -> Option<u16> {
+    let own = workload
+        .services
+        .get(&service.key())
+        .and_then(|ports| ports.target(port));
+    own.or_else(|| service.ports.target(port))
+        .and_then(NonZeroU16::new)
+        .map(NonZeroU16::get)
+}
+
+/// Whether a waypoint is this workload, by an address of its own or of a service that it is an endpoint of.
+fn fronts(snapshot: &Snapshot, workload: &Workload, waypoint: Option<&GatewayAddress>) -> bool {
+    let serves = |key: &ServiceKey| workload.services.contains_key(key);
+    match waypoint.map(|waypoint| &waypoint.destination) {
+        None => false,
+        Some(GatewayDestination::Service(key)) => serves(key),
+        Some(GatewayDestination::Address(address)) => {
+            let own =
+                address.network == workload.network && owns(workload, canonical_ip(address.ip));
+            let service =
+                || snapshot.service_by_vip(&address.network, address.ip, &workload.namespace);
+            own || service().is_some_and(|service| serves(&service.key()))
+        }
+    }
+}
+
+/// The workload that the connection comes from, for telemetry alone. With an identity at hand, an address that
+/// belongs to somebody else is not believed.
+fn source(
+    snapshot: &Snapshot,
+    workload: &Workload,
+    ip: IpAddr,
+    identity: Option<&SpiffeId>,
+) -> Option<Arc<Workload>> {
+    let network: &Network = &workload.network;
+    let found = snapshot.workload_by_address(network, ip)?;
+    identity
+        .is_none_or(|identity| found.identity() == *identity)
+        .then(|| Arc::clone(found))
+}
+
+/// Whether one of the workload's addresses is `ip`, which is canonical.
+fn owns(workload: &Workload, ip: IpAddr) -> bool {
+    workload.ips.iter().any(|own| canonical_ip(*own) == ip)
+}
+
+fn canonical_ip(ip: IpAddr) -> IpAddr {
+    ip.to_canonical()
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(canonical_ip(address.ip()), address.port())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! A connection that may go on to its application.
+//!
+//! In: made by [`admit`](super::admit) alone. Out: where to connect to and what to log.
+//! Never: built elsewhere; its fields are private to the decision.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use mesh::{Service, Snapshot, SpiffeId, Workload};
+
+use super::{Refusal, owns};
+use crate::authorize::{Connection, Denial, Outcome, Verdict, authorize};
+
+/// The proof that a connection was admitted, and what it was admitted for.
+#[derive(Debug)]
+pub struct Admitted {
+    pub(super) workload: Arc<Workload>,
+    pub(super) identity: Option<SpiffeId>,
+    pub(super) peer: SocketAddr,
+    pub(super) policy_address: SocketAddr,
+    pub(super) destination: SocketAddr,
+    pub(super) proxy: Option<ProxyHeader>,
+    pub(super) service: Option<Arc<Service>>,
+    pub(super) source: Option<Arc<Workload>>,
+    pub(super) verdict: Verdict,
+}
+
+/// What a PROXY protocol header says before the bytes. Source: PROXY protocol version 2, STREAM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyHeader {
+    /// The client, as the TCP connection shows it.
+    pub source: SocketAddr,
+    /// What the client asked for: the authority's address, or the service's address and port for a hostname.
+    pub destination: SocketAddr,
+    /// The client's certified identity (TLV 0xD0).
+    pub identity: Option<SpiffeId>,
+}
+
+impl Admitted {
+    /// Where to connect to, within the pod's network namespace.
+    #[must_use]
+    pub fn destination(&self) -> SocketAddr {
+        self.destination
+    }
+
+    /// The client's address, which the application is to see where [`Self::destination`] is not a loopback one.
+    #[must_use]
+    pub fn client(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The pod's workload.
+    #[must_use]
+    pub fn workload(&self) -> &Arc<Workload> {
+        &self.workload
+    }
+
+    /// The service that was asked for by name or virtual address; `None` where the pod itself was.
+    #[must_use]
+    pub fn service(&self) -> Option<&Arc<Service>> {
+        self.service.as_ref()
+    }
+
+    /// The client's certified identity; `None` for plaintext.
+    #[must_use]
+    pub fn identity(&self) -> Option<&SpiffeId> {
+        self.identity.as_ref()
+    }
+
+    /// The client's workload by its address, for telemetry alone; its identity agrees with the certified one.
+    #[must_use]
+    pub fn source(&self) -> Option<&Arc<Workload>> {
+        self.source.as_ref()
+    }
+
+    /// What must be sent to the application before the bytes, if anything.
+    #[must_use]
+    pub fn proxy_header(&self) -> Option<&ProxyHeader> {
+        self.proxy.as_ref()
+    }
+
+    /// What the policies said, dry-run ones included.
+    #[must_use]
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// Asks again whether the connection may be, now that the mesh has changed.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if it must be cut: the pod is gone or is another, or a policy denies it now.
+    pub fn readmit(&self, snapshot: &Snapshot) -> Result<(), Refusal> {
+        let Some(workload) = snapshot.workload(&self.workload.uid) else {
+            return Err(Refusal::Gone {
+                uid: self.workload.uid.clone(),
+            });
+        };
+        if !owns(workload, self.policy_address.ip())
+            || workload.identity() != self.workload.identity()
+        {
+            return Err(Refusal::Replaced {
+                uid: self.workload.uid.clone(),
+            });
+        }
+        let connection = Connection {
+            destination: workload,
+            identity: self.identity.as_ref(),
+            source_ip: self.peer.ip(),
+            destination_addr: self.policy_address,
+        };
+        match authorize(snapshot, &connection).enforced {
+            Outcome::Allow { .. } => Ok(()),
+            Outcome::Deny(denial @ (Denial::Explicit(_) | Denial::NotAllowed)) => {
+                Err(Refusal::PolicyChange { denial })
+            }
+        }
+    }
+}

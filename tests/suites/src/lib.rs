@@ -1,0 +1,1 @@
+//! The whole-path suites: one test binary per subject in `tests/`, all standing on the `lab`.

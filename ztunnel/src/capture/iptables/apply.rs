@@ -1,0 +1,157 @@
+//! Bringing a namespace to the state that the rules describe, from whatever it is in.
+
+use std::{fs, io, path::Path};
+
+use net::Netns;
+
+use super::{
+    CONNTRACK_MARK, Error, Family, MARK_MASK, ROUTE_PRIORITY, ROUTE_TABLE, Settings, Table, rules::Standing,
+    tool::Tools,
+};
+
+/// Where the kernel tells, of the reader's own namespace, which interfaces have IPv6.
+const IPV6_INTERFACES: &str = "/proc/sys/net/ipv6/conf";
+// How `ip` words "it is there already" and "there is nothing of it" (EEXIST, ENOENT, ESRCH, and a table without
+// any route).
+const THERE_ALREADY: &[&str] = &["File exists"];
+const NOT_THERE: &[&str] = &["No such file or directory", "No such process", "FIB table does not exist"];
+/// What `ip` says where the kernel has no IPv6 at all.
+const NO_SUCH_FAMILY: &[&str] = &["Address family not supported", "Operation not supported"];
+
+/// What was captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Families {
+    /// IPv4 only: the settings or the pod do without IPv6.
+    V4,
+    /// Both.
+    Both,
+}
+
+/// Writes the rules into a pod's namespace, or repairs them there. **Blocks** for tens of milliseconds, since it
+/// runs programs: call it from a thread that may wait (`spawn_blocking`), never on a worker.
+///
+/// Idempotent. What fails part of the way is taken back if the pod was not captured before; if it was, what stands
+/// is left standing, because it holds connections back that would otherwise go out plain. Call again to retry.
+///
+/// # Errors
+/// Names the tool, its package where it is missing, and what it said.
+pub fn apply(netns: &Netns, settings: &Settings) -> Result<Families, Error> {
+    apply_with(netns, settings, &Tools::default())
+}
+
+/// Takes the rules out of a pod's namespace, whichever settings wrote them. **Blocks** as [`apply`] does.
+/// Idempotent; goes on after a failure and reports the first.
+///
+/// # Errors
+/// As [`apply`].
+pub fn remove(netns: &Netns) -> Result<(), Error> {
+    remove_with(netns, &Tools::default())
+}
+
+pub(super) fn apply_with(netns: &Netns, settings: &Settings, tools: &Tools) -> Result<Families, Error> {
+    netns.run(|| apply_here(settings, tools)).map_err(Error::Namespace)?
+}
+
+pub(super) fn remove_with(netns: &Netns, tools: &Tools) -> Result<(), Error> {
+    netns.run(|| remove_here(tools, has_ipv6())).map_err(Error::Namespace)?
+}
+
+fn apply_here(settings: &Settings, tools: &Tools) -> Result<Families, Error> {
+    let ipv6 = has_ipv6();
+    let families: &[Family] = if settings.ipv6 && ipv6 { &[Family::V4, Family::V6] } else { &[Family::V4] };
+    // Read before anything is written, so that a missing tool changes nothing.
+    let mut standing = Vec::with_capacity(families.len());
+    for &family in families {
+        standing.push((family, Standing::parse(&tools.save(family)?)));
+    }
+    let fresh = standing.iter().all(|(_, standing)| standing.is_empty());
+    let written = write(settings, tools, &standing);
+    if written.is_err() && fresh {
+        // The failure that is reported is the one that started this.
+        drop(remove_here(tools, ipv6));
+    }
+    written?;
+    Ok(if families.len() > 1 { Families::Both } else { Families::V4 })
+}
+
+fn write(settings: &Settings, tools: &Tools, standing: &[(Family, Standing)]) -> Result<(), Error> {
+    for (family, _) in standing {
+        let [rule, route] = routes(*family);
+        tools.ip(&rule.with("add"), THERE_ALREADY)?;
+        tools.ip(&route.with("replace"), &[])?;
+    }
+    for (family, standing) in standing {
+        let input: String = Table::ALL.iter().map(|&table| standing.to_apply(settings, *family, table)).collect();
+        tools.restore(*family, &input)?;
+    }
+    Ok(())
+}
+
+fn remove_here(tools: &Tools, ipv6: bool) -> Result<(), Error> {
+    let families: &[Family] = if ipv6 { &[Family::V4, Family::V6] } else { &[Family::V4] };
+    let mut first = Ok(());
+    for &family in families {
+        let tables = tools.save(family).and_then(|dump| {
+            let standing = Standing::parse(&dump);
+            let input: String = Table::ALL.iter().rev().map(|&table| standing.to_remove(table)).collect();
+            tools.restore(family, &input)
+        });
+        first = first.and(tables);
+    }
+    for &family in families {
+        let gone = [NOT_THERE, NO_SUCH_FAMILY].concat();
+        for command in routes(family) {
+            first = first.and(tools.ip(&command.with("del"), &gone));
+        }
+    }
+    first
+}
+
+/// An `ip` command around its verb.
+struct IpCommand {
+    family: &'static str,
+    object: &'static str,
+    arguments: Vec<String>,
+}
+
+impl IpCommand {
+    fn with<'a>(&'a self, verb: &'a str) -> Vec<&'a str> {
+        [self.family, self.object, verb].into_iter().chain(self.arguments.iter().map(String::as_str)).collect()
+    }
+}
+
+/// The rule and the route that keep marked packets on `lo`.
+fn routes(family: Family) -> [IpCommand; 2] {
+    let (option, any) = match family {
+        Family::V4 => ("-4", "0.0.0.0/0"),
+        Family::V6 => ("-6", "::/0"),
+    };
+    let text = |words: &str| words.split(' ').map(str::to_owned).collect();
+    let rule = format!("fwmark {CONNTRACK_MARK:#x}/{MARK_MASK:#x} pref {ROUTE_PRIORITY} lookup {ROUTE_TABLE}");
+    let route = format!("local {any} dev lo table {ROUTE_TABLE}");
+    [
+        IpCommand { family: option, object: "rule", arguments: text(&rule) },
+        IpCommand { family: option, object: "route", arguments: text(&route) },
+    ]
+}
+
+/// Whether any interface of the namespace that this thread is in has IPv6.
+fn has_ipv6() -> bool {
+    any_ipv6(Path::new(IPV6_INTERFACES)).unwrap_or(false)
+}
+
+fn any_ipv6(interfaces: &Path) -> io::Result<bool> {
+    for interface in fs::read_dir(interfaces)? {
+        let interface = interface?;
+        // These two are not interfaces: what they say holds for the future.
+        if interface.file_name() == "all" || interface.file_name() == "default" {
+            continue;
+        }
+        // An interface may go while we look.
+        let disabled = fs::read_to_string(interface.path().join("disable_ipv6")).unwrap_or_default();
+        if disabled.trim() == "0" {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

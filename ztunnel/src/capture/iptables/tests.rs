@@ -1,0 +1,125 @@
+use super::{rules::Standing, *};
+
+mod namespace;
+
+fn settings(dns: bool) -> Settings {
+    Settings::new(NonZeroU32::new(0x539).unwrap(), true, dns)
+}
+
+fn all(standing: &Standing, settings: &Settings, family: Family) -> String {
+    Table::ALL.iter().map(|&table| standing.to_apply(settings, family, table)).collect()
+}
+
+#[test]
+fn ipv4_rules_with_dns_are_these() {
+    assert_eq!(all(&Standing::default(), &settings(true), Family::V4), V4_DNS);
+}
+
+#[test]
+fn ipv6_rules_without_dns_are_these() {
+    assert_eq!(all(&Standing::default(), &settings(false), Family::V6), V6_PLAIN);
+}
+
+#[test]
+fn the_mark_is_the_configured_one() {
+    let settings = Settings::new(NonZeroU32::new(0x53a).unwrap(), true, true);
+    let text = all(&Standing::default(), &settings, Family::V4);
+    assert!(!text.contains("0x539"));
+    assert_eq!(text.matches("0x53a/0xfff").count(), V4_DNS.matches("0x539/0xfff").count());
+}
+
+#[test]
+fn a_standing_table_is_rewritten_without_a_second_jump() {
+    let dump = "# Generated\n*nat\n:PREROUTING ACCEPT [0:0]\n:ISTIO_OUTPUT - [0:0]\n:ISTIO_PRERT - [0:0]\n\
+                -A PREROUTING -j ISTIO_PRERT\n-A OUTPUT -j ISTIO_OUTPUT\n-A ISTIO_PRERT -j ACCEPT\nCOMMIT\n";
+    let text = Standing::parse(dump).to_apply(&settings(false), Family::V4, Table::Nat);
+    assert!(
+        text.starts_with("*nat\n:ISTIO_PRERT - [0:0]\n:ISTIO_OUTPUT - [0:0]\n-A ISTIO_PRERT -s 169.254.7.127 "),
+        "{text}"
+    );
+    assert!(!text.contains("-A OUTPUT "), "{text}");
+}
+
+#[test]
+fn surplus_jumps_go_and_missing_ones_come() {
+    let dump = "*nat\n:ISTIO_OUTPUT - [0:0]\n-A OUTPUT -j ISTIO_OUTPUT\n-A OUTPUT -j ISTIO_OUTPUT\nCOMMIT\n";
+    let text = Standing::parse(dump).to_apply(&settings(false), Family::V4, Table::Nat);
+    assert_eq!(text.matches("-D OUTPUT -j ISTIO_OUTPUT\n").count(), 1);
+    assert_eq!(text.matches("-A OUTPUT -j ISTIO_OUTPUT\n").count(), 0);
+    assert_eq!(text.matches("-A PREROUTING -j ISTIO_PRERT\n").count(), 1);
+}
+
+#[test]
+fn dns_rules_that_are_not_wanted_any_more_are_removed() {
+    let dump = "*raw\n:ISTIO_OUTPUT - [0:0]\n:ISTIO_PRERT - [0:0]\n-A PREROUTING -j ISTIO_PRERT\n\
+                -A OUTPUT -j ISTIO_OUTPUT\n-A ISTIO_OUTPUT -p udp -j CT --zone 1\nCOMMIT\n";
+    assert_eq!(
+        Standing::parse(dump).to_apply(&settings(false), Family::V4, Table::Raw),
+        "*raw\n-D PREROUTING -j ISTIO_PRERT\n-D OUTPUT -j ISTIO_OUTPUT\n\
+         -F ISTIO_PRERT\n-X ISTIO_PRERT\n-F ISTIO_OUTPUT\n-X ISTIO_OUTPUT\nCOMMIT\n"
+    );
+}
+
+#[test]
+fn removal_touches_nothing_but_ours() {
+    let dump = "*nat\n:PREROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\n:ISTIO_OUTPUT_2 - [0:0]\n-A PREROUTING -j DOCKER\n\
+                -A OUTPUT -d 10.0.0.1/32 -j ISTIO_OUTPUT\nCOMMIT\n";
+    assert_eq!(Standing::parse(dump), Standing::default());
+    assert_eq!(Standing::parse(dump).to_remove(Table::Nat), "");
+}
+
+const V4_DNS: &str = "\
+*raw
+:ISTIO_PRERT - [0:0]
+:ISTIO_OUTPUT - [0:0]
+-A PREROUTING -j ISTIO_PRERT
+-A OUTPUT -j ISTIO_OUTPUT
+-A ISTIO_OUTPUT -p udp -m mark --mark 0x539/0xfff -m udp --dport 53 -j CT --zone 1
+-A ISTIO_PRERT -p udp -m mark ! --mark 0x539/0xfff -m udp --sport 53 -j CT --zone 1
+COMMIT
+*mangle
+:ISTIO_PRERT - [0:0]
+:ISTIO_OUTPUT - [0:0]
+-A PREROUTING -j ISTIO_PRERT
+-A OUTPUT -j ISTIO_OUTPUT
+-A ISTIO_PRERT -m mark --mark 0x539/0xfff -j CONNMARK --set-xmark 0x111/0xfff
+-A ISTIO_OUTPUT -m connmark --mark 0x111/0xfff -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff
+COMMIT
+*nat
+:ISTIO_PRERT - [0:0]
+:ISTIO_OUTPUT - [0:0]
+-A PREROUTING -j ISTIO_PRERT
+-A OUTPUT -j ISTIO_OUTPUT
+-A ISTIO_PRERT -s 169.254.7.127 -p tcp -m tcp -j ACCEPT
+-A ISTIO_PRERT ! -d 127.0.0.1/32 -p tcp -m tcp ! --dport 15008 --syn -m mark ! --mark 0x539/0xfff -j REDIRECT --to-ports 15006
+-A ISTIO_OUTPUT -d 169.254.7.127 -p tcp -m tcp -j ACCEPT
+-A ISTIO_OUTPUT ! -o lo -p udp -m mark ! --mark 0x539/0xfff -m udp --dport 53 -j REDIRECT --to-ports 15053
+-A ISTIO_OUTPUT ! -o lo -p tcp -m tcp --dport 53 --syn -m mark ! --mark 0x539/0xfff -j REDIRECT --to-ports 15053
+-A ISTIO_OUTPUT -p tcp -m mark --mark 0x111/0xfff -j ACCEPT
+-A ISTIO_OUTPUT ! -d 127.0.0.1/32 -o lo -j ACCEPT
+-A ISTIO_OUTPUT ! -d 127.0.0.1/32 -p tcp -m tcp --syn -m mark ! --mark 0x539/0xfff -j REDIRECT --to-ports 15001
+COMMIT
+";
+
+const V6_PLAIN: &str = "\
+*mangle
+:ISTIO_PRERT - [0:0]
+:ISTIO_OUTPUT - [0:0]
+-A PREROUTING -j ISTIO_PRERT
+-A OUTPUT -j ISTIO_OUTPUT
+-A ISTIO_PRERT -m mark --mark 0x539/0xfff -j CONNMARK --set-xmark 0x111/0xfff
+-A ISTIO_OUTPUT -m connmark --mark 0x111/0xfff -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff
+COMMIT
+*nat
+:ISTIO_PRERT - [0:0]
+:ISTIO_OUTPUT - [0:0]
+-A PREROUTING -j ISTIO_PRERT
+-A OUTPUT -j ISTIO_OUTPUT
+-A ISTIO_PRERT -s fd16:9254:7127:1337:ffff:ffff:ffff:ffff -p tcp -m tcp -j ACCEPT
+-A ISTIO_PRERT ! -d ::1/128 -p tcp -m tcp ! --dport 15008 --syn -m mark ! --mark 0x539/0xfff -j REDIRECT --to-ports 15006
+-A ISTIO_OUTPUT -d fd16:9254:7127:1337:ffff:ffff:ffff:ffff -p tcp -m tcp -j ACCEPT
+-A ISTIO_OUTPUT -p tcp -m mark --mark 0x111/0xfff -j ACCEPT
+-A ISTIO_OUTPUT ! -d ::1/128 -o lo -j ACCEPT
+-A ISTIO_OUTPUT ! -d ::1/128 -p tcp -m tcp --syn -m mark ! --mark 0x539/0xfff -j REDIRECT --to-ports 15001
+COMMIT
+";

@@ -1,0 +1,326 @@
+//! The pods that this ztunnel serves: how one is taken on and let go.
+//!
+//! In: what the agent says. Out: listeners and, under `CAPTURE=iptables`, rules in each pod's namespace.
+//! Never: gives up on a pod while the agent wants it served; undoes rules because ztunnel ends (then nothing
+//! would pass rather than pass unseen).
+//!
+//! Tasks: one that tries failed pods again, and one per new pod that fetches its certificate, on the control
+//! runtime; they end with the process.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    sync::Arc,
+    time::Duration,
+};
+
+use mesh::SpiffeId;
+use net::{Netns, drain::Phase, socket};
+use parking_lot::Mutex;
+use telemetry::Telemetry;
+use wire::zds::PodInfo;
+
+use super::{iptables, listen};
+use crate::{
+    config::{self, CaptureMode},
+    dns, inbound, outbound,
+    pod::Pod,
+    proxy::Proxy,
+};
+
+/// Rest before a failed pod is tried again. Source: Istio's ztunnel.
+const PAUSE_RETRY: Duration = Duration::from_secs(5);
+/// Pods of one node. Kubernetes supports 110, the largest providers a few hundred; this bounds a broken agent.
+const MAX_PODS: usize = 4096;
+
+/// Why a pod cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum PodError {
+    /// The descriptor is not one of a network namespace.
+    #[error("pod {0}: expected the descriptor of a network namespace: {1}")]
+    Netns(String, io::Error),
+    /// A port is taken, or the like.
+    #[error("pod {0}: failed to bind to address {1}: {2}")]
+    Listen(String, SocketAddr, io::Error),
+    /// The redirection rules.
+    #[error("pod {0}: {1}")]
+    Rules(String, iptables::Error),
+    /// The DNS proxy.
+    #[error("pod {0}: failed to bind the DNS proxy: {1}")]
+    Dns(String, io::Error),
+    /// Something of ours broke while the rules were written.
+    #[error("pod {0}: writing its rules was interrupted")]
+    Interrupted(String),
+    /// The bound of [`MAX_PODS`].
+    #[error("pod {0}: {MAX_PODS} pods are served already")]
+    TooMany(String),
+}
+
+/// All pods.
+#[derive(Debug)]
+pub struct Pods {
+    proxy: Arc<Proxy>,
+    capture: config::Capture,
+    dns: Names,
+    served: Mutex<HashMap<String, Served>>,
+    failed: Mutex<HashMap<String, (PodInfo, Arc<Netns>)>>,
+}
+
+/// What the DNS proxies of all pods share.
+#[derive(Debug)]
+pub struct Names {
+    /// Where each listens.
+    pub listen: config::DnsListen,
+    /// How names are read.
+    pub zone: Arc<dns::Zone>,
+    /// The servers that know all other names.
+    pub resolv_conf: Arc<dns::ResolvConf>,
+    /// Who counts.
+    pub telemetry: Telemetry,
+}
+
+impl Names {
+    fn observer(&self) -> dns::Observer {
+        let telemetry = self.telemetry.clone();
+        Arc::new(move |event| {
+            let metrics = telemetry.dns();
+            match event {
+                dns::Event::Request => metrics.requests.inc(),
+                dns::Event::UpstreamRequest => metrics.upstream_requests.inc(),
+                dns::Event::UpstreamFailure => metrics.upstream_failures.inc(),
+                dns::Event::UpstreamDuration(duration) => {
+                    metrics.upstream_request_duration.observe(duration.as_secs_f64());
+                    return;
+                }
+            };
+        })
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Served {
+    pod: Arc<Pod>,
+    hold: Arc<Mutex<Hold>>,
+}
+
+/// A pod's claim on its certificate.
+#[derive(Debug, PartialEq, Eq)]
+enum Hold {
+    /// Its identity is not known yet.
+    Waiting,
+    /// The certificate is kept for it.
+    Held(SpiffeId),
+    /// The pod has left.
+    Over,
+}
+
+impl Pods {
+    /// No pods yet.
+    #[must_use]
+    pub fn new(proxy: Arc<Proxy>, capture: config::Capture, dns: Names) -> Arc<Self> {
+        Arc::new(Self { proxy, capture, dns, served: Mutex::default(), failed: Mutex::default() })
+    }
+
+    /// Whether a pod is served.
+    #[must_use]
+    pub fn contains(&self, uid: &str) -> bool {
+        self.served.lock().contains_key(uid)
+    }
+
+    /// Those that are served.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<Pod>> {
+        self.served.lock().values().map(|served| Arc::clone(&served.pod)).collect()
+    }
+
+    /// Those that are to be served and cannot be, by uid.
+    #[must_use]
+    pub fn failed(&self) -> Vec<(String, PodInfo)> {
+        self.failed.lock().iter().map(|(uid, (info, _netns))| (uid.clone(), info.clone())).collect()
+    }
+
+    /// Takes a pod on. The same pod in the same namespace again is no change; another namespace replaces it.
+    ///
+    /// # Errors
+    /// See [`PodError`]. The pod is tried again until it is removed, unless its descriptor is useless.
+    pub async fn add(self: &Arc<Self>, uid: String, info: PodInfo, netns: OwnedFd) -> Result<(), PodError> {
+        let netns = Netns::from_fd(netns).map_err(|error| PodError::Netns(uid.clone(), error))?;
+        let served = self.served.lock().get(&uid).cloned();
+        if let Some(served) = served {
+            if served.pod.netns.inode() == netns.inode() && served.pod.info == info {
+                return Ok(());
+            }
+            self.remove(&uid).await;
+        }
+        if self.served.lock().len() + self.failed.lock().len() >= MAX_PODS {
+            return Err(PodError::TooMany(uid));
+        }
+        let netns = Arc::new(netns);
+        let result = self.start(&uid, &info, &netns).await;
+        if result.is_err() {
+            self.failed.lock().insert(uid, (info, netns));
+        } else {
+            self.failed.lock().remove(&uid);
+        }
+        result
+    }
+
+    /// Lets a pod go: its listeners close, its connections are cut, its rules go.
+    pub async fn remove(&self, uid: &str) {
+        let failed = self.failed.lock().remove(uid).map(|(_info, netns)| netns);
+        let served = self.served.lock().remove(uid);
+        let netns = match served {
+            Some(Served { pod, hold }) => {
+                pod.cut();
+                if let Hold::Held(id) = std::mem::replace(&mut *hold.lock(), Hold::Over) {
+                    self.proxy.store.release(&id);
+                }
+                tracing::info!(pod = %pod.info.name, namespace = %pod.info.namespace, uid, "pod removed");
+                Some(Arc::clone(&pod.netns))
+            }
+            None => failed,
+        };
+        if let Some(netns) = netns
+            && self.capture.mode == CaptureMode::Iptables
+        {
+            let removed = tokio::task::spawn_blocking(move || iptables::remove(&netns)).await;
+            match removed {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(uid, %error, "rules of a removed pod are left"),
+                Err(_interrupted) => tracing::warn!(uid, "removal of a pod's rules was interrupted"),
+            }
+        }
+    }
+
+    /// Lets go of every pod that is not in `uids`.
+    pub async fn retain(&self, uids: &[String]) {
+        let known: Vec<String> = {
+            let (served, failed) = (self.served.lock(), self.failed.lock());
+            served.keys().chain(failed.keys()).filter(|uid| !uids.contains(uid)).cloned().collect()
+        };
+        for uid in known {
+            self.remove(&uid).await;
+        }
+    }
+
+    /// Tries failed pods again, for ever.
+    pub async fn retry(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(PAUSE_RETRY).await;
+            let failed: Vec<_> = self.failed.lock().iter().map(|(uid, pod)| (uid.clone(), pod.clone())).collect();
+            for (uid, (info, netns)) in failed {
+                match self.start(&uid, &info, &netns).await {
+                    Ok(()) => drop(self.failed.lock().remove(&uid)),
+                    Err(error) => tracing::warn!(%error, "pod is still not served; trying again"),
+                }
+            }
+        }
+    }
+
+    /// Drains every pod: no new connections, open ones may finish.
+    pub fn drain(&self) {
+        for pod in self.list() {
+            pod.drain();
+        }
+    }
+
+    /// Re-examines open connections whenever the mesh changes, until there is nobody left to change it.
+    pub async fn recheck(self: Arc<Self>) {
+        let mut view = self.proxy.view.clone();
+        while let Ok(snapshot) = view.changed().await {
+            for pod in self.list() {
+                pod.connections.recheck(&snapshot);
+            }
+        }
+    }
+
+    fn rules(&self) -> iptables::Settings {
+        iptables::Settings::new(self.capture.mark, self.capture.ipv6, self.capture.dns)
+    }
+
+    /// Listeners first, then rules: nothing is captured before somebody listens.
+    async fn start(self: &Arc<Self>, uid: &str, info: &PodInfo, netns: &Arc<Netns>) -> Result<(), PodError> {
+        let listen = |port| {
+            let address = socket::wildcard(port, self.capture.ipv6);
+            socket::listen(netns, address, Some(self.capture.mark))
+                .map_err(|error| PodError::Listen(uid.to_owned(), address, error))
+        };
+        let ports = &iptables::Settings::new(self.capture.mark, self.capture.ipv6, self.capture.dns);
+        let listeners = [
+            listen(ports.port_outbound)?,
+            listen(ports.port_inbound_plaintext)?,
+            listen(ports.port_inbound_hbone)?,
+        ];
+        let names = dns::Sockets::bind(netns, self.dns.listen, self.capture.ipv6, self.capture.mark)
+            .map_err(|error| PodError::Dns(uid.to_owned(), error))?;
+        if self.capture.mode == CaptureMode::Iptables {
+            let (netns, settings) = (Arc::clone(netns), self.rules());
+            tokio::task::spawn_blocking(move || iptables::apply(&netns, &settings))
+                .await
+                .map_err(|_panic| PodError::Interrupted(uid.to_owned()))?
+                .map_err(|error| PodError::Rules(uid.to_owned(), error))?;
+        }
+        let proxy = &self.proxy;
+        let pod = Arc::new(Pod::new(
+            uid.to_owned(),
+            info.clone(),
+            Arc::clone(netns),
+            proxy.workers.count(),
+            &proxy.hbone,
+        ));
+        let home = self.served.lock().len();
+        let [for_outbound, for_plaintext, for_hbone] = listeners;
+        listen::spawn(proxy, &pod, for_outbound, home, outbound::serve);
+        listen::spawn(proxy, &pod, for_plaintext, home + 1, inbound::serve_plaintext);
+        listen::spawn(proxy, &pod, for_hbone, home + 1, inbound::serve_tunnel);
+        self.serve_names(&pod, names, home);
+        let hold = Arc::new(Mutex::new(Hold::Waiting));
+        tokio::spawn(warm_up(Arc::clone(proxy), Arc::clone(&pod), Arc::clone(&hold)));
+        tracing::info!(pod = %info.name, namespace = %info.namespace, uid, "pod added");
+        self.served.lock().insert(uid.to_owned(), Served { pod, hold });
+        Ok(())
+    }
+
+    fn serve_names(&self, pod: &Arc<Pod>, sockets: dns::Sockets, home: usize) {
+        let server = dns::Server {
+            zone: Arc::clone(&self.dns.zone),
+            client: dns::Client {
+                namespace: pod.info.namespace.as_str().into(),
+                network: self.proxy.node.network.clone(),
+            },
+            view: self.proxy.view.clone(),
+            upstream: dns::Upstream {
+                netns: Some(Arc::clone(&pod.netns)),
+                mark: Some(self.capture.mark),
+                servers: Arc::clone(&self.dns.resolv_conf),
+            },
+            observer: Some(self.dns.observer()),
+        };
+        let mut draining = pod.draining();
+        let pod = Arc::clone(pod);
+        self.proxy.workers.nth(home).spawn(async move {
+            let ended = tokio::select! {
+                ended = dns::serve(server, sockets) => ended,
+                () = draining.reached(Phase::Cut) => return,
+            };
+            let Err(error) = ended;
+            tracing::error!(pod = %pod.info.name, namespace = %pod.info.namespace, %error, "DNS proxy failed");
+        });
+    }
+}
+
+/// Has a new pod's certificate made before its first connection asks for it, and kept while the pod is there.
+async fn warm_up(proxy: Arc<Proxy>, pod: Arc<Pod>, hold: Arc<Mutex<Hold>>) {
+    // A pod that is not in the configuration yet asks again with its first connection.
+    let Ok(workload) = proxy.own_workload(&pod).await else { return };
+    let id = workload.identity();
+    let mut hold = hold.lock();
+    if *hold == Hold::Waiting {
+        match proxy.store.retain(&id) {
+            Ok(()) => *hold = Hold::Held(id),
+            Err(error) => tracing::warn!(%id, %error, "no certificate"),
+        }
+    }
+}

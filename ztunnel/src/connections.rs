@@ -1,0 +1,155 @@
+//! The open connections of one pod: so that each can be cut, re-examined and shown.
+//!
+//! In: a connection that was just opened. Out: a way to cut it, a list for `/config_dump`.
+//! Never: held locked while a decision is made, or across an await.
+//!
+//! One shard per worker: a connection is registered and removed on its own worker, so workers do not meet here.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+
+use decision::inbound::{Admitted, Refusal};
+use mesh::Snapshot;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+/// Why a connection is cut. Texts: Istio's ztunnel.
+#[derive(Debug, thiserror::Error)]
+pub enum Cut {
+    /// A policy that came later denies it.
+    #[error("{0}")]
+    Policy(Refusal),
+    /// The pod is gone, has left the mesh, or the process ends and the grace period is over.
+    #[error("connection closed due to connection drain")]
+    Drain,
+}
+
+/// What is open.
+#[derive(Clone, Debug)]
+pub enum Open {
+    /// From this pod.
+    Outbound {
+        /// The client.
+        source: SocketAddr,
+        /// Where it was going.
+        original_destination: SocketAddr,
+        /// Where it goes.
+        destination: SocketAddr,
+    },
+    /// To this pod.
+    Inbound {
+        /// The client.
+        source: SocketAddr,
+        /// Why it may.
+        admitted: Arc<Admitted>,
+    },
+}
+
+/// The open connections of one pod.
+#[derive(Debug)]
+pub struct Connections {
+    shards: Box<[Mutex<Shard>]>,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    next: u64,
+    entries: HashMap<u64, Entry>,
+    /// Set when the pod has left: what comes now is cut at once.
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    open: Open,
+    cut: oneshot::Sender<Cut>,
+}
+
+/// Removes a connection when it ends.
+#[derive(Debug)]
+pub struct Registered<'a> {
+    shard: &'a Mutex<Shard>,
+    number: u64,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.shard.lock().entries.remove(&self.number);
+    }
+}
+
+impl Connections {
+    /// For so many workers.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
+        Self { shards: (0..workers.max(1)).map(|_| Mutex::default()).collect() }
+    }
+
+    /// Registers a connection of a worker. The receiver answers when it is to be cut.
+    #[must_use]
+    pub fn register(&self, worker: usize, open: Open) -> (Registered<'_>, oneshot::Receiver<Cut>) {
+        let (cut, receiver) = oneshot::channel();
+        let shard = &self.shards[worker % self.shards.len()];
+        let mut locked = shard.lock();
+        let number = locked.next;
+        locked.next += 1;
+        if locked.closed {
+            // It fails only when the receiver is gone, and it is in our hands.
+            drop(cut.send(Cut::Drain));
+        } else {
+            locked.entries.insert(number, Entry { open, cut });
+        }
+        drop(locked);
+        (Registered { shard, number }, receiver)
+    }
+
+    /// Cuts every connection that `snapshot` no longer admits.
+    pub fn recheck(&self, snapshot: &Snapshot) {
+        for shard in &self.shards {
+            // Copied out, because a worker must not wait while policies are evaluated.
+            let admitted: Vec<(u64, Arc<Admitted>)> = shard
+                .lock()
+                .entries
+                .iter()
+                .filter_map(|(number, entry)| match &entry.open {
+                    Open::Inbound { admitted, .. } => Some((*number, Arc::clone(admitted))),
+                    Open::Outbound { .. } => None,
+                })
+                .collect();
+            for (number, admitted) in admitted {
+                if let Err(refusal) = admitted.readmit(snapshot) {
+                    let entry = shard.lock().entries.remove(&number);
+                    if let Some(entry) = entry {
+                        // It fails only when the connection has just ended by itself.
+                        drop(entry.cut.send(Cut::Policy(refusal)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Cuts every connection, and every one that is registered later.
+    pub fn close(&self) {
+        for shard in &self.shards {
+            let entries = {
+                let mut shard = shard.lock();
+                shard.closed = true;
+                std::mem::take(&mut shard.entries)
+            };
+            for entry in entries.into_values() {
+                drop(entry.cut.send(Cut::Drain));
+            }
+        }
+    }
+
+    /// How many are open.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().entries.len()).sum()
+    }
+
+    /// Those that are open now.
+    #[must_use]
+    pub fn list(&self) -> Vec<Open> {
+        self.shards.iter().flat_map(|shard| shard.lock().entries.values().map(|e| e.open.clone()).collect::<Vec<_>>()).collect()
+    }
+}

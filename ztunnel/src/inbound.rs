@@ -1,0 +1,294 @@
+//! The inbound stages, in order: what happens to a connection that comes to a pod of ours.
+//!
+//! ```text
+//! :15008 ─▶ TLS, peer's identity ─▶ CONNECT head ─┐
+//!                                                  ├─▶ facts ─▶ decision::inbound ─▶ Admitted ─▶ deliver ─▶ relay ─▶ event
+//! :15006 ─▶ original destination ─────────────────┘                      └─ Refusal ─▶ 400, 401, 503 or RST
+//! ```
+//! In: accepted sockets. Out: one event per connection. Never: a byte to an application before admission; an
+//! identity from anywhere but the TLS handshake.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use decision::{
+    authorize::DryRun,
+    inbound::{Admitted, Arrival, Authority, Facts, admit},
+};
+use hbone::server::{self, Incoming};
+use http::StatusCode;
+use mesh::{Service, Snapshot, SpiffeId, Workload, service::PortMap};
+use net::{relay::TcpEnd, socket};
+use telemetry::{Connection, Direction, HboneAddress, Outcome, Security};
+use tokio::net::TcpStream;
+use wire::{authority, connect::ConnectHead};
+
+mod deliver;
+mod error;
+
+use error::Error;
+
+use crate::{
+    capture::listen::Captured,
+    connections::{Cut, Open},
+    pod::Pod,
+    proxy::Proxy,
+    relay,
+};
+
+/// Serves one tunnel to its end.
+pub async fn serve_tunnel(proxy: Arc<Proxy>, captured: Captured) {
+    let addresses = Addresses::of(&captured);
+    if let Err(error) = tunnel(&proxy, captured, addresses).await {
+        addresses.refused(&proxy, &error);
+    }
+}
+
+/// Serves one plaintext connection to its end.
+pub async fn serve_plaintext(proxy: Arc<Proxy>, captured: Captured) {
+    let addresses = Addresses::of(&captured);
+    if let Err(error) = plaintext(&proxy, captured, addresses).await {
+        addresses.refused(&proxy, &error);
+    }
+}
+
+/// The two ends of an accepted socket.
+#[derive(Clone, Copy)]
+struct Addresses {
+    peer: SocketAddr,
+    local: SocketAddr,
+}
+
+impl Addresses {
+    fn of(captured: &Captured) -> Self {
+        let peer = captured.peer;
+        Self { peer, local: socket::original_destination(&captured.socket).unwrap_or(peer) }
+    }
+
+    fn connection(self) -> Connection {
+        Connection::between(Direction::Inbound, self.peer, self.local)
+    }
+
+    /// Reports a connection of which nothing but addresses is known.
+    fn refused(self, proxy: &Proxy, error: &Error) {
+        let text = error.to_string();
+        proxy.telemetry.refused(&self.connection(), error.reason(), &text, net::clock::now());
+    }
+}
+
+async fn tunnel(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses) -> Result<(), Error> {
+    let Captured { socket, pod, worker, .. } = captured;
+    proxy.sockets.socket.apply(&socket)?;
+    let workload = proxy.own_workload(&pod).await?;
+    let credential = proxy.credential(&workload.identity()).await?;
+    let socket = TcpStream::from_std(socket)?;
+    let config = credential.server_config();
+    let accepted = server::handshake(socket, config, credential.not_after(), &proxy.hbone).await?;
+    let at = Arc::new(Arrived { proxy: Arc::clone(proxy), pod, worker, addresses, workload });
+    let identity = Arc::new(accepted.peer.id.clone());
+    let draining = at.pod.draining();
+    let served = accepted.serve(&proxy.hbone, &draining, |incoming| {
+        let (at, identity) = (Arc::clone(&at), Arc::clone(&identity));
+        tokio::spawn(async move { at.stream(incoming, &identity).await });
+    });
+    if let Err(error) = served.await {
+        tracing::debug!(peer = %addresses.peer, %identity, %error, "tunnel failed");
+    }
+    Ok(())
+}
+
+async fn plaintext(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses) -> Result<(), Error> {
+    let Captured { socket, pod, worker, .. } = captured;
+    proxy.sockets.socket.apply(&socket)?;
+    let client = TcpStream::from_std(socket)?;
+    let workload = proxy.own_workload(&pod).await.inspect_err(|_| socket::reset_on_close(&client))?;
+    let at = Arrived { proxy: Arc::clone(proxy), pod, worker, addresses, workload };
+    let result = match at.admit(Arrival::Plaintext) {
+        Ok(admitted) => {
+            let report = at.report(&admitted, None);
+            at.carry(&admitted, report, Downstream::Tcp(client)).await;
+            return Ok(());
+        }
+        Err(error) => at.rejected(error, at.addresses.connection()),
+    };
+    socket::reset_on_close(&client);
+    result
+}
+
+/// A connection that has arrived, with what is known of the pod it came to.
+struct Arrived {
+    proxy: Arc<Proxy>,
+    pod: Arc<Pod>,
+    worker: usize,
+    addresses: Addresses,
+    workload: Arc<Workload>,
+}
+
+/// What an admitted connection came through.
+enum Downstream {
+    Tcp(TcpStream),
+    Hbone(Incoming),
+}
+
+impl Arrived {
+    /// Serves one CONNECT of a tunnel.
+    async fn stream(&self, incoming: Incoming, identity: &SpiffeId) {
+        let head = match ConnectHead::parse(&incoming.head) {
+            Ok(head) => head,
+            Err(error) => {
+                let error = Error::from(error);
+                incoming.refuse(error.status());
+                return self.addresses.refused(&self.proxy, &error);
+            }
+        };
+        let authority = match &head.authority {
+            authority::Authority::Address(address) => Authority::Address(*address),
+            authority::Authority::Hostname { hostname, port } => {
+                Authority::Hostname { hostname: hostname.as_str(), port: *port }
+            }
+        };
+        match self.admit(Arrival::Tunnel { identity, authority }) {
+            Ok(admitted) => {
+                let report = self.report(&admitted, Some(hbone_address(&head.authority)));
+                self.carry(&admitted, report, Downstream::Hbone(incoming)).await;
+            }
+            Err(error) => {
+                incoming.refuse(error.status());
+                let mut report = self.addresses.connection();
+                report.hbone_addr = Some(hbone_address(&head.authority));
+                report.source_identity = Some(identity.clone());
+                report.destination_identity = Some(self.workload.identity());
+                report.security = Security::MutualTls;
+                if let Err(error) = self.rejected(error, report) {
+                    self.addresses.refused(&self.proxy, &error);
+                }
+            }
+        }
+    }
+
+    fn admit(&self, arrival: Arrival<'_>) -> Result<Arc<Admitted>, Error> {
+        let facts = Facts {
+            workload: &self.workload,
+            peer: self.addresses.peer,
+            destination: self.addresses.local,
+            arrival,
+        };
+        let admitted = admit(&self.proxy.view.borrow(), &facts)?;
+        self.log_dry_run(admitted.verdict().dry_run.as_ref());
+        Ok(Arc::new(admitted))
+    }
+
+    fn log_dry_run(&self, dry_run: Option<&DryRun>) {
+        let Some(dry_run) = dry_run.filter(|_| self.proxy.policy.dry_run) else { return };
+        let (src, dst) = (self.addresses.peer, self.addresses.local);
+        let text = match &dry_run.outcome {
+            decision::authorize::Outcome::Allow { .. } => "allowed".to_owned(),
+            decision::authorize::Outcome::Deny(denial) => denial.to_string(),
+        };
+        if self.proxy.policy.info_logging {
+            tracing::info!(target: "dry-run", src = %src, dst = %dst, result = %text, "dry-run policies evaluated");
+        } else {
+            tracing::debug!(target: "dry-run", src = %src, dst = %dst, result = %text, "dry-run policies evaluated");
+        }
+    }
+
+    /// What the metrics and the access log say of an admitted connection.
+    fn report(&self, admitted: &Admitted, hbone: Option<HboneAddress>) -> Connection {
+        let workload = admitted.workload();
+        let mut report = self.addresses.connection();
+        report.source = admitted.source().cloned();
+        report.service = admitted.service().cloned().or_else(|| {
+            service_of(&self.proxy.view.borrow(), workload, admitted.destination().port())
+        });
+        report.destination = Some(Arc::clone(workload));
+        report.source_identity = admitted.identity().cloned();
+        if hbone.is_some() {
+            report.hbone_addr = hbone;
+            report.destination_identity = Some(workload.identity());
+            report.security = Security::MutualTls;
+        }
+        report
+    }
+
+    /// Reports a refusal: as an early one, or as a connection that was opened and denied.
+    fn rejected(&self, error: Error, mut report: Connection) -> Result<(), Error> {
+        if let Error::Refused(decision::inbound::Refusal::Rejected { dry_run, .. }) = &error {
+            self.log_dry_run(dry_run.as_deref());
+        }
+        if error.is_early() {
+            return Err(error);
+        }
+        let snapshot = self.proxy.view.load();
+        let peer = snapshot.workload_by_address(&self.workload.network, self.addresses.peer.ip());
+        // Only for people to read: an address is not an identity.
+        report.source = peer
+            .filter(|peer| report.source_identity.as_ref().is_none_or(|id| peer.identity() == *id))
+            .cloned();
+        report.destination = Some(Arc::clone(&self.workload));
+        let now = net::clock::now();
+        self.proxy.telemetry.opened(report, now).close(Outcome::failed(error.reason(), error), now);
+        Ok(())
+    }
+
+    /// Delivers and relays.
+    async fn carry(&self, admitted: &Arc<Admitted>, report: Connection, downstream: Downstream) {
+        let open = self.proxy.telemetry.opened(report, net::clock::now());
+        let registered = Open::Inbound { source: self.addresses.peer, admitted: Arc::clone(admitted) };
+        let (_registered, mut cut) = self.pod.connections.register(self.worker, registered);
+        // The policies may have changed between the decision and the registration.
+        let recheck = admitted.readmit(&self.proxy.view.borrow());
+        let upstream = async {
+            recheck?;
+            deliver::connect(&self.proxy, &self.pod, admitted).await
+        };
+        let upstream = tokio::select! {
+            upstream = upstream => upstream,
+            reason = &mut cut => {
+                downstream.refuse(StatusCode::SERVICE_UNAVAILABLE);
+                open.close(relay::cut(&reason.unwrap_or(Cut::Drain)), net::clock::now());
+                return;
+            }
+        };
+        let outcome = match (upstream, downstream) {
+            (Ok(upstream), Downstream::Tcp(client)) => {
+                relay::run(TcpEnd::new(client), TcpEnd::new(upstream), open.counters(), cut).await
+            }
+            (Ok(upstream), Downstream::Hbone(incoming)) => match incoming.accept(self.baggage()) {
+                Ok(stream) => relay::run(stream, TcpEnd::new(upstream), open.counters(), cut).await,
+                Err(error) => Outcome::failed(telemetry::Reason::ClientDisconnected, error),
+            },
+            (Err(error), downstream) => {
+                downstream.refuse(error.status());
+                Outcome::failed(error.reason(), error)
+            }
+        };
+        open.close(outcome, net::clock::now());
+    }
+
+    fn baggage(&self) -> Option<http::HeaderValue> {
+        self.proxy.sockets.response_baggage.then(|| self.pod.baggage.of(&self.workload)).flatten()
+    }
+}
+
+impl Downstream {
+    fn refuse(self, status: StatusCode) {
+        match self {
+            Self::Tcp(client) => socket::reset_on_close(&client),
+            Self::Hbone(incoming) => incoming.refuse(status),
+        }
+    }
+}
+
+fn hbone_address(authority: &authority::Authority) -> HboneAddress {
+    match authority {
+        authority::Authority::Address(address) => (*address).into(),
+        authority::Authority::Hostname { hostname, port } => HboneAddress::Hostname(hostname.as_str().into(), *port),
+    }
+}
+
+/// The service that a connection to a pod's own address was probably meant for: the first by name of those that
+/// lead to this port.
+fn service_of(snapshot: &Snapshot, workload: &Workload, port: u16) -> Option<Arc<Service>> {
+    let leads_here = |ports: &PortMap| ports.0.keys().any(|service_port| ports.target(*service_port) == Some(port));
+    let key = workload.services.iter().filter(|(_, ports)| leads_here(ports)).map(|(key, _)| key).min()?;
+    snapshot.service(key).cloned()
+}

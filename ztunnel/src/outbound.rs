@@ -1,0 +1,236 @@
+//! The outbound stages, in order: what happens to a connection that a pod of ours makes.
+//!
+//! ```text
+//! accept ─▶ facts ─▶ decision::outbound ─┬─ Passthrough, Plain ─▶ connect ──────────┐
+//!                                        └─ Hbone ─▶ credential ─▶ hbone::Pool ─────┴─▶ relay ─▶ event
+//! ```
+//! In: a captured socket. Out: one event per connection. Never: sends a byte to a peer that is not verified.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use decision::outbound::{Facts, Plan, Refusal, plan};
+use hbone::{OpenError, TunnelKey, client::DialError};
+use mesh::{San, Service, Workload};
+use net::{
+    relay::TcpEnd,
+    socket::{self, ConnectError},
+};
+use telemetry::{ByteCounters, Connection, Direction, Outcome, Reason, Security};
+use tokio::net::TcpStream;
+
+use crate::{
+    capture::listen::Captured,
+    connections::{Cut, Open},
+    head,
+    pod::Pod,
+    proxy::{Proxy, UnknownPod},
+    relay,
+};
+
+/// Why a connection failed before it was relayed.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("io error: {0}")]
+    Socket(#[from] std::io::Error),
+    #[error(transparent)]
+    UnknownPod(#[from] UnknownPod),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("connection failed: {0}")]
+    Connect(#[from] ConnectError),
+    #[error("identity error: {0}")]
+    Identity(#[from] identity::Error),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+impl Error {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Socket(_) => Reason::Io,
+            Self::UnknownPod(_) => Reason::NoRoute,
+            Self::Refused(Refusal::NoHealthyUpstream { .. }) => Reason::NoHealthyUpstream,
+            Self::Refused(_) => Reason::NoRoute,
+            Self::Connect(_) => Reason::ConnectFailed,
+            Self::Identity(_) => Reason::Identity,
+            Self::Open(error) => match error {
+                OpenError::Dial(dial) => match **dial {
+                    DialError::Connect(_) => Reason::ConnectFailed,
+                    DialError::TimedOut => Reason::NetworkPolicy,
+                    DialError::Tls(_) => Reason::TlsHandshake,
+                    DialError::Http2(_) => Reason::Http2Handshake,
+                    DialError::Draining => Reason::Drained,
+                },
+                OpenError::Status(status) if status.as_u16() == 401 => Reason::Denied,
+                OpenError::Status(_) | OpenError::NoAnswer(_) => Reason::ConnectFailed,
+                OpenError::Http2(_) => Reason::PeerProtocolError,
+                OpenError::Draining => Reason::Drained,
+                OpenError::Exhausted => Reason::Overloaded,
+            },
+        }
+    }
+}
+
+/// What a connection goes on through.
+enum Upstream {
+    Tcp(TcpStream),
+    Hbone(hbone::Stream),
+}
+
+/// Serves one captured connection to its end.
+pub async fn serve(proxy: Arc<Proxy>, captured: Captured) {
+    let client = captured.peer;
+    let local = captured.socket.local_addr().map_or(client, socket::canonical);
+    if let Err(error) = accept(&proxy, captured).await {
+        let connection = Connection::between(Direction::Outbound, client, local);
+        proxy.telemetry.refused(&connection, error.reason(), &error.to_string(), net::clock::now());
+    }
+}
+
+/// Facts, decision, event. An error here is of a connection of which nothing but addresses is known.
+async fn accept(proxy: &Proxy, captured: Captured) -> Result<(), Error> {
+    let Captured { socket, peer, pod, worker } = captured;
+    let destination = socket::original_destination(&socket)?;
+    proxy.sockets.socket.apply(&socket)?;
+    let client = TcpStream::from_std(socket)?;
+    let source = proxy.own_workload(&pod).await.inspect_err(|_| socket::reset_on_close(&client))?;
+    let facts = Facts { source: &source, destination };
+    let decided = plan(&proxy.view.borrow(), &facts, &mut || fastrand::u64(..));
+    let open = proxy.telemetry.opened(report(peer, destination, &source, &decided), net::clock::now());
+    let from = From { proxy, pod: &pod, worker, client: peer, source: &source };
+    let outcome = match decided {
+        Ok(plan) => from.carry(client, destination, plan, open.counters()).await,
+        Err(refusal) => {
+            socket::reset_on_close(&client);
+            let error = Error::from(refusal);
+            Outcome::failed(error.reason(), error)
+        }
+    };
+    open.close(outcome, net::clock::now());
+    Ok(())
+}
+
+/// What the metrics and the access log say of it.
+fn report(
+    client: SocketAddr,
+    original_destination: SocketAddr,
+    source: &Arc<Workload>,
+    decided: &Result<Plan, Refusal>,
+) -> Connection {
+    let mut connection = Connection::between(Direction::Outbound, client, original_destination);
+    connection.source = Some(Arc::clone(source));
+    match decided {
+        Ok(Plan::Passthrough { destination, service }) => {
+            connection.destination_addr = *destination;
+            connection.service.clone_from(service);
+            connection.passthrough = service.is_none();
+        }
+        Ok(Plan::Plain { destination, workload, service }) => {
+            connection.destination_addr = *destination;
+            connection.destination = Some(Arc::clone(workload));
+            connection.service.clone_from(service);
+        }
+        Ok(Plan::Hbone { peer, authority, via: _, workload, service, expected: _ }) => {
+            connection.destination_addr = *peer;
+            connection.hbone_addr = Some((*authority).into());
+            connection.destination = Some(Arc::clone(workload));
+            connection.service.clone_from(service);
+            connection.source_identity = Some(source.identity());
+            connection.destination_identity = Some(workload.identity());
+            connection.security = Security::MutualTls;
+        }
+        Err(_) => {}
+    }
+    connection
+}
+
+/// Where a connection comes from.
+struct From<'a> {
+    proxy: &'a Proxy,
+    pod: &'a Arc<Pod>,
+    worker: usize,
+    client: SocketAddr,
+    source: &'a Arc<Workload>,
+}
+
+impl From<'_> {
+    /// Connects and relays.
+    async fn carry(
+        &self,
+        client: TcpStream,
+        original_destination: SocketAddr,
+        plan: Plan,
+        counters: &ByteCounters,
+    ) -> Outcome {
+        let destination = match &plan {
+            Plan::Passthrough { destination, .. } | Plan::Plain { destination, .. } => *destination,
+            Plan::Hbone { peer, .. } => *peer,
+        };
+        let open = Open::Outbound { source: self.client, original_destination, destination };
+        let (_registered, mut cut) = self.pod.connections.register(self.worker, open);
+        let upstream = tokio::select! {
+            upstream = self.connect(plan) => upstream,
+            reason = &mut cut => {
+                socket::reset_on_close(&client);
+                return relay::cut(&reason.unwrap_or(Cut::Drain));
+            }
+        };
+        match upstream {
+            Ok(Upstream::Tcp(upstream)) => relay::run(TcpEnd::new(client), TcpEnd::new(upstream), counters, cut).await,
+            Ok(Upstream::Hbone(upstream)) => relay::run(TcpEnd::new(client), upstream, counters, cut).await,
+            Err(error) => {
+                // The application is to see a failed connection, not an empty answer.
+                socket::reset_on_close(&client);
+                Outcome::failed(error.reason(), error)
+            }
+        }
+    }
+
+    async fn connect(&self, plan: Plan) -> Result<Upstream, Error> {
+        match plan {
+            Plan::Passthrough { destination, .. } | Plan::Plain { destination, .. } => {
+                let options = &self.proxy.sockets.socket;
+                let upstream =
+                    socket::connect(&self.pod.netns, Some(self.client.ip()), destination, options).await?;
+                Ok(Upstream::Tcp(upstream))
+            }
+            Plan::Hbone { peer, authority, expected, service, .. } => {
+                let stream = self.tunnel(peer, authority, expected, service.as_deref()).await?;
+                Ok(Upstream::Hbone(stream))
+            }
+        }
+    }
+
+    /// Opens a stream to `authority` on a tunnel to `peer`.
+    async fn tunnel(
+        &self,
+        peer: SocketAddr,
+        authority: SocketAddr,
+        expected: Vec<San>,
+        service: Option<&Service>,
+    ) -> Result<hbone::Stream, Error> {
+        let id = self.source.identity();
+        let credential = self.proxy.credential(&id).await?;
+        let key = TunnelKey {
+            source: id,
+            generation: credential.generation(),
+            source_ip: self.client.ip(),
+            peer,
+            expected,
+        };
+        let dial = || {
+            let (netns, sockets) = (Arc::clone(&self.pod.netns), self.proxy.sockets.socket.clone());
+            let (key, credential) = (key.clone(), Arc::clone(&credential));
+            let settings = Arc::clone(&self.proxy.hbone);
+            async move {
+                let tcp = socket::connect(&netns, Some(key.source_ip), key.peer, &sockets).await?;
+                let config = credential.client_config(&key.expected);
+                hbone::client::handshake(tcp, config, credential.not_after(), &settings).await
+            }
+        };
+        let baggage = self.pod.baggage.of(self.source);
+        let request = || head::request(authority, baggage.as_ref(), self.client, service);
+        let (stream, _answer) = self.pod.pool(self.worker).open(&key, dial, request).await?;
+        Ok(stream)
+    }
+}

@@ -1,0 +1,67 @@
+//! One pod that this ztunnel serves: its namespace and everything that ends with it.
+
+use std::sync::Arc;
+
+use hbone::Pool;
+use net::{
+    Netns,
+    drain::{Drain, Draining, Phase},
+    socket::SpoofedPorts,
+};
+use wire::zds::PodInfo;
+
+use crate::{connections::Connections, head::OwnBaggage};
+
+/// One pod.
+#[derive(Debug)]
+pub struct Pod {
+    /// `metadata.uid`, what the agent names it by.
+    pub uid: String,
+    /// Who it is.
+    pub info: PodInfo,
+    /// Where its sockets are made.
+    pub netns: Arc<Netns>,
+    /// The source ports of connections that show the application its client.
+    pub ports: SpoofedPorts,
+    /// Its workload's baggage, encoded.
+    pub baggage: OwnBaggage,
+    /// What is open.
+    pub connections: Connections,
+    /// One pool per worker.
+    pools: Box<[Arc<Pool>]>,
+    drain: Drain,
+}
+
+impl Pod {
+    /// A pod without connections.
+    #[must_use]
+    pub fn new(uid: String, info: PodInfo, netns: Arc<Netns>, workers: usize, settings: &Arc<hbone::Settings>) -> Self {
+        let drain = Drain::default();
+        let pools = (0..workers).map(|_| Pool::new(Arc::clone(settings), drain.listen())).collect();
+        let connections = Connections::new(workers);
+        Self { uid, info, netns, ports: SpoofedPorts::default(), baggage: OwnBaggage::default(), connections, pools, drain }
+    }
+
+    /// The tunnels from this pod on one worker.
+    #[must_use]
+    pub fn pool(&self, worker: usize) -> &Arc<Pool> {
+        &self.pools[worker % self.pools.len()]
+    }
+
+    /// Tells when the pod is to end.
+    #[must_use]
+    pub fn draining(&self) -> Draining {
+        self.drain.listen()
+    }
+
+    /// Takes no new connections; open ones may finish.
+    pub fn drain(&self) {
+        self.drain.advance(Phase::Draining);
+    }
+
+    /// Ends everything now.
+    pub fn cut(&self) {
+        self.drain.advance(Phase::Cut);
+        self.connections.close();
+    }
+}

@@ -1,0 +1,63 @@
+//! The last stage of every connection: bytes both ways until it ends or is cut, and how that is reported.
+
+use std::io;
+
+use net::relay::{Duplex, Meter, RelayError};
+use telemetry::{ByteCounters, Outcome, Reason};
+use tokio::sync::oneshot;
+
+use crate::connections::Cut;
+
+struct Counted<'a>(&'a ByteCounters);
+
+impl Meter for Counted<'_> {
+    fn upward(&self, bytes: u64) {
+        self.0.add_received(bytes);
+    }
+
+    fn downward(&self, bytes: u64) {
+        self.0.add_sent(bytes);
+    }
+}
+
+/// Relays and says how it ended. When it was cut both ends have been reset.
+pub(crate) async fn run<D: Duplex, U: Duplex>(
+    mut downstream: D,
+    mut upstream: U,
+    counters: &ByteCounters,
+    cut: oneshot::Receiver<Cut>,
+) -> Outcome {
+    let meter = Counted(counters);
+    let cut = tokio::select! {
+        result = net::relay::relay(&mut downstream, &mut upstream, &meter) => return outcome(result),
+        cut = cut => cut.unwrap_or(Cut::Drain),
+    };
+    downstream.reset();
+    upstream.reset();
+    self::cut(&cut)
+}
+
+/// How a cut is reported.
+pub(crate) fn cut(cut: &Cut) -> Outcome {
+    let reason = match cut {
+        Cut::Policy(_) => Reason::PolicyChange,
+        Cut::Drain => Reason::Drained,
+    };
+    Outcome::failed(reason, cut)
+}
+
+fn outcome(result: Result<(), RelayError>) -> Outcome {
+    let is_reset = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
+    match result {
+        Ok(()) => Outcome::Complete,
+        Err(error) => {
+            let reason = match &error {
+                RelayError::Downstream(cause) if is_reset(cause) => Reason::ClientReset,
+                RelayError::Downstream(_) => Reason::ClientDisconnected,
+                RelayError::Upstream(cause) if is_reset(cause) => Reason::DestinationReset,
+                RelayError::Upstream(_) => Reason::DestinationDisconnected,
+            };
+            Outcome::failed(reason, error)
+        }
+    }
+}
