@@ -5,7 +5,8 @@
 //! A crowded bucket groups its rules behind **guards**: a further condition that must hold for each of them and
 //! that is asked once. Of a rule's possible guards the one is chosen that most rules of the bucket share, so what
 //! rules many of them out rules them out together (ten thousand policies that all say "but not from the
-//! gateway" are one question to the gateway).
+//! gateway" are one question to the gateway). What is behind a guard is a bucket again, so that rules which are
+//! nearly the same are told apart one condition at a time, and rules which are the same are one question.
 
 use std::{cmp::Ordering, sync::Arc};
 
@@ -60,14 +61,16 @@ pub(super) enum Bucket {
     Few(Vec<Entry>),
     /// Grouped.
     Many(Arc<Groups>),
+    /// No guard is left to tell them apart by.
+    Alike(Sorted<Entry>),
 }
 
-/// **Shape:** every rule is in one group; a group is sorted by its first entry, then by its guard.
+/// **Shape:** every rule is in one group; groups are sorted by their first entry, then by their guard.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Groups {
     groups: Sorted<Group>,
     tally_by_guard: PersistentMap<Guard, Tally>,
-    len: usize,
+    guard_by_entry: PersistentMap<(PolicyKey, usize), Guard>,
 }
 
 /// **Shape:** not empty.
@@ -75,7 +78,7 @@ pub(super) struct Groups {
 struct Group {
     first: Entry,
     guard: Guard,
-    entries: Sorted<Entry>,
+    rules: Bucket,
 }
 
 /// What is known of a guard.
@@ -94,10 +97,20 @@ impl Default for Bucket {
 }
 
 impl Bucket {
+    /// How many rules there are.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Few(entries) => entries.len(),
-            Self::Many(groups) => groups.len,
+            Self::Many(groups) => groups.guard_by_entry.len(),
+            Self::Alike(entries) => entries.len(),
+        }
+    }
+
+    fn first(&self) -> Option<&Entry> {
+        match self {
+            Self::Few(entries) => entries.first(),
+            Self::Many(groups) => groups.groups.first().map(|group| &group.first),
+            Self::Alike(entries) => entries.first(),
         }
     }
 
@@ -105,13 +118,18 @@ impl Bucket {
     #[cfg(test)]
     pub(super) fn groups(&self) -> usize {
         match self {
-            Self::Few(_) => 0,
+            Self::Few(_) | Self::Alike(_) => 0,
             Self::Many(groups) => groups.groups.len(),
         }
     }
 
     /// Adds a rule that is not there.
     pub(super) fn insert(&mut self, entry: Entry) {
+        self.insert_behind(&mut Vec::new(), entry);
+    }
+
+    /// Adds a rule to a bucket that stands behind the guards of `path`.
+    fn insert_behind(&mut self, path: &mut Vec<Guard>, entry: Entry) {
         match self {
             Self::Few(entries) if entries.len() < MAX_UNGROUPED => {
                 let place = entries.partition_point(|other| other.order(&entry).is_lt());
@@ -120,19 +138,30 @@ impl Bucket {
             Self::Few(entries) => {
                 let mut groups = Groups::default();
                 for entry in entries.drain(..).chain([entry]) {
-                    groups.insert(entry);
+                    groups.insert(path, entry);
                 }
                 *self = Self::Many(Arc::new(groups));
             }
-            Self::Many(groups) => Arc::make_mut(groups).insert(entry),
+            Self::Many(groups) => Arc::make_mut(groups).insert(path, entry),
+            Self::Alike(entries) => {
+                let key = entry.clone();
+                entries.insert(entry, |other| other.order(&key));
+            }
         }
     }
 
     /// Takes a rule out.
     pub(super) fn remove(&mut self, entry: &Entry) {
+        self.remove_behind(&mut Vec::new(), entry);
+    }
+
+    fn remove_behind(&mut self, path: &mut Vec<Guard>, entry: &Entry) {
         match self {
             Self::Few(entries) => entries.retain(|other| other.order(entry).is_ne()),
-            Self::Many(groups) => Arc::make_mut(groups).remove(entry),
+            Self::Many(groups) => Arc::make_mut(groups).remove(path, entry),
+            Self::Alike(entries) => {
+                entries.remove(|other| other.order(entry));
+            }
         }
     }
 
@@ -140,13 +169,14 @@ impl Bucket {
     pub(super) fn improve<'a>(&'a self, query: &Query, best: &mut Option<&'a Entry>) {
         match self {
             Self::Few(entries) => improve(entries.iter(), query, best),
+            Self::Alike(entries) => improve(entries.iter(), query, best),
             Self::Many(groups) => {
                 for group in groups.groups.iter() {
                     if best.is_some_and(|best| best.order(&group.first).is_le()) {
                         return;
                     }
                     if group.guard.admits(query) {
-                        improve(group.entries.iter(), query, best);
+                        group.rules.improve(query, best);
                     }
                 }
             }
@@ -170,10 +200,20 @@ fn improve<'a>(
     }
 }
 
+/// What may guard a rule behind the guards of `path`: each is asked once.
+fn guards(path: &[Guard], entry: &Entry) -> Vec<Guard> {
+    let mut guards = entry.rule().guards();
+    guards.retain(|guard| !path.contains(guard));
+    if guards.is_empty() {
+        guards.push(Guard::Nothing);
+    }
+    guards
+}
+
 impl Groups {
-    fn insert(&mut self, entry: Entry) {
+    fn insert(&mut self, path: &mut Vec<Guard>, entry: Entry) {
         let mut chosen: Option<(Guard, Tally)> = None;
-        for guard in entry.rule().guards() {
+        for guard in guards(path, &entry) {
             let mut tally = self.tally_by_guard.get(&guard).cloned().unwrap_or_default();
             tally.mentions += 1;
             self.tally_by_guard.insert(guard.clone(), tally.clone());
@@ -185,38 +225,45 @@ impl Groups {
             }
         }
         let (guard, tally) = chosen.unwrap_or((Guard::Nothing, Tally::default()));
-        let mut entries = match &tally.first {
-            Some(first) => self
-                .take(first, &guard)
-                .map(|group| group.entries)
-                .unwrap_or_default(),
-            None => Sorted::default(),
+        let group = tally.first.and_then(|first| self.take(&first, &guard));
+        let mut rules = match (group, &guard) {
+            (Some(group), _) => group.rules,
+            (None, Guard::Nothing) => Bucket::Alike(Sorted::default()),
+            (None, Guard::Requires(_) | Guard::Excludes(_) | Guard::Whole(_)) => Bucket::default(),
         };
-        let key = entry.clone();
-        entries.insert(entry, |other| other.order(&key));
-        self.put(guard, entries);
-        self.len += 1;
+        self.guard_by_entry
+            .insert((entry.key().clone(), entry.rule), guard.clone());
+        path.push(guard);
+        rules.insert_behind(path, entry);
+        if let Some(guard) = path.pop() {
+            self.put(guard, rules);
+        }
     }
 
-    fn remove(&mut self, entry: &Entry) {
-        for guard in entry.rule().guards() {
-            let Some(mut tally) = self.tally_by_guard.get(&guard).cloned() else {
-                continue;
-            };
-            tally.mentions = tally.mentions.saturating_sub(1);
-            self.tally_by_guard.insert(guard.clone(), tally.clone());
-            if let Some(mut group) = tally.first.and_then(|first| self.take(&first, &guard)) {
-                if group.entries.remove(|other| other.order(entry)).is_some() {
-                    self.len -= 1;
-                }
-                self.put(guard.clone(), group.entries);
+    fn remove(&mut self, path: &mut Vec<Guard>, entry: &Entry) {
+        let Some(guard) = self
+            .guard_by_entry
+            .remove(&(entry.key().clone(), entry.rule))
+        else {
+            return;
+        };
+        let first = self
+            .tally_by_guard
+            .get(&guard)
+            .and_then(|tally| tally.first.clone());
+        if let Some(mut group) = first.and_then(|first| self.take(&first, &guard)) {
+            path.push(guard);
+            group.rules.remove_behind(path, entry);
+            if let Some(guard) = path.pop() {
+                self.put(guard, group.rules);
             }
-            if self
-                .tally_by_guard
-                .get(&guard)
-                .is_some_and(|tally| tally.mentions == 0)
-            {
-                self.tally_by_guard.remove(&guard);
+        }
+        for guard in guards(path, entry) {
+            if let Some(tally) = self.tally_by_guard.get_mut(&guard) {
+                tally.mentions -= 1;
+                if tally.mentions == 0 {
+                    self.tally_by_guard.remove(&guard);
+                }
             }
         }
     }
@@ -231,26 +278,24 @@ impl Groups {
     }
 
     /// Puts a group in its place, or forgets it where it is empty, and notes its first entry.
-    fn put(&mut self, guard: Guard, entries: Sorted<Entry>) {
-        let first = entries.first().cloned();
+    fn put(&mut self, guard: Guard, rules: Bucket) {
+        let first = rules.first().cloned();
         if let Some(tally) = self.tally_by_guard.get_mut(&guard) {
             tally.first.clone_from(&first);
         }
         if let Some(first) = first {
             let (key, key_guard) = (first.clone(), guard.clone());
-            self.groups.insert(
-                Group {
-                    first,
-                    guard,
-                    entries,
-                },
-                |group| {
-                    group
-                        .first
-                        .order(&key)
-                        .then_with(|| group.guard.cmp(&key_guard))
-                },
-            );
+            let group = Group {
+                first,
+                guard,
+                rules,
+            };
+            self.groups.insert(group, |group| {
+                group
+                    .first
+                    .order(&key)
+                    .then_with(|| group.guard.cmp(&key_guard))
+            });
         }
     }
 }

@@ -5,7 +5,12 @@
 //! **Shape:** a rule is the AND of its clauses, a clause the OR of its matches, a match the AND of its fields.
 //! What always holds (a clause without matches) and what never holds (a match without fields) is gone here.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{
+    cmp::Ordering,
+    hash::{Hash, Hasher},
+    ops::ControlFlow,
+    sync::Arc,
+};
 
 use super::{
     key::{Attribute, Key, MAX_INDEXED_BYTES},
@@ -18,26 +23,26 @@ use crate::authorization;
 const MAX_LINEAR: usize = 16;
 
 /// How many guards of a rule are considered. Reason: each is counted on every change of a crowded bucket.
-const MAX_GUARDS: usize = 16;
+const MAX_GUARDS: usize = 32;
 
 /// A rule that can match.
 #[derive(Debug)]
 pub(super) struct Rule {
-    clauses: Vec<Clause>,
+    clauses: Vec<Arc<Clause>>,
     /// A necessary condition, one of which must hold; `None` where the rule has none to be found by.
     pub(super) cover: Option<Vec<Key>>,
 }
 
 /// **Shape:** not empty.
-#[derive(Debug)]
-struct Clause {
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Clause {
     matches: Vec<Match>,
 }
 
 /// **Shape:** `requires` has one list per field, none empty; `excludes` holds the values of all negative fields.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Match {
-    requires: Vec<List>,
+    requires: Vec<Arc<List>>,
     excludes: List,
 }
 
@@ -47,9 +52,11 @@ pub(super) enum Guard {
     /// Nothing need hold.
     Nothing,
     /// One of these must hold.
-    Requires(Arc<[Key]>),
+    Requires(Arc<List>),
     /// This must not hold.
     Excludes(Key),
+    /// All of this must hold.
+    Whole(Arc<Clause>),
 }
 
 impl Guard {
@@ -57,8 +64,9 @@ impl Guard {
     pub(super) fn admits(&self, query: &Query) -> bool {
         match self {
             Self::Nothing => true,
-            Self::Requires(keys) => keys.iter().any(|key| query.satisfies(key)),
+            Self::Requires(list) => list.any_holds(query),
             Self::Excludes(key) => !query.satisfies(key),
+            Self::Whole(clause) => clause.holds(query),
         }
     }
 }
@@ -76,7 +84,7 @@ impl Rule {
             if matches.is_empty() {
                 return None;
             }
-            clauses.push(Clause { matches });
+            clauses.push(Arc::new(Clause { matches }));
         }
         Some(Self {
             clauses,
@@ -86,9 +94,7 @@ impl Rule {
 
     /// Whether the connection is one that the rule means.
     pub(super) fn matches(&self, query: &Query) -> bool {
-        self.clauses
-            .iter()
-            .all(|clause| clause.matches.iter().any(|one| one.matches(query)))
+        self.clauses.iter().all(|clause| clause.holds(query))
     }
 
     /// Chooses the cover by which the rule shares a place with the fewest others.
@@ -113,7 +119,7 @@ impl Rule {
                 .map(|one| {
                     one.requires
                         .iter()
-                        .map(|list| (price(list), list))
+                        .map(|list| (price(list), &**list))
                         .min_by_key(|(price, _)| *price)
                 })
                 .collect();
@@ -131,36 +137,39 @@ impl Rule {
         });
     }
 
-    /// What may guard the rule among others of the same place, in the order of the policy; always the same for a
-    /// rule with the same cover.
+    /// What may guard the rule among others of the same place: as a rule, conditions that together are the whole
+    /// rule. Always the same for a rule with the same cover.
     pub(super) fn guards(&self) -> Vec<Guard> {
         let mut guards = Vec::new();
         for clause in &self.clauses {
             // Of several matches none need hold by itself.
             let [only] = &clause.matches[..] else {
+                guards.push(Guard::Whole(Arc::clone(clause)));
                 continue;
             };
-            let requires = only.requires.iter().filter(|list| {
-                list.keys.len() <= MAX_LINEAR
-                    && self.cover.as_ref().is_none_or(|cover| *cover != list.keys)
-            });
-            guards.extend(requires.map(|list| Guard::Requires(Arc::from(&list.keys[..]))));
-            guards.extend(
-                only.excludes
-                    .keys
-                    .iter()
-                    .take(MAX_GUARDS)
-                    .cloned()
-                    .map(Guard::Excludes),
-            );
+            // The cover holds already where the rule is looked at.
+            let covers = |list: &List| self.cover.as_ref().is_some_and(|cover| *cover == list.keys);
+            let requires = only.requires.iter().filter(|list| !covers(list));
+            guards.extend(requires.cloned().map(Guard::Requires));
+            if only.excludes.keys.len() > MAX_GUARDS {
+                guards.push(Guard::Whole(Arc::clone(clause)));
+            }
+        }
+        for clause in &self.clauses {
+            if let [only] = &clause.matches[..] {
+                guards.extend(only.excludes.keys.iter().cloned().map(Guard::Excludes));
+            }
         }
         guards.truncate(MAX_GUARDS);
         guards.sort();
         guards.dedup();
-        if guards.is_empty() {
-            guards.push(Guard::Nothing);
-        }
         guards
+    }
+}
+
+impl Clause {
+    fn holds(&self, query: &Query) -> bool {
+        self.matches.iter().any(|one| one.holds(query))
     }
 }
 
@@ -201,23 +210,23 @@ impl Match {
             .chain(not_service_accounts.iter().map(Key::service_account))
             .chain(not_principals.iter().map(Key::principal))
             .collect();
-        let requires: Vec<List> = requires
+        let requires: Vec<Arc<List>> = requires
             .into_iter()
             .filter(|keys| !keys.is_empty())
-            .map(List::new)
+            .map(|keys| Arc::new(List::new(keys)))
             .collect();
         let excludes = List::new(excludes);
         (!requires.is_empty() || !excludes.keys.is_empty()).then_some(Self { requires, excludes })
     }
 
-    fn matches(&self, query: &Query) -> bool {
+    fn holds(&self, query: &Query) -> bool {
         self.requires.iter().all(|list| list.any_holds(query)) && !self.excludes.any_holds(query)
     }
 }
 
 /// Values of which one may hold. **Shape:** sorted, each once.
 #[derive(Debug)]
-struct List {
+pub(super) struct List {
     keys: Vec<Key>,
     long: Option<Box<Long>>,
 }
@@ -228,6 +237,33 @@ struct Long {
     tries: [Trie<()>; Attribute::COUNT],
     /// Values that are too long for a trie.
     rest: Vec<Key>,
+}
+
+/// A list is its keys; the rest is made of them.
+impl PartialEq for List {
+    fn eq(&self, other: &Self) -> bool {
+        self.keys == other.keys
+    }
+}
+
+impl Eq for List {}
+
+impl PartialOrd for List {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for List {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.keys.cmp(&other.keys)
+    }
+}
+
+impl Hash for List {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.keys.hash(state);
+    }
 }
 
 impl List {

@@ -44,7 +44,7 @@ impl Rules {
         };
         for key in cover {
             self.buckets[key.attribute.index()].update(key, |bucket| {
-                bucket.get_or_insert_default().insert(entry.clone())
+                bucket.get_or_insert_default().insert(entry.clone());
             });
         }
     }

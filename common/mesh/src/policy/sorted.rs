@@ -37,8 +37,7 @@ impl<T> Sorted<T> {
         self.runs.first()?.first()
     }
 
-    /// How many items there are.
-    #[cfg(test)]
+    /// How many items there are; counts runs.
     pub(super) fn len(&self) -> usize {
         self.runs.iter().map(|run| run.len()).sum()
     }

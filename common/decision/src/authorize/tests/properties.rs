@@ -146,6 +146,14 @@ fn crowded_match() -> impl Strategy<Value = Match> {
     )
 }
 
+fn crowded_clauses() -> impl Strategy<Value = Vec<Clause>> {
+    let clause = prop_oneof![
+        4 => prop::collection::vec(crowded_match(), 1),
+        1 => prop::collection::vec(crowded_match(), 2),
+    ];
+    prop::collection::vec(clause.prop_map(|matches| Clause { matches }), 1..3)
+}
+
 fn rules() -> impl Strategy<Value = Vec<Rule>> {
     let clause = prop::collection::vec(one_match(), 0..3).prop_map(|matches| Clause { matches });
     // A rule without clauses matches everything, so it is rare.
@@ -318,18 +326,18 @@ proptest! {
     /// Many rules that share nearly everything, so that every one of them stands behind a guard.
     #[test]
     fn crowded_places_decide_as_the_oracle_does(
-        changes in prop::collection::vec((0..4_u8, 0..200_u8, crowded_match()), 400),
+        changes in prop::collection::vec((0..4_u8, 0..200_u8, crowded_clauses()), 400),
         peers in prop::collection::vec(peer(1), 12),
     ) {
         let mut index = PolicyIndex::default();
         let mut list: BTreeMap<PolicyKey, Authorization> = BTreeMap::new();
-        for (step, (kind, name, one)) in changes.into_iter().enumerate() {
+        for (step, (kind, name, clauses)) in changes.into_iter().enumerate() {
             let key = PolicyKey::new("a", name.to_string());
             if kind == 0 {
                 index.remove(&key);
                 list.remove(&key);
             } else {
-                let rules = vec![Rule { clauses: vec![Clause { matches: vec![one] }] }];
+                let rules = vec![Rule { clauses }];
                 let action = if name % 8 == 0 { Action::Allow } else { Action::Deny };
                 let policy = Authorization { key, scope: Scope::Global, action, dry_run: false, rules };
                 index.insert(Arc::new(policy.clone()));

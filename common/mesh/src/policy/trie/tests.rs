@@ -7,7 +7,7 @@ use proptest::prelude::{Strategy, any, prop, prop_assert_eq, proptest};
 use super::Trie;
 use crate::{
     authorization::StringMatch,
-    policy::key::{END, Key, Text, head},
+    policy::key::{END, Key, MAX_INDEXED_BYTES, Text, head},
 };
 
 fn condition() -> impl Strategy<Value = StringMatch> {
@@ -69,4 +69,32 @@ proptest! {
             prop_assert_eq!(trie.root.is_none(), true);
         }
     }
+}
+
+/// A trie as deep as keys can make it is changed, asked and dropped on an ordinary stack.
+#[test]
+fn the_deepest_trie_fits_on_a_stack() {
+    let path = "a".repeat(MAX_INDEXED_BYTES);
+    let mut keys = Vec::new();
+    for length in 0..MAX_INDEXED_BYTES {
+        // One key on the path, and one that leaves it at every bit of the next byte.
+        keys.push(Key::principal(&StringMatch::Prefix(
+            path[..length].to_owned(),
+        )));
+        for bit in 0..7 {
+            let sibling = format!("{}{}", &path[..length], char::from(b'a' ^ 1 << bit));
+            keys.push(Key::principal(&StringMatch::Prefix(sibling)));
+        }
+    }
+    let mut trie = Trie::default();
+    for (number, key) in keys.iter().enumerate() {
+        trie.update(key, |value| *value = Some(number));
+    }
+    assert_eq!(found(&trie, &path).len(), MAX_INDEXED_BYTES);
+    let shared = trie.clone();
+    for key in &keys {
+        trie.update(key, |value| *value = None);
+    }
+    assert!(found(&trie, &path).is_empty());
+    drop(shared);
 }
