@@ -54,6 +54,7 @@ async fn serve(config: Config, warnings: &[Warning]) -> anyhow::Result<()> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    let open_files = net::limits::raise_open_files()?;
     let build = Build { component: "ztunnel", tag: env!("CARGO_PKG_VERSION") };
     let telemetry = Telemetry::new(build, logging.clone(), net::clock::now());
     let readiness = Readiness::default();
@@ -118,7 +119,7 @@ async fn serve(config: Config, warnings: &[Warning]) -> anyhow::Result<()> {
         }
     });
     tokio::spawn(zds::follow(config.capture.socket.clone(), Arc::clone(&pods), agent_heard));
-    tracing::info!(version = build.tag, node = %config.node.name, workers = config.workers.get(), "ztunnel started");
+    tracing::info!(version = build.tag, node = %config.node.name, workers = config.workers.get(), open_files, "ztunnel started");
 
     wait_for_end(&quit).await?;
     drain(&pods, config.drain.deadline).await;

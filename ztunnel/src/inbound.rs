@@ -8,7 +8,7 @@
 //! In: accepted sockets. Out: one event per connection. Never: a byte to an application before admission; an
 //! identity from anywhere but the TLS handshake.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use decision::{
     authorize::DryRun,
@@ -91,7 +91,13 @@ async fn tunnel(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses) ->
         tokio::spawn(async move { at.stream(incoming, &identity).await });
     });
     if let Err(error) = served.await {
-        tracing::debug!(peer = %addresses.peer, %identity, %error, "tunnel failed");
+        let peer = addresses.peer;
+        // A peer that is merely gone is told of by its streams, if it had any.
+        if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::TimedOut) {
+            tracing::warn!(%peer, %identity, %error, "tunnel failed");
+        } else {
+            tracing::debug!(%peer, %identity, %error, "tunnel failed");
+        }
     }
     Ok(())
 }
@@ -126,7 +132,7 @@ struct Arrived {
 /// What an admitted connection came through.
 enum Downstream {
     Tcp(TcpStream),
-    Hbone(Incoming),
+    Hbone(Box<Incoming>),
 }
 
 impl Arrived {
@@ -149,7 +155,7 @@ impl Arrived {
         match self.admit(Arrival::Tunnel { identity, authority }) {
             Ok(admitted) => {
                 let report = self.report(&admitted, Some(hbone_address(&head.authority)));
-                self.carry(&admitted, report, Downstream::Hbone(incoming)).await;
+                self.carry(&admitted, report, Downstream::Hbone(Box::new(incoming))).await;
             }
             Err(error) => {
                 incoming.refuse(error.status());

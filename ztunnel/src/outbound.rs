@@ -92,6 +92,7 @@ async fn accept(proxy: &Proxy, captured: Captured) -> Result<(), Error> {
     let Captured { socket, peer, pod, worker } = captured;
     let destination = socket::original_destination(&socket)?;
     proxy.sockets.socket.apply(&socket)?;
+    socket::stays_in_pod(&socket);
     let client = TcpStream::from_std(socket)?;
     let source = proxy.own_workload(&pod).await.inspect_err(|_| socket::reset_on_close(&client))?;
     let facts = Facts { source: &source, destination };

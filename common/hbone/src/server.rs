@@ -95,7 +95,8 @@ impl Accepted {
     /// Serves the tunnel until it ends: hands every request to `on_request`, answers PINGs, drains when told.
     ///
     /// # Errors
-    /// When the peer breaks the protocol, resets or stops to answer. All streams have failed then.
+    /// When the peer breaks the protocol (`InvalidData`), stops to answer (`TimedOut`) or has gone (any other
+    /// kind). All streams have failed then.
     pub async fn serve(
         self,
         settings: &Settings,
@@ -117,7 +118,7 @@ impl Accepted {
         )
         .await
         {
-            Ok(connection) => connection.map_err(io::Error::other)?,
+            Ok(connection) => connection.map_err(broken)?,
             Err(_elapsed) => return Err(io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 preface")),
         };
         let usage = Usage::new();
@@ -152,7 +153,7 @@ impl Accepted {
                             _ => respond.send_reset(h2::Reason::REFUSED_STREAM),
                         }
                     }
-                    Poll::Ready(Some(Err(error))) => break Poll::Ready(Err(io::Error::other(error))),
+                    Poll::Ready(Some(Err(error))) => break Poll::Ready(Err(broken(error))),
                     Poll::Ready(None) => break Poll::Ready(Ok(())),
                     Poll::Pending => break Poll::Pending,
                 }
@@ -164,4 +165,12 @@ impl Accepted {
         })
         .await
     }
+}
+
+/// What ended a tunnel: the socket's own error, or `InvalidData` for a peer that breaks the protocol.
+fn broken(error: h2::Error) -> io::Error {
+    if error.is_io() {
+        return error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
+    }
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }

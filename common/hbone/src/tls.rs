@@ -135,16 +135,9 @@ impl Inner {
 
     /// Reads ciphertext if none is waiting. Answers how much waits; 0 at the end of the stream.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        while self.arrived.is_empty() && !self.ended {
-            ready!(self.tcp.poll_read_ready(cx))?;
-            match chunk::read_once(READ_BYTES, |buffer| self.tcp.try_read_buf(buffer)) {
-                Ok(bytes) => {
-                    self.ended = bytes.is_empty();
-                    self.arrived = bytes;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+        if self.arrived.is_empty() && !self.ended {
+            self.arrived = ready!(chunk::poll_read(&mut self.tcp, cx, READ_BYTES))?;
+            self.ended = self.arrived.is_empty();
         }
         Poll::Ready(Ok(self.arrived.len()))
     }

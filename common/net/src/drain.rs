@@ -59,3 +59,6 @@ impl Draining {
         drop(self.0.wait_for(|current| *current >= phase).await);
     }
 }
+
+#[cfg(test)]
+mod tests;

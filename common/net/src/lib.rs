@@ -10,6 +10,7 @@ pub mod accept;
 pub mod chunk;
 pub mod clock;
 pub mod drain;
+pub mod limits;
 pub mod netns;
 pub mod relay;
 pub mod seqpacket;

@@ -89,3 +89,6 @@ impl Drop for Back<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -243,21 +243,15 @@ impl TcpEnd {
 
 impl Duplex for TcpEnd {
     fn poll_read(&mut self, cx: &mut Context<'_>, queue: &mut Queue) -> Poll<io::Result<Read>> {
-        loop {
-            ready!(self.stream.poll_read_ready(cx))?;
-            match chunk::read_once(self.read_limit, |buffer| self.stream.try_read_buf(buffer)) {
-                Ok(bytes) if bytes.is_empty() => return Poll::Ready(Ok(Read::End)),
-                Ok(bytes) => {
-                    if bytes.len() == self.read_limit {
-                        self.read_limit = (self.read_limit * 4).min(chunk::MAX_CHUNK_BYTES);
-                    }
-                    queue.push(bytes);
-                    return Poll::Ready(Ok(Read::Some));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+        let bytes = ready!(chunk::poll_read(&mut self.stream, cx, self.read_limit))?;
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(Read::End));
         }
+        if bytes.len() == self.read_limit {
+            self.read_limit = (self.read_limit * 4).min(chunk::MAX_CHUNK_BYTES);
+        }
+        queue.push(bytes);
+        Poll::Ready(Ok(Read::Some))
     }
 
     fn consumed(&mut self, _bytes: usize) {}

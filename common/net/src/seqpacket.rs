@@ -100,3 +100,6 @@ fn receive_now(fd: &OwnedFd, limit: usize) -> io::Result<Option<Packet>> {
     bytes.truncate(length);
     Ok(Some(Packet { bytes, descriptors }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -156,6 +156,7 @@ pub async fn connect_as(
         // An application that listens in another family, or behind an application tunnel on loopback, cannot be
         // shown the client's address.
         let socket = open(netns, destination, options)?;
+        stays_in_pod(&socket);
         return finish(socket, destination, options).await;
     }
     for _ in 0..MAX_SPOOFED_TRIES {
@@ -175,12 +176,20 @@ pub async fn connect_as(
             Err(error) if taken(&error) => continue,
             result => result?,
         }
+        stays_in_pod(&socket);
         match finish(socket, destination, options).await {
             Err(ConnectError::Io(error)) if taken(&error) => {}
             result => return result,
         }
     }
     Err(io::Error::from(io::ErrorKind::AddrNotAvailable).into())
+}
+
+/// Tells the kernel that a connection's packets never leave the pod. A system-wide BBR would pace them by timers,
+/// as if there were a wire to measure.
+pub fn stays_in_pod<'a>(socket: impl Into<socket2::SockRef<'a>>) {
+    // Every kernel has Reno; one that refuses keeps its default, which is correct too.
+    drop(socket.into().set_tcp_congestion(b"reno"));
 }
 
 fn taken(error: &io::Error) -> bool {

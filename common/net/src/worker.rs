@@ -109,3 +109,6 @@ impl Worker {
         Load(Arc::clone(&self.load))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use std::{
 };
 
 use net::{accept::Acceptor, drain::Phase};
+use telemetry::Direction;
 
 use crate::{pod::Pod, proxy::Proxy};
 
@@ -34,6 +35,7 @@ pub fn spawn<F>(
     pod: &Arc<Pod>,
     listener: TcpListener,
     home: usize,
+    direction: Direction,
     handle: impl Fn(Arc<Proxy>, Captured) -> F + Copy + Send + 'static,
 ) where
     F: Future<Output = ()> + Send + 'static,
@@ -43,7 +45,7 @@ pub fn spawn<F>(
     proxy.workers.clone().nth(home).spawn(async move {
         let mut draining = pod.draining();
         let result = tokio::select! {
-            result = accept(&proxy, &pod, listener, home, handle) => result,
+            result = accept(&proxy, &pod, listener, home, direction, handle) => result,
             () = draining.reached(Phase::Draining) => Ok(()),
         };
         if let Err(error) = result {
@@ -57,6 +59,7 @@ async fn accept<F>(
     pod: &Arc<Pod>,
     listener: TcpListener,
     home: usize,
+    direction: Direction,
     handle: impl Fn(Arc<Proxy>, Captured) -> F + Copy + Send + 'static,
 ) -> io::Result<()>
 where
@@ -67,10 +70,10 @@ where
         let (socket, peer) = acceptor.accept().await?;
         let worker = proxy.workers.least_loaded(home);
         let captured = Captured { socket, peer, pod: Arc::clone(pod), worker: worker.index() };
-        let load = worker.load();
+        let counted = (worker.load(), proxy.telemetry.socket(direction));
         let proxy = Arc::clone(proxy);
         worker.spawn(async move {
-            let _load = load;
+            let _counted = counted;
             handle(proxy, captured).await;
         });
     }

@@ -16,10 +16,10 @@ use std::{
     time::Duration,
 };
 
-use mesh::SpiffeId;
+use mesh::{SpiffeId, Workload};
 use net::{Netns, drain::Phase, socket};
 use parking_lot::Mutex;
-use telemetry::Telemetry;
+use telemetry::{Direction, Telemetry};
 use wire::zds::PodInfo;
 
 use super::{iptables, listen};
@@ -87,14 +87,19 @@ impl Names {
         Arc::new(move |event| {
             let metrics = telemetry.dns();
             match event {
-                dns::Event::Request => metrics.requests.inc(),
-                dns::Event::UpstreamRequest => metrics.upstream_requests.inc(),
-                dns::Event::UpstreamFailure => metrics.upstream_failures.inc(),
+                dns::Event::Request => {
+                    metrics.requests.inc();
+                }
+                dns::Event::UpstreamRequest => {
+                    metrics.upstream_requests.inc();
+                }
+                dns::Event::UpstreamFailure => {
+                    metrics.upstream_failures.inc();
+                }
                 dns::Event::UpstreamDuration(duration) => {
                     metrics.upstream_request_duration.observe(duration.as_secs_f64());
-                    return;
                 }
-            };
+            }
         })
     }
 }
@@ -226,12 +231,25 @@ impl Pods {
         }
     }
 
-    /// Re-examines open connections whenever the mesh changes, until there is nobody left to change it.
+    /// Re-examines open connections whenever the mesh changes, and forgets the metrics of workloads that have left,
+    /// until there is nobody left to change the mesh.
+    ///
+    /// A pod whose own workload and whose policies are what they were is passed over: most changes are of others.
     pub async fn recheck(self: Arc<Self>) {
         let mut view = self.proxy.view.clone();
+        let mut seen: HashMap<String, (u64, Option<Arc<Workload>>)> = HashMap::new();
         while let Ok(snapshot) = view.changed().await {
-            for pod in self.list() {
-                pod.connections.recheck(&snapshot);
+            self.proxy.telemetry.forget_workloads(|uid| snapshot.workload(uid).is_none());
+            let pods = self.list();
+            seen.retain(|uid, _| pods.iter().any(|pod| pod.uid == *uid));
+            for pod in pods {
+                let info = &pod.info;
+                let own = snapshot.workload_by_pod(&info.namespace, &info.name, &info.service_account).cloned();
+                let now = (snapshot.policies().generation(), own);
+                if seen.get(&pod.uid) != Some(&now) {
+                    pod.connections.recheck(&snapshot);
+                    seen.insert(pod.uid.clone(), now);
+                }
             }
         }
     }
@@ -272,9 +290,9 @@ impl Pods {
         ));
         let home = self.served.lock().len();
         let [for_outbound, for_plaintext, for_hbone] = listeners;
-        listen::spawn(proxy, &pod, for_outbound, home, outbound::serve);
-        listen::spawn(proxy, &pod, for_plaintext, home + 1, inbound::serve_plaintext);
-        listen::spawn(proxy, &pod, for_hbone, home + 1, inbound::serve_tunnel);
+        listen::spawn(proxy, &pod, for_outbound, home, Direction::Outbound, outbound::serve);
+        listen::spawn(proxy, &pod, for_plaintext, home + 1, Direction::Inbound, inbound::serve_plaintext);
+        listen::spawn(proxy, &pod, for_hbone, home + 1, Direction::Inbound, inbound::serve_tunnel);
         self.serve_names(&pod, names, home);
         let hold = Arc::new(Mutex::new(Hold::Waiting));
         tokio::spawn(warm_up(Arc::clone(proxy), Arc::clone(&pod), Arc::clone(&hold)));
