@@ -16,14 +16,15 @@ use decision::{
 };
 use hbone::server::{self, Incoming};
 use http::StatusCode;
-use mesh::{Service, Snapshot, SpiffeId, Workload, service::PortMap};
+use mesh::{SpiffeId, Workload};
 use net::{relay::TcpEnd, socket};
-use telemetry::{Connection, Direction, HboneAddress, Outcome, Security};
+use telemetry::{Connection, Direction, Outcome};
 use tokio::net::TcpStream;
 use wire::{authority, connect::ConnectHead};
 
 mod deliver;
 mod error;
+mod report;
 
 use error::Error;
 
@@ -110,11 +111,11 @@ async fn plaintext(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses)
     let at = Arrived { proxy: Arc::clone(proxy), pod, worker, addresses, workload };
     let result = match at.admit(Arrival::Plaintext) {
         Ok(admitted) => {
-            let report = at.report(&admitted, None);
+            let report = report::of_plaintext(&at, &admitted);
             at.carry(&admitted, report, Downstream::Tcp(client)).await;
             return Ok(());
         }
-        Err(error) => at.rejected(error, at.addresses.connection()),
+        Err(error) => at.rejected(error, report::of_refused_plaintext(&at)),
     };
     socket::reset_on_close(&client);
     result
@@ -154,16 +155,12 @@ impl Arrived {
         };
         match self.admit(Arrival::Tunnel { identity, authority }) {
             Ok(admitted) => {
-                let report = self.report(&admitted, Some(hbone_address(&head.authority)));
+                let report = report::of_tunnel(self, &admitted, &head);
                 self.carry(&admitted, report, Downstream::Hbone(Box::new(incoming))).await;
             }
             Err(error) => {
                 incoming.refuse(error.status());
-                let mut report = self.addresses.connection();
-                report.hbone_addr = Some(hbone_address(&head.authority));
-                report.source_identity = Some(identity.clone());
-                report.destination_identity = Some(self.workload.identity());
-                report.security = Security::MutualTls;
+                let report = report::of_refused(self, identity, &head);
                 if let Err(error) = self.rejected(error, report) {
                     self.addresses.refused(&self.proxy, &error);
                 }
@@ -197,39 +194,14 @@ impl Arrived {
         }
     }
 
-    /// What the metrics and the access log say of an admitted connection.
-    fn report(&self, admitted: &Admitted, hbone: Option<HboneAddress>) -> Connection {
-        let workload = admitted.workload();
-        let mut report = self.addresses.connection();
-        report.source = admitted.source().cloned();
-        report.service = admitted.service().cloned().or_else(|| {
-            service_of(&self.proxy.view.borrow(), workload, admitted.destination().port())
-        });
-        report.destination = Some(Arc::clone(workload));
-        report.source_identity = admitted.identity().cloned();
-        if hbone.is_some() {
-            report.hbone_addr = hbone;
-            report.destination_identity = Some(workload.identity());
-            report.security = Security::MutualTls;
-        }
-        report
-    }
-
     /// Reports a refusal: as an early one, or as a connection that was opened and denied.
-    fn rejected(&self, error: Error, mut report: Connection) -> Result<(), Error> {
+    fn rejected(&self, error: Error, report: Connection) -> Result<(), Error> {
         if let Error::Refused(decision::inbound::Refusal::Rejected { dry_run, .. }) = &error {
             self.log_dry_run(dry_run.as_deref());
         }
         if error.is_early() {
             return Err(error);
         }
-        let snapshot = self.proxy.view.load();
-        let peer = snapshot.workload_by_address(&self.workload.network, self.addresses.peer.ip());
-        // Only for people to read: an address is not an identity.
-        report.source = peer
-            .filter(|peer| report.source_identity.as_ref().is_none_or(|id| peer.identity() == *id))
-            .cloned();
-        report.destination = Some(Arc::clone(&self.workload));
         let now = net::clock::now();
         self.proxy.telemetry.opened(report, now).close(Outcome::failed(error.reason(), error), now);
         Ok(())
@@ -282,19 +254,4 @@ impl Downstream {
             Self::Hbone(incoming) => incoming.refuse(status),
         }
     }
-}
-
-fn hbone_address(authority: &authority::Authority) -> HboneAddress {
-    match authority {
-        authority::Authority::Address(address) => (*address).into(),
-        authority::Authority::Hostname { hostname, port } => HboneAddress::Hostname(hostname.as_str().into(), *port),
-    }
-}
-
-/// The service that a connection to a pod's own address was probably meant for: the first by name of those that
-/// lead to this port.
-fn service_of(snapshot: &Snapshot, workload: &Workload, port: u16) -> Option<Arc<Service>> {
-    let leads_here = |ports: &PortMap| ports.0.keys().any(|service_port| ports.target(*service_port) == Some(port));
-    let key = workload.services.iter().filter(|(_, ports)| leads_here(ports)).map(|(key, _)| key).min()?;
-    snapshot.service(key).cloned()
 }

@@ -61,7 +61,8 @@ impl Pod {
 
     /// Ends everything now.
     pub fn cut(&self) {
-        self.drain.advance(Phase::Cut);
+        // In this order: a connection is to end because it was cut, and not because its tunnel broke under it.
         self.connections.close();
+        self.drain.advance(Phase::Cut);
     }
 }

@@ -81,6 +81,10 @@ pub fn admit(snapshot: &Snapshot, facts: &Facts<'_>) -> Result<Admitted, Refusal
             uid: facts.workload.uid.clone(),
         });
     };
+    // Over loopback too, of which the workload knows nothing: whoever dials our listener means nobody else.
+    if matches!(facts.arrival, Arrival::Plaintext) && OWN_PORTS.contains(&local.port()) {
+        return Err(Refusal::SelfCall);
+    }
     if !owns(workload, local.ip()) || workload.identity() != facts.workload.identity() {
         return Err(Refusal::WorkloadMismatch {
             uid: workload.uid.clone(),

@@ -1,3 +1,5 @@
+//! Environments that are accepted, warned about and refused.
+
 use std::{collections::HashSet, net::SocketAddr, path::PathBuf, time::Duration};
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! One writer, many readers.
+
 use std::{
     sync::{Arc, Barrier},
     thread,

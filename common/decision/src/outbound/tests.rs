@@ -1,3 +1,5 @@
+//! Where connections go: the order of the rules.
+
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},

@@ -1,3 +1,5 @@
+//! Who is drawn, and how often.
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::{collection::vec, prelude::*};

@@ -1,3 +1,5 @@
+//! Lookups in a snapshot, and what a delta changes.
+
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::{Delta, Resource, ResourceKey, Snapshot};

@@ -1,3 +1,5 @@
+//! Names that are SPIFFE IDs, and names that are not.
+
 use super::{San, SpiffeId};
 
 #[test]

@@ -1,3 +1,5 @@
+//! Buffers on loan, and their return.
+
 use std::task::{Context, Poll, Waker};
 
 use super::{MAX_COPIED_BYTES, SHELF, poll_read};

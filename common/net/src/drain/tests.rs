@@ -1,3 +1,5 @@
+//! Phases move forward only, and all who listen hear of them.
+
 use super::{Drain, Phase};
 
 #[tokio::test]

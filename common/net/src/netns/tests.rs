@@ -1,3 +1,5 @@
+//! Entering a namespace and coming back.
+
 use std::{fs::File, net::TcpListener};
 
 use nix::sched::{CloneFlags, unshare};

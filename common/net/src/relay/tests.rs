@@ -1,3 +1,5 @@
+//! What a relay passes on, and how it ends.
+
 use std::cell::Cell;
 
 use tokio::{

@@ -1,3 +1,5 @@
+//! Packets and descriptors over a real socket pair.
+
 use std::{
     fs::File,
     io::{self, IoSlice},

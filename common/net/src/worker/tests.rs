@@ -1,3 +1,5 @@
+//! What runs where, and how workers end.
+
 use std::{num::NonZeroUsize, sync::mpsc};
 
 use super::Workers;

@@ -1,3 +1,5 @@
+//! The endpoints over real connections.
+
 use std::{
     net::SocketAddr,
     sync::{

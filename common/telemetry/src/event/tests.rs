@@ -1,3 +1,5 @@
+//! Which words the metrics and levels of each reason are.
+
 use super::{Direction, Flag, HboneAddress, Outcome, Reason};
 
 #[test]

@@ -1,3 +1,5 @@
+//! Which lines are written, and in what form.
+
 use std::{fmt, io};
 
 use tracing::{Level, dispatcher, level_filters::LevelFilter};

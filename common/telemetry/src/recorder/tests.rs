@@ -1,3 +1,5 @@
+//! From events to metrics and log lines.
+
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,

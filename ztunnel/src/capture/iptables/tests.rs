@@ -1,3 +1,5 @@
+//! The text of the rules.
+
 use super::{rules::Standing, *};
 
 mod namespace;

@@ -1,3 +1,5 @@
+//! Durations as people write them.
+
 use std::time::Duration;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Messages to questions and back.
+
 use std::{net::Ipv4Addr, str::FromStr as _};
 
 use hickory_proto::rr::{DNSClass, Name, RData, RecordType, rdata::A};

@@ -1,3 +1,5 @@
+//! What a name may stand for.
+
 use super::*;
 
 fn check(host: &str, expected: &[(&str, Option<usize>)]) {

@@ -1,3 +1,5 @@
+//! Which servers a file names.
+
 use super::*;
 
 #[test]

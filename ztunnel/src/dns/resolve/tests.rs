@@ -1,3 +1,5 @@
+//! Answers from a snapshot.
+
 use std::collections::BTreeSet;
 
 use mesh::{

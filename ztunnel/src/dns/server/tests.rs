@@ -1,3 +1,5 @@
+//! Queries and answers over real sockets.
+
 use std::{
     net::{Ipv4Addr, TcpListener as StdListener, UdpSocket as StdUdp},
     str::FromStr as _,

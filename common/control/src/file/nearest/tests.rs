@@ -1,3 +1,5 @@
+//! Which word was probably meant.
+
 use super::{distance, nearest};
 
 #[test]

@@ -1,3 +1,5 @@
+//! YAML with positions.
+
 use std::fmt::Write as _;
 
 use super::{Node, Value};

@@ -131,6 +131,12 @@ fn our_own_ports_are_refused_as_self_calls() {
             Status::BadRequest,
             None,
         );
+        refused(
+            plaintext(&mesh(), &format!("127.0.0.1:{port}")),
+            text,
+            Status::BadRequest,
+            None,
+        );
     }
     // Neither a port map nor an application tunnel is a way around.
     let service = Service {

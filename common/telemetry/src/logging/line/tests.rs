@@ -1,3 +1,5 @@
+//! The two formats of a line.
+
 use tracing::Level;
 
 use super::{Line, MAX_VALUE_BYTES};

@@ -1,3 +1,5 @@
+//! What a slow reader costs: lines, never time.
+
 use std::{
     io::{self, Write},
     sync::{Arc, mpsc},

@@ -1,3 +1,5 @@
+//! The text that a scrape reads.
+
 use super::{Exposition, to_prometheus_text};
 use crate::testkit::read_prometheus;
 

@@ -1,3 +1,5 @@
+//! Labels of a connection, in the order in which they are written.
+
 use std::sync::Arc;
 
 use mesh::{Workload, workload::Locality};

@@ -1,3 +1,5 @@
+//! What is counted, and under which labels.
+
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     thread,
