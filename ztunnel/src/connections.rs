@@ -102,6 +102,23 @@ impl Connections {
         (Registered { shard, number }, receiver)
     }
 
+    /// Registers a connection that was admitted, and asks `readmit` only then whether it still is. A policy that
+    /// comes in between is seen here, and one that comes later by [`Connections::recheck`]; none by neither.
+    ///
+    /// # Errors
+    /// What `readmit` says is the third part; the connection is registered all the same, until it is dropped.
+    pub fn register_admitted(
+        &self,
+        worker: usize,
+        admitted: &Arc<Admitted>,
+        readmit: impl FnOnce(&Admitted) -> Result<(), Refusal>,
+    ) -> (Registered<'_>, oneshot::Receiver<Cut>, Result<(), Refusal>) {
+        let open = Open::Inbound { source: admitted.client(), admitted: Arc::clone(admitted) };
+        let (registered, cut) = self.register(worker, open);
+        let still = readmit(admitted);
+        (registered, cut, still)
+    }
+
     /// Cuts every connection that `snapshot` no longer admits.
     pub fn recheck(&self, snapshot: &Snapshot) {
         for shard in &self.shards {
@@ -153,3 +170,6 @@ impl Connections {
         self.shards.iter().flat_map(|shard| shard.lock().entries.values().map(|e| e.open.clone()).collect::<Vec<_>>()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,7 @@ use error::Error;
 
 use crate::{
     capture::listen::Captured,
-    connections::{Cut, Open},
+    connections::Cut,
     pod::Pod,
     proxy::Proxy,
     relay,
@@ -78,7 +78,6 @@ impl Addresses {
 
 async fn tunnel(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses) -> Result<(), Error> {
     let Captured { socket, pod, worker, .. } = captured;
-    proxy.sockets.socket.apply(&socket)?;
     let workload = proxy.own_workload(&pod).await?;
     let credential = proxy.credential(&workload.identity()).await?;
     let socket = TcpStream::from_std(socket)?;
@@ -105,7 +104,6 @@ async fn tunnel(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses) ->
 
 async fn plaintext(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses) -> Result<(), Error> {
     let Captured { socket, pod, worker, .. } = captured;
-    proxy.sockets.socket.apply(&socket)?;
     let client = TcpStream::from_std(socket)?;
     let workload = proxy.own_workload(&pod).await.inspect_err(|_| socket::reset_on_close(&client))?;
     let at = Arrived { proxy: Arc::clone(proxy), pod, worker, addresses, workload };
@@ -210,19 +208,22 @@ impl Arrived {
     /// Delivers and relays.
     async fn carry(&self, admitted: &Arc<Admitted>, report: Connection, downstream: Downstream) {
         let open = self.proxy.telemetry.opened(report, net::clock::now());
-        let registered = Open::Inbound { source: self.addresses.peer, admitted: Arc::clone(admitted) };
-        let (_registered, mut cut) = self.pod.connections.register(self.worker, registered);
-        // The policies may have changed between the decision and the registration.
-        let recheck = admitted.readmit(&self.proxy.view.borrow());
+        let readmit = |admitted: &Admitted| admitted.readmit(&self.proxy.view.borrow());
+        let (_registered, mut cut, still) =
+            self.pod.connections.register_admitted(self.worker, admitted, readmit);
         let upstream = async {
-            recheck?;
+            still?;
             deliver::connect(&self.proxy, &self.pod, admitted).await
         };
         let upstream = tokio::select! {
             upstream = upstream => upstream,
             reason = &mut cut => {
-                downstream.refuse(StatusCode::SERVICE_UNAVAILABLE);
-                open.close(relay::cut(&reason.unwrap_or(Cut::Drain)), net::clock::now());
+                let reason = reason.unwrap_or(Cut::Drain);
+                downstream.refuse(match reason {
+                    Cut::Policy(_) => StatusCode::UNAUTHORIZED,
+                    Cut::Drain => StatusCode::SERVICE_UNAVAILABLE,
+                });
+                open.close(relay::cut(&reason), net::clock::now());
                 return;
             }
         };

@@ -9,10 +9,10 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use decision::outbound::{Facts, Plan, Refusal, plan};
-use hbone::{OpenError, TunnelKey, client::DialError};
+use hbone::{Early, OpenError, TunnelKey, client::DialError};
 use mesh::{San, Service, Workload};
 use net::{
-    relay::TcpEnd,
+    relay::{Duplex as _, TcpEnd},
     socket::{self, ConnectError},
 };
 use telemetry::{ByteCounters, Connection, Direction, Outcome, Reason, Security};
@@ -65,6 +65,8 @@ impl Error {
                 OpenError::Status(_) | OpenError::NoAnswer(_) => Reason::ConnectFailed,
                 OpenError::Http2(_) => Reason::PeerProtocolError,
                 OpenError::Draining => Reason::Drained,
+                OpenError::Client(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Reason::ClientReset,
+                OpenError::Client(_) => Reason::ClientDisconnected,
                 OpenError::Exhausted => Reason::Overloaded,
             },
         }
@@ -80,19 +82,21 @@ enum Upstream {
 /// Serves one captured connection to its end.
 pub async fn serve(proxy: Arc<Proxy>, captured: Captured) {
     let client = captured.peer;
-    let local = captured.socket.local_addr().map_or(client, socket::canonical);
-    if let Err(error) = accept(&proxy, captured).await {
-        let connection = Connection::between(Direction::Outbound, client, local);
+    let destination = socket::original_destination(&captured.socket);
+    let reported = destination.as_ref().copied().unwrap_or(client);
+    let result = match destination {
+        Ok(destination) => accept(&proxy, captured, destination).await,
+        Err(gone) => Err(gone.into()),
+    };
+    if let Err(error) = result {
+        let connection = Connection::between(Direction::Outbound, client, reported);
         proxy.telemetry.refused(&connection, error.reason(), &error.to_string(), net::clock::now());
     }
 }
 
 /// Facts, decision, event. An error here is of a connection of which nothing but addresses is known.
-async fn accept(proxy: &Proxy, captured: Captured) -> Result<(), Error> {
+async fn accept(proxy: &Proxy, captured: Captured, destination: SocketAddr) -> Result<(), Error> {
     let Captured { socket, peer, pod, worker } = captured;
-    let destination = socket::original_destination(&socket)?;
-    proxy.sockets.socket.apply(&socket)?;
-    socket::stays_in_pod(&socket);
     let client = TcpStream::from_std(socket)?;
     let source = proxy.own_workload(&pod).await.inspect_err(|_| socket::reset_on_close(&client))?;
     let facts = Facts { source: &source, destination };
@@ -169,25 +173,29 @@ impl From<'_> {
         };
         let open = Open::Outbound { source: self.client, original_destination, destination };
         let (_registered, mut cut) = self.pod.connections.register(self.worker, open);
+        let mut client = TcpEnd::new(client);
+        let mut early = Early::of(&mut client);
         let upstream = tokio::select! {
-            upstream = self.connect(plan) => upstream,
+            upstream = self.connect(plan, &mut early) => upstream,
             reason = &mut cut => {
-                socket::reset_on_close(&client);
+                client.reset();
                 return relay::cut(&reason.unwrap_or(Cut::Drain));
             }
         };
+        counters.add_received(early.bytes());
         match upstream {
-            Ok(Upstream::Tcp(upstream)) => relay::run(TcpEnd::new(client), TcpEnd::new(upstream), counters, cut).await,
-            Ok(Upstream::Hbone(upstream)) => relay::run(TcpEnd::new(client), upstream, counters, cut).await,
+            Ok(Upstream::Tcp(upstream)) => relay::run(client, TcpEnd::new(upstream), counters, cut).await,
+            Ok(Upstream::Hbone(upstream)) => relay::run(client, upstream, counters, cut).await,
             Err(error) => {
                 // The application is to see a failed connection, not an empty answer.
-                socket::reset_on_close(&client);
+                client.reset();
                 Outcome::failed(error.reason(), error)
             }
         }
     }
 
-    async fn connect(&self, plan: Plan) -> Result<Upstream, Error> {
+    /// Connects. What the client says meanwhile goes ahead in `early`, if it is through a tunnel.
+    async fn connect(&self, plan: Plan, early: &mut Early<'_, TcpEnd>) -> Result<Upstream, Error> {
         match plan {
             Plan::Passthrough { destination, .. } | Plan::Plain { destination, .. } => {
                 let options = &self.proxy.sockets.socket;
@@ -196,7 +204,7 @@ impl From<'_> {
                 Ok(Upstream::Tcp(upstream))
             }
             Plan::Hbone { peer, authority, expected, service, .. } => {
-                let stream = self.tunnel(peer, authority, expected, service.as_deref()).await?;
+                let stream = self.tunnel(peer, authority, expected, service.as_deref(), early).await?;
                 Ok(Upstream::Hbone(stream))
             }
         }
@@ -209,6 +217,7 @@ impl From<'_> {
         authority: SocketAddr,
         expected: Vec<San>,
         service: Option<&Service>,
+        early: &mut Early<'_, TcpEnd>,
     ) -> Result<hbone::Stream, Error> {
         let id = self.source.identity();
         let credential = self.proxy.credential(&id).await?;
@@ -231,7 +240,7 @@ impl From<'_> {
         };
         let baggage = self.pod.baggage.of(self.source);
         let request = || head::request(authority, baggage.as_ref(), self.client, service);
-        let (stream, _answer) = self.pod.pool(self.worker).open(&key, dial, request).await?;
+        let (stream, _answer) = self.pod.pool(self.worker).open(&key, dial, request, early).await?;
         Ok(stream)
     }
 }

@@ -3,7 +3,7 @@
 //! In: a connected socket, a TLS configuration that accepts exactly the expected peer. Out: a [`Dialed`] tunnel.
 //! Never: chooses the peer; opens streams ([`crate::pool`] does).
 //!
-//! Tasks: one per tunnel ([`drive`]), on the worker that dialled. It ends when the peer closes or stops to
+//! Tasks: one per tunnel ([`Dialed::drive`]), on the worker that dialled. It ends when the peer closes or stops to
 //! answer, when the last stream has ended after the pool let go of it, or when the pod is cut; it holds no
 //! state that anyone waits for, so dropping it is safe.
 

@@ -4,7 +4,8 @@
 //! Never: decides who may talk to whom, chooses a destination, reads configuration.
 //!
 //! Reading order: [`tls`] (records), [`tunnel`] (what both sides of a connection share), [`client`] and
-//! [`server`], [`pool`] (which tunnel carries a stream), [`stream`] (one relayed connection).
+//! [`server`], [`pool`] (which tunnel carries a stream), [`early`] (what goes
+//! ahead of the answer), [`stream`] (one relayed connection).
 //!
 //! The HTTP/2 engine is the `h2` crate. No type of it is in this crate's public face, and the socket buffers
 //! are [`tls`]'s own, so that another engine can take its place.
@@ -12,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod early;
 pub mod pool;
 pub mod server;
 pub mod settings;
@@ -19,6 +21,7 @@ pub mod stream;
 pub mod tls;
 mod tunnel;
 
+pub use early::Early;
 pub use pool::{OpenError, Pool, TunnelKey};
 pub use settings::Settings;
 pub use stream::Stream;

@@ -1,6 +1,6 @@
 //! Which tunnel carries a stream: one that is open, or a new one.
 //!
-//! In: a [`TunnelKey`], a way to dial, a CONNECT request. Out: an answered [`Stream`].
+//! In: a [`TunnelKey`], a way to dial, a CONNECT request and what goes ahead of its answer. Out: an answered [`Stream`].
 //! Never: shares a tunnel between source addresses, identities or certificate generations; opens a stream on a
 //! tunnel whose certificates have expired.
 //!
@@ -10,6 +10,7 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
+    pin::Pin,
     sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
@@ -22,11 +23,15 @@ use futures_util::{
 use h2::client::SendRequest;
 use http::{Request, StatusCode, response};
 use mesh::{SpiffeId, spiffe::San};
-use net::drain::{Draining, Phase};
+use net::{
+    drain::{Draining, Phase},
+    relay::Duplex,
+};
 use parking_lot::Mutex;
 
 use crate::{
     client::{DialError, Dialed, Owner},
+    early::Early,
     settings::Settings,
     stream::Stream,
     tunnel::{Slot, Usage},
@@ -70,6 +75,9 @@ pub enum OpenError {
     /// The pod is going away.
     #[error("pool draining")]
     Draining,
+    /// The application went away before the answer.
+    #[error("client disconnected before all data was written: {0}")]
+    Client(#[source] io::Error),
     /// More streams wait than tunnels can be made for.
     #[error("no tunnel has room for another stream")]
     Exhausted,
@@ -125,15 +133,16 @@ impl Pool {
     }
 
     /// Opens a stream: on an open tunnel of `key` with room, or on a new one that `dial` makes. Requests that
-    /// come while a tunnel is being made wait for it.
+    /// come while a tunnel is being made wait for it. `early` goes along with the request.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub async fn open<F>(
+    pub async fn open<F, D: Duplex>(
         self: &Arc<Self>,
         key: &TunnelKey,
         dial: impl Fn() -> F,
         request: impl Fn() -> Request<()>,
+        early: &mut Early<'_, D>,
     ) -> Result<(Stream, response::Parts), OpenError>
     where
         F: Future<Output = Result<Dialed, DialError>> + Send + 'static,
@@ -150,7 +159,7 @@ impl Pool {
                     continue;
                 }
             };
-            match self.request(sender, slot, request()).await {
+            match self.request(sender, slot, request(), early).await {
                 Ok(opened) => return Ok(opened),
                 Err(Failed::Final(error)) => return Err(error),
                 Err(Failed::Tunnel(error)) => {
@@ -251,26 +260,33 @@ impl Pool {
         }
     }
 
-    async fn request(
+    async fn request<D: Duplex>(
         &self,
         sender: SendRequest<Bytes>,
         slot: Slot,
         request: Request<()>,
+        early: &mut Early<'_, D>,
     ) -> Result<(Stream, response::Parts), Failed> {
         let mut sender = sender.ready().await.map_err(|error| Failed::Tunnel(OpenError::Http2(io::Error::other(error))))?;
-        let (answer, send) = sender
+        let (mut answer, mut send) = sender
             .send_request(request, false)
             .map_err(|error| Failed::Tunnel(OpenError::Http2(io::Error::other(error))))?;
         // The tunnel must be able to end while this stream goes on.
         drop(sender);
+        early.repeat(&mut send).map_err(Failed::of)?;
         let limit = self.settings.timeout_response;
-        let answer = match tokio::time::timeout(limit, answer).await {
-            Ok(Ok(answer)) => answer,
-            // RFC 9113 §6.8 and §8.7: the peer has not processed it, so another tunnel may carry it.
-            Ok(Err(error)) if error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM) => {
-                return Err(Failed::Tunnel(OpenError::Http2(io::Error::other(error))));
+        let answer = std::future::poll_fn(|cx| {
+            let answer = Pin::new(&mut answer).poll(cx);
+            if answer.is_pending() {
+                early
+                    .poll_forward(cx, &mut send)
+                    .map_err(|gone| Failed::Final(OpenError::Client(gone)))?
+                    .map_err(Failed::of)?;
             }
-            Ok(Err(error)) => return Err(Failed::Final(OpenError::Http2(io::Error::other(error)))),
+            answer.map_err(Failed::of)
+        });
+        let answer = match tokio::time::timeout(limit, answer).await {
+            Ok(answer) => answer?,
             Err(_elapsed) => return Err(Failed::Final(OpenError::NoAnswer(limit))),
         };
         let (head, recv) = answer.into_parts();
@@ -287,6 +303,15 @@ enum Failed {
     Tunnel(OpenError),
     /// For good.
     Final(OpenError),
+}
+
+impl Failed {
+    fn of(error: h2::Error) -> Self {
+        // RFC 9113 §6.8 and §8.7: the peer has not processed it, so another tunnel may carry it.
+        let unprocessed = error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        let error = OpenError::Http2(io::Error::other(error));
+        if unprocessed { Self::Tunnel(error) } else { Self::Final(error) }
+    }
 }
 
 /// Lets go of a tunnel that has long been idle.

@@ -44,6 +44,9 @@ fn failed(error: h2::Error) -> io::Error {
 }
 
 impl Duplex for Stream {
+    /// A stream that is dropped before its last frame is reset.
+    const DROP_FINISHES: bool = false;
+
     fn poll_read(&mut self, cx: &mut Context<'_>, queue: &mut Queue) -> Poll<io::Result<Read>> {
         let before = queue.len();
         while !queue.is_full() {
@@ -54,6 +57,16 @@ impl Duplex for Stream {
                 Poll::Pending if queue.len() == before => return Poll::Pending,
                 Poll::Ready(None) | Poll::Pending => break,
             }
+        }
+        Poll::Ready(Ok(Read::Some))
+    }
+
+    fn poll_read_ahead(&mut self, cx: &mut Context<'_>, queue: &mut Queue) -> Poll<io::Result<Read>> {
+        // The window bounds it. An engine that is left with many small frames ends the tunnel for all its streams.
+        match ready!(self.recv.poll_data(cx)) {
+            Some(Ok(bytes)) => queue.push(bytes),
+            Some(Err(error)) => return Poll::Ready(Err(failed(error))),
+            None => return Poll::Ready(Ok(Read::End)),
         }
         Poll::Ready(Ok(Read::Some))
     }

@@ -29,6 +29,10 @@ const MAX_UNSENT_BYTES: usize = 256 * 1024;
 /// What one system call reads. Units: bytes.
 const READ_BYTES: usize = 128 * 1024;
 
+/// What the engine is given in one turn of its tunnel, so that the streams get theirs, and other tunnels. It bounds
+/// the small frames that gather in the engine meanwhile, which it would end the tunnel for. Units: bytes.
+const MAX_TURN_BYTES: usize = 256 * 1024;
+
 /// Why a TLS connection could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -70,6 +74,8 @@ struct Inner {
     ended: bool,
     /// Plaintext that was encrypted since the socket last took everything. Units: bytes.
     unsent: usize,
+    /// Plaintext that was read in this turn of the tunnel. Units: bytes.
+    turn: usize,
 }
 
 /// Ends a client's handshake.
@@ -93,7 +99,7 @@ pub(crate) async fn accept(tcp: TcpStream, config: Arc<ServerConfig>) -> Result<
 impl TlsIo {
     async fn handshake(tcp: TcpStream, mut tls: Connection) -> Result<Self, TlsError> {
         tls.set_buffer_limit(None);
-        let mut inner = Inner { tcp, tls, arrived: Bytes::new(), ended: false, unsent: 0 };
+        let mut inner = Inner { tcp, tls, arrived: Bytes::new(), ended: false, unsent: 0, turn: 0 };
         std::future::poll_fn(|cx| inner.poll_handshake(cx)).await?;
         identity::check_alpn(&inner.tls)?;
         Ok(Self(Arc::new(Mutex::new(inner))))
@@ -104,9 +110,11 @@ impl TlsIo {
         Ok(identity::peer_identity(self.0.lock().tls.peer_certificates().unwrap_or_default())?)
     }
 
-    /// Sends what was encrypted. Ready when nothing is left.
+    /// Ends a turn of the tunnel: sends what was encrypted. Ready when nothing is left.
     pub(crate) fn poll_drain(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.lock().poll_drain(cx)
+        let mut inner = self.0.lock();
+        inner.turn = 0;
+        inner.poll_drain(cx)
     }
 }
 
@@ -165,6 +173,10 @@ impl Inner {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.turn >= MAX_TURN_BYTES {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
             let before = buf.filled().len();
             while buf.remaining() > 0 {
@@ -182,6 +194,7 @@ impl Inner {
                 }
             }
             if buf.filled().len() > before {
+                self.turn += buf.filled().len() - before;
                 return Poll::Ready(Ok(()));
             }
             ready!(self.poll_fill(cx))?;

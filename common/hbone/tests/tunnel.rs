@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use hbone::{OpenError, Pool, Settings, Stream, TunnelKey, client, server};
+use hbone::{Early, OpenError, Pool, Settings, Stream, TunnelKey, client, server};
 use http::{Request, StatusCode};
 use identity::{Config, Credential, FileCa};
 use mesh::{San, SpiffeId};
@@ -22,6 +22,9 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
+
+#[path = "tunnel/keepalive.rs"]
+mod keepalive;
 
 /// Room for a busy machine; every wait ends long before.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -122,6 +125,10 @@ impl Client {
     }
 
     async fn open(&self, port: u16) -> Result<Stream, OpenError> {
+        self.open_with(port, &mut Early::<TcpEnd>::none()).await
+    }
+
+    async fn open_with(&self, port: u16, early: &mut Early<'_, TcpEnd>) -> Result<Stream, OpenError> {
         let key = TunnelKey {
             source: self.credential.id().clone(),
             generation: self.credential.generation(),
@@ -138,7 +145,7 @@ impl Client {
             }
         };
         let request = || Request::connect(format!("10.0.0.1:{port}")).body(()).unwrap();
-        self.pool.open(&key, dial, request).await.map(|(stream, _head)| stream)
+        self.pool.open(&key, dial, request, early).await.map(|(stream, _head)| stream)
     }
 
     /// A TCP connection that is relayed through a stream.
@@ -268,4 +275,41 @@ async fn a_peer_with_another_identity_is_refused_before_anything_is_sent() {
     let refused = client.open(80).await.unwrap_err();
     assert!(refused.to_string().starts_with("tls error"), "{refused}");
     assert_eq!(server.tunnels.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn what_an_application_says_before_the_answer_arrives_once_and_in_order() {
+    let (server, client) = setup(Settings::default()).await;
+    // The first stream waits for its tunnel, the second finds it open.
+    for round in 0..2 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (outer, inner) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (mut outer, mut inner) = (outer.unwrap(), TcpEnd::new(inner.unwrap().0));
+        let sent: Vec<u8> = (0..100_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let (mut read, mut write) = outer.split();
+        let ((), received, early_bytes) = tokio::join!(
+            async {
+                write.write_all(&sent).await.unwrap();
+                write.shutdown().await.unwrap();
+            },
+            async {
+                let mut received = Vec::new();
+                tokio::time::timeout(PATIENCE, read.read_to_end(&mut received)).await.unwrap().unwrap();
+                received
+            },
+            async {
+                // The bytes are there before the request is made.
+                tokio::time::timeout(PATIENCE, inner.readable()).await.unwrap().unwrap();
+                let mut early = Early::of(&mut inner);
+                let mut stream = client.open_with(80, &mut early).await.unwrap();
+                let early_bytes = early.bytes();
+                relay(&mut inner, &mut stream, &Uncounted).await.unwrap();
+                drop((inner, stream));
+                early_bytes
+            }
+        );
+        assert!(received == sent, "bytes differ in round {round}");
+        assert!(early_bytes > 0, "nothing went ahead in round {round}");
+    }
+    assert_eq!(server.tunnels.load(Ordering::SeqCst), 1);
 }

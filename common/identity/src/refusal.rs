@@ -55,8 +55,8 @@ pub enum PeerRefusal {
         roots: String,
     },
     /// The chain is refused for another reason (wrong purpose, bad signature, a CA used as a leaf, ...).
-    #[error("peer certificate chain is refused")]
-    Chain(#[source] rustls::Error),
+    #[error("peer certificate chain is refused: {0}")]
+    Chain(rustls::Error),
     /// No URI SAN at all.
     #[error("peer certificate has no URI SAN, expected exactly one; its SANs are {found:?}")]
     NoUriSan {
@@ -72,8 +72,8 @@ pub enum PeerRefusal {
         found: String,
     },
     /// The URI SAN is not a workload's.
-    #[error("peer certificate's URI SAN is not a workload identity")]
-    NotSpiffe(#[source] InvalidSpiffeId),
+    #[error("peer certificate's URI SAN is not a workload identity: {0}")]
+    NotSpiffe(InvalidSpiffeId),
     /// A workload of somebody else's mesh.
     #[error("peer is {found}, expected an identity of the trust domain {expected}")]
     WrongTrustDomain {

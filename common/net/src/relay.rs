@@ -6,6 +6,9 @@
 //!   downstream ──read──▶ queue (<= MAX_QUEUED_BYTES) ──write──▶ upstream
 //!   downstream ◀─write── queue (<= MAX_QUEUED_BYTES) ◀──read── upstream
 //! ```
+//! An end with flow control of its own is read beyond that while the other is blocked, up to what it lets its peer
+//! send: see [`Duplex::poll_read_ahead`].
+//!
 //! Half-close is kept: the end of one direction is passed on and the other goes on. A failure of either end
 //! resets both.
 
@@ -16,7 +19,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::{io::AsyncWrite as _, net::TcpStream};
 
 use crate::{chunk, socket};
@@ -25,6 +28,10 @@ use crate::{chunk, socket};
 pub const MAX_QUEUED_BYTES: usize = 256 * 1024;
 /// Slices of one `writev`; more than this gains nothing.
 const MAX_SLICES: usize = 32;
+/// Up to this size a chunk is copied to the end of the one before it. Units: bytes.
+const MAX_CRUMB_BYTES: usize = 1024;
+/// What crumbs are gathered in, at most. Units: bytes.
+const MAX_GATHERED_BYTES: usize = 16 * 1024;
 /// Turns of one direction before other tasks of the worker get theirs.
 const MAX_TURNS: usize = 16;
 
@@ -36,12 +43,31 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Adds bytes at the end.
+    /// Adds bytes at the end. Crumbs are gathered, so that a queue of them costs what it holds.
     pub fn push(&mut self, chunk: Bytes) {
-        if !chunk.is_empty() {
-            self.bytes += chunk.len();
-            self.chunks.push_back(chunk);
+        if chunk.is_empty() {
+            return;
         }
+        self.bytes += chunk.len();
+        if chunk.len() <= MAX_CRUMB_BYTES
+            && let Some(last) = self.chunks.pop_back_if(|last| last.len() + chunk.len() <= MAX_GATHERED_BYTES)
+        {
+            match last.try_into_mut() {
+                Ok(mut gathered) => {
+                    gathered.extend_from_slice(&chunk);
+                    return self.chunks.push_back(gathered.freeze());
+                }
+                // Two crumbs of a buffer that others use too.
+                Err(last) if last.len() <= MAX_CRUMB_BYTES => {
+                    let mut gathered = BytesMut::with_capacity(2 * MAX_CRUMB_BYTES);
+                    gathered.extend_from_slice(&last);
+                    gathered.extend_from_slice(&chunk);
+                    return self.chunks.push_back(gathered.freeze());
+                }
+                Err(last) => self.chunks.push_back(last),
+            }
+        }
+        self.chunks.push_back(chunk);
     }
 
     /// Takes at most `limit` bytes of the first chunk, without a copy.
@@ -94,11 +120,23 @@ pub enum Read {
 
 /// One end of a relayed connection: bytes in, bytes out, each side ends by itself.
 pub trait Duplex {
+    /// Whether dropping an end whose other direction has ended finishes this one, as closing a socket does.
+    const DROP_FINISHES: bool;
+
     /// Appends what has arrived to `queue`.
     ///
     /// # Errors
     /// When the end has failed; it is then to be reset.
     fn poll_read(&mut self, cx: &mut Context<'_>, queue: &mut Queue) -> Poll<io::Result<Read>>;
+    /// Takes what has arrived while the other end is blocked. Only for an end whose peer is held back by
+    /// [`Duplex::consumed`] and not by being read, which bounds what the queue comes to hold: there, what is not read
+    /// costs its engine more than it costs the queue, and a reset hides behind it.
+    ///
+    /// # Errors
+    /// As [`Duplex::poll_read`].
+    fn poll_read_ahead(&mut self, _cx: &mut Context<'_>, _queue: &mut Queue) -> Poll<io::Result<Read>> {
+        Poll::Pending
+    }
     /// Says that `bytes` of what was read have left for good, so that the peer may send more.
     fn consumed(&mut self, bytes: usize);
     /// Writes from `queue` as much as is taken; ready only when the queue is empty. Answers through `written`.
@@ -156,11 +194,12 @@ enum Failed {
 }
 
 impl Direction {
-    fn poll(
+    fn poll<S: Duplex>(
         &mut self,
         cx: &mut Context<'_>,
         source: &mut impl Duplex,
-        sink: &mut impl Duplex,
+        sink: &mut S,
+        other_ended: bool,
         count: impl Fn(u64),
     ) -> Poll<Result<(), Failed>> {
         for _ in 0..MAX_TURNS {
@@ -172,7 +211,10 @@ impl Direction {
                     count(written as u64);
                     source.consumed(written);
                 }
-                ready!(result).map_err(Failed::Sink)?;
+                match result {
+                    Poll::Ready(result) => result.map_err(Failed::Sink)?,
+                    Poll::Pending => return self.poll_blocked(cx, source),
+                }
             }
             match self.state {
                 State::Open => match ready!(source.poll_read(cx, &mut self.queue)).map_err(Failed::Source)? {
@@ -180,7 +222,9 @@ impl Direction {
                     Read::End => self.state = State::Ending,
                 },
                 State::Ending => {
-                    ready!(sink.poll_finish(cx)).map_err(Failed::Sink)?;
+                    if !(S::DROP_FINISHES && other_ended) {
+                        ready!(sink.poll_finish(cx)).map_err(Failed::Sink)?;
+                    }
                     self.state = State::Ended;
                     return Poll::Ready(Ok(()));
                 }
@@ -190,9 +234,21 @@ impl Direction {
         cx.waker().wake_by_ref();
         Poll::Pending
     }
+
+    /// The sink is blocked; it wakes us when it is not.
+    fn poll_blocked(&mut self, cx: &mut Context<'_>, source: &mut impl Duplex) -> Poll<Result<(), Failed>> {
+        while self.state == State::Open {
+            match ready!(source.poll_read_ahead(cx, &mut self.queue)).map_err(Failed::Source)? {
+                Read::Some => {}
+                Read::End => self.state = State::Ending,
+            }
+        }
+        Poll::Pending
+    }
 }
 
-/// Relays until both directions have ended. Dropping the future drops both ends where they are.
+/// Relays until both directions have ended. The caller is to drop both ends then: that finishes an end for which
+/// [`Duplex::DROP_FINISHES`] says so, and spares a system call.
 ///
 /// # Errors
 /// When either end fails; both have been reset then.
@@ -204,11 +260,11 @@ pub async fn relay<D: Duplex, U: Duplex>(
     let mut upward = Direction::default();
     let mut downward = Direction::default();
     let result = std::future::poll_fn(|cx| {
-        let up = upward.poll(cx, downstream, upstream, |bytes| meter.upward(bytes)).map_err(|failed| match failed {
+        let up = upward.poll(cx, downstream, upstream, downward.state == State::Ended, |bytes| meter.upward(bytes)).map_err(|failed| match failed {
             Failed::Source(error) => RelayError::Downstream(error),
             Failed::Sink(error) => RelayError::Upstream(error),
         })?;
-        let down = downward.poll(cx, upstream, downstream, |bytes| meter.downward(bytes)).map_err(|failed| match failed {
+        let down = downward.poll(cx, upstream, downstream, upward.state == State::Ended, |bytes| meter.downward(bytes)).map_err(|failed| match failed {
             Failed::Source(error) => RelayError::Upstream(error),
             Failed::Sink(error) => RelayError::Downstream(error),
         })?;
@@ -239,9 +295,19 @@ impl TcpEnd {
     pub fn new(stream: TcpStream) -> Self {
         Self { stream, read_limit: FIRST_READ_BYTES }
     }
+
+    /// Waits until there is something to read.
+    ///
+    /// # Errors
+    /// When the socket has failed.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.stream.readable().await
+    }
 }
 
 impl Duplex for TcpEnd {
+    const DROP_FINISHES: bool = true;
+
     fn poll_read(&mut self, cx: &mut Context<'_>, queue: &mut Queue) -> Poll<io::Result<Read>> {
         let bytes = ready!(chunk::poll_read(&mut self.stream, cx, self.read_limit))?;
         if bytes.is_empty() {

@@ -14,8 +14,9 @@ use nix::sys::socket::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// Descriptors that are taken from one packet; a packet with more is cut, which is an error.
-const MAX_DESCRIPTORS: usize = 8;
+/// As many as the kernel puts into one packet (`SCM_MAX_FD`): those beyond the room that is offered would be ours,
+/// and out of our reach.
+const MAX_DESCRIPTORS: usize = 253;
 
 /// A connected socket. Must be used inside the runtime that connected it.
 #[derive(Debug)]
@@ -52,7 +53,7 @@ impl SeqPacket {
     /// The next packet, or `None` when the other side has closed. Cancel-safe.
     ///
     /// # Errors
-    /// `InvalidData` for a packet that is larger than `limit` bytes or carries too many descriptors; they are closed.
+    /// `InvalidData` for a packet that is larger than `limit` bytes; its descriptors are closed.
     pub async fn receive(&self, limit: usize) -> io::Result<Option<Packet>> {
         self.fd.async_io(Interest::READABLE, |fd| receive_now(fd, limit)).await
     }
@@ -75,7 +76,7 @@ fn receive_now(fd: &OwnedFd, limit: usize) -> io::Result<Option<Packet>> {
     let mut slices = [IoSliceMut::new(&mut bytes)];
     let message = recvmsg::<()>(fd.as_raw_fd(), &mut slices, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC)?;
     let mut descriptors = Vec::new();
-    // Taken first, so that they are closed also when the packet is refused. A cut control message has closed its own.
+    // Taken first, so that they are closed also when the packet is refused.
     if let Ok(controls) = message.cmsgs() {
         for control in controls {
             if let ControlMessageOwned::ScmRights(raw) = control {
@@ -91,7 +92,7 @@ fn receive_now(fd: &OwnedFd, limit: usize) -> io::Result<Option<Packet>> {
     let flags = message.flags;
     let length = message.bytes;
     if flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) {
-        let problem = format!("packet larger than {limit} bytes or with more than {MAX_DESCRIPTORS} descriptors");
+        let problem = format!("packet larger than {limit} bytes");
         return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
     }
     if length == 0 && descriptors.is_empty() {

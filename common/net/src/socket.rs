@@ -49,13 +49,6 @@ pub struct Keepalive {
 
 impl Options {
     /// Applies what every connection gets: no delay, a short send queue, keep-alive, user timeout.
-    ///
-    /// # Errors
-    /// When the kernel refuses an option.
-    pub fn apply(&self, stream: &StdStream) -> io::Result<()> {
-        self.apply_to(&socket2::SockRef::from(stream))
-    }
-
     fn apply_to(&self, socket: &Socket) -> io::Result<()> {
         socket.set_tcp_nodelay(true)?;
         socket.set_tcp_notsent_lowat(MAX_UNSENT_BYTES)?;
@@ -75,22 +68,34 @@ impl Options {
     }
 }
 
-/// Binds a TCP listener inside `netns`. A v6 wildcard address serves both families.
+/// Who is at the other end of a listener's connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peers {
+    /// Anyone.
+    Anywhere,
+    /// Only processes of the pod itself, because packets are redirected to it inside the pod.
+    InPod,
+}
+
+/// Binds a TCP listener inside `netns`. A v6 wildcard address serves both families. What it accepts inherits the
+/// mark, so that answers of a captured connection are not captured again, and every other option.
 ///
 /// # Errors
 /// When the port is taken or the namespace cannot be entered.
-pub fn listen(netns: &Netns, address: SocketAddr, mark: Option<NonZeroU32>) -> io::Result<StdListener> {
-    let socket = netns.run(|| Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)))??;
+pub fn listen(netns: &Netns, address: SocketAddr, peers: Peers, options: &Options) -> io::Result<StdListener> {
+    let socket = netns.run(|| {
+        Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))
+    })??;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
     // A restarted proxy must not wait for its predecessor's connections in TIME_WAIT.
     socket.set_reuse_address(true)?;
-    if let Some(mark) = mark {
-        // Accepted sockets inherit it, so that answers of a captured connection are not captured again.
-        socket.set_mark(mark.get())?;
+    socket.set_mark(options.mark.get())?;
+    options.apply_to(&socket)?;
+    if peers == Peers::InPod {
+        stays_in_pod(&socket);
     }
-    socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -192,9 +197,9 @@ pub async fn connect_as(
 
 /// Tells the kernel that a connection's packets never leave the pod. A system-wide BBR would pace them by timers,
 /// as if there were a wire to measure.
-pub fn stays_in_pod<'a>(socket: impl Into<socket2::SockRef<'a>>) {
+fn stays_in_pod(socket: &Socket) {
     // Every kernel has Reno; one that refuses keeps its default, which is correct too.
-    drop(socket.into().set_tcp_congestion(b"reno"));
+    drop(socket.set_tcp_congestion(b"reno"));
 }
 
 fn taken(error: &io::Error) -> bool {

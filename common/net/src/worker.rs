@@ -67,12 +67,15 @@ impl Workers {
         self.workers.iter()
     }
 
-    /// The worker with the fewest connections; `near` where it is one of them, because staying costs no wake-up.
+    /// The worker that a new connection should go to: `near`, because staying costs no wake-up, unless another has
+    /// clearly fewer connections.
     #[must_use]
     pub fn least_loaded(&self, near: usize) -> &Worker {
         let load = |worker: &Worker| worker.load.load(Ordering::Relaxed);
         let near = self.nth(near);
-        self.workers.iter().min_by_key(|worker| load(worker)).filter(|best| load(best) < load(near)).unwrap_or(near)
+        let Some(least) = self.workers.iter().min_by_key(|worker| load(worker)) else { return near };
+        // A quarter more is still alike; with few connections, each of which may be a heavy one, nothing is.
+        if load(near) <= load(least) + load(least) / 4 { near } else { least }
     }
 }
 

@@ -17,7 +17,7 @@ use std::{
 };
 
 use mesh::{SpiffeId, Workload};
-use net::{Netns, drain::Phase, socket};
+use net::{Netns, drain::Phase, socket::{self, Peers}};
 use parking_lot::Mutex;
 use telemetry::{Direction, Telemetry};
 use wire::zds::PodInfo;
@@ -260,18 +260,18 @@ impl Pods {
 
     /// Listeners first, then rules: nothing is captured before somebody listens.
     async fn start(self: &Arc<Self>, uid: &str, info: &PodInfo, netns: &Arc<Netns>) -> Result<(), PodError> {
-        let listen = |port| {
+        let listen = |port, peers| {
             let address = socket::wildcard(port, self.capture.ipv6);
-            socket::listen(netns, address, Some(self.capture.mark))
+            socket::listen(netns, address, peers, &self.proxy.sockets.socket)
                 .map_err(|error| PodError::Listen(uid.to_owned(), address, error))
         };
-        let ports = &iptables::Settings::new(self.capture.mark, self.capture.ipv6, self.capture.dns);
+        let ports = self.rules();
         let listeners = [
-            listen(ports.port_outbound)?,
-            listen(ports.port_inbound_plaintext)?,
-            listen(ports.port_inbound_hbone)?,
+            listen(ports.port_outbound, Peers::InPod)?,
+            listen(ports.port_inbound_plaintext, Peers::Anywhere)?,
+            listen(ports.port_inbound_hbone, Peers::Anywhere)?,
         ];
-        let names = dns::Sockets::bind(netns, self.dns.listen, self.capture.ipv6, self.capture.mark)
+        let names = dns::Sockets::bind(netns, self.dns.listen, self.capture.ipv6, &self.proxy.sockets.socket)
             .map_err(|error| PodError::Dns(uid.to_owned(), error))?;
         if self.capture.mode == CaptureMode::Iptables {
             let (netns, settings) = (Arc::clone(netns), self.rules());

@@ -3,10 +3,12 @@
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
-    num::NonZeroU32,
 };
 
-use net::Netns;
+use net::{
+    Netns,
+    socket::{self, Options, Peers},
+};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::DnsListen;
@@ -26,14 +28,14 @@ impl Sockets {
     ///
     /// # Errors
     /// When an address other than ::1 cannot be bound.
-    pub fn bind(netns: &Netns, listen: DnsListen, ipv6: bool, mark: NonZeroU32) -> io::Result<Self> {
+    pub fn bind(netns: &Netns, listen: DnsListen, ipv6: bool, options: &Options) -> io::Result<Self> {
         let mut sockets = Self::default();
         match listen {
-            DnsListen::Address(address) => sockets.add(netns, address, mark)?,
+            DnsListen::Address(address) => sockets.add(netns, address, options)?,
             DnsListen::Localhost { port } => {
-                sockets.add(netns, SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port), mark)?;
+                sockets.add(netns, SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port), options)?;
                 if ipv6 {
-                    let v6 = sockets.add(netns, SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port), mark);
+                    let v6 = sockets.add(netns, SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port), options);
                     if let Err(error) = v6 {
                         // Pods without IPv6 are usual; anything else is a fault.
                         let absent = error.kind() == io::ErrorKind::AddrNotAvailable
@@ -48,14 +50,14 @@ impl Sockets {
         Ok(sockets)
     }
 
-    fn add(&mut self, netns: &Netns, address: SocketAddr, mark: NonZeroU32) -> io::Result<()> {
+    fn add(&mut self, netns: &Netns, address: SocketAddr, options: &Options) -> io::Result<()> {
         let udp = netns.run(|| Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP)))??;
         if address.is_ipv6() {
             udp.set_only_v6(true)?;
         }
         udp.set_nonblocking(true)?;
         udp.bind(&address.into())?;
-        let tcp = net::socket::listen(netns, address, Some(mark))?;
+        let tcp = socket::listen(netns, address, Peers::InPod, options)?;
         self.udp.push(udp.into());
         self.tcp.push(tcp);
         Ok(())

@@ -331,7 +331,7 @@ fn a_request_with_another_kind_of_key_is_refused() {
 #[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
 fn openssl_reads_its_keys_and_believes_its_chains() {
     if Command::new("openssl").arg("version").output().is_err() {
-        eprintln!("SKIPPED: no openssl on this machine");
+        eprintln!("skipped: no openssl on this machine");
         return;
     }
     let folder = std::env::temp_dir().join(format!("ambit-file-ca-{}", std::process::id()));

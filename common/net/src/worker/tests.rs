@@ -23,6 +23,17 @@ fn a_connection_goes_to_the_least_loaded_worker_and_stays_near_on_a_tie() {
 }
 
 #[test]
+fn among_many_connections_a_quarter_more_is_no_reason_to_move() {
+    let workers = two();
+    let far: Vec<_> = (0..8).map(|_| workers.nth(1).load()).collect();
+    let mut near: Vec<_> = (0..10).map(|_| workers.nth(0).load()).collect();
+    assert_eq!(workers.least_loaded(0).index(), 0);
+    near.push(workers.nth(0).load());
+    assert_eq!(workers.least_loaded(0).index(), 1);
+    drop(far);
+}
+
+#[test]
 fn a_task_runs_on_the_thread_of_its_worker() {
     let workers = two();
     let (sender, receiver) = mpsc::channel();
