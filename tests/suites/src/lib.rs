@@ -1,1 +1,5 @@
 //! The whole-path suites: one test binary per subject in `tests/`, all standing on the `lab`.
+
+pub mod hostile;
+pub mod policy;
+pub mod traffic;

@@ -25,7 +25,15 @@ fn one_request(capture: Capture) -> anyhow::Result<()> {
         assert_eq!(text, "hello from web\n");
     }
     assert!(nginx.access_log().starts_with(&client.ip4().to_string()));
-    far.wait_log(&["access", "connection complete", "inbound", "spiffe://cluster.local/ns/default/sa/client"], lab::SECONDS_5)?;
+    far.wait_log(
+        &[
+            "access",
+            "connection complete",
+            "inbound",
+            "spiffe://cluster.local/ns/default/sa/client",
+        ],
+        lab::SECONDS_5,
+    )?;
     Ok(())
 }
 

@@ -1,0 +1,96 @@
+//! A ztunnel that is killed: nothing goes round it, open connections end, and the next one serves again.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result, ensure};
+use lab::{Capture, Start, programs};
+use suites::traffic::routes::{self, Route};
+use suites::traffic::{End, carry, end, get, pair, refused, url};
+
+fn killed(capture: Capture) -> Result<()> {
+    if !lab::possible() {
+        return Ok(());
+    }
+    let lab = routes::lab("killed", capture)?;
+    let mut servers = Vec::new();
+    for pod in ["client", "near", "server", "stranger"] {
+        servers.push(programs::nginx(&lab.pod(pod), routes::PORT)?);
+    }
+    servers.push(programs::nginx(lab.outside(), routes::PORT)?);
+    let [near, _far] = lab.start_ztunnels(&Start::default())?;
+    let routes = routes::all(&lab);
+    // Every route with a pod of the first node at either end is captured by its ztunnel.
+    let (of_near, others): (Vec<_>, Vec<_>) = routes.iter().partition(|route| {
+        [&route.from, &route.at]
+            .iter()
+            .any(|end| ["client", "near"].contains(&end.name()))
+    });
+    let fetch = |route: &Route<'_>| {
+        get(&route.from, &url(route.to.ip(), route.to.port(), "/"))
+            .with_context(|| route.name.clone())
+    };
+    lab.scenario(|| {
+        ensure!(!others.is_empty() && of_near.len() > others.len());
+        routes.iter().try_for_each(|route| fetch(route).map(drop))?;
+
+        let (client, server) = (lab.pod("client"), lab.pod("server"));
+        let mut open = Vec::new();
+        for (from, at) in [(&client, &server), (&server, &client)] {
+            let listener = suites::traffic::listen(at, 7001)?;
+            let mut pair = pair(from, SocketAddr::new(at.ip4().into(), 7001), &listener)?;
+            pair.exchange("before")?;
+            open.push(pair);
+        }
+        near.kill()?;
+        for pair in &mut open {
+            for side in [&mut pair.client, &mut pair.server] {
+                let ended = end(side)?;
+                ensure!(
+                    ended == End::Reset || ended == End::Finished(Vec::new()),
+                    "{ended:?}"
+                );
+            }
+        }
+        let logs = || {
+            servers
+                .iter()
+                .map(|nginx| nginx.access_log().lines().count())
+                .sum::<usize>()
+        };
+        let before = logs();
+        for route in &of_near {
+            refused(&route.from, &url(route.to.ip(), route.to.port(), "/"))
+                .with_context(|| route.name.clone())?;
+        }
+        ensure!(
+            logs() == before,
+            "a request has gone round the ztunnel that is not there"
+        );
+        // The other node is untouched.
+        others.iter().try_for_each(|route| fetch(route).map(drop))?;
+
+        near.restart()?;
+        near.wait_ready()?;
+        for route in &routes {
+            lab::eventually(&route.name, suites::traffic::PATIENCE, || fetch(route))?;
+        }
+        let listener = suites::traffic::listen(&server, 7001)?;
+        let mut pair = pair(
+            &client,
+            SocketAddr::new(server.ip4().into(), 7001),
+            &listener,
+        )?;
+        carry(&mut pair.client, &mut pair.server, b"after")
+    })
+}
+
+#[test]
+fn killed_ztunnel_fails_closed_and_a_restarted_one_serves_again_with_agent_capture() -> Result<()> {
+    killed(Capture::Agent)
+}
+
+#[test]
+fn killed_ztunnel_fails_closed_and_a_restarted_one_serves_again_with_iptables_capture() -> Result<()>
+{
+    killed(Capture::Iptables)
+}
