@@ -10,6 +10,7 @@
 pub mod duration;
 mod fault;
 mod raw;
+mod read;
 mod sections;
 mod variables;
 
@@ -69,7 +70,7 @@ impl Config {
         let cpus = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let mut raw = Raw::new(variables);
         let warnings = raw.refuse_or_warn();
-        let config = sections::read(&mut raw, cpus);
+        let config = read::all(&mut raw, cpus);
         match (config, raw.into_faults()) {
             (Some(config), faults) if faults.is_empty() => Ok((config, warnings)),
             (_incomplete, faults) => Err(ConfigError { faults }),

@@ -189,7 +189,7 @@ impl Inner {
                         reader.consume(taken);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(error) if buf.filled().len() == before => return Poll::Ready(Err(error)),
+                    Err(error) if buf.filled().len() == before => return Poll::Ready(Err(ended(error))),
                     Err(_later) => break,
                 }
             }
@@ -263,6 +263,14 @@ impl AsyncWrite for TlsIo {
         ready!(inner.poll_drain(cx))?;
         Pin::new(&mut inner.tcp).poll_shutdown(cx)
     }
+}
+
+/// The end of a peer that said nothing before, in our words: rustls's are advice to programmers.
+fn ended(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return io::Error::new(error.kind(), "peer closed the tunnel without TLS close_notify");
+    }
+    error
 }
 
 /// A socket as rustls writes to it: what it does not take now is `WouldBlock`.

@@ -1,3 +1,5 @@
+//! Whom a change of policy cuts, and whom not.
+
 use decision::inbound::{Arrival, Facts, admit};
 use mesh::{
     Authorization, Delta, PolicyKey, Resource, Workload,
