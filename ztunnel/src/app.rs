@@ -10,7 +10,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use control::{
-    file::{self, FileStatus, Source},
+    file::{self, Defaults, FileStatus, Source},
     publish::Publisher,
 };
 use identity::{FileCa, Store};
@@ -72,7 +72,9 @@ async fn serve(config: Config, warnings: &[Warning]) -> anyhow::Result<()> {
         config::Source::File(path) => Source::Path(path.clone()),
         config::Source::Inline(text) => Source::Text(text.clone()),
     };
-    tokio::spawn(file::run(source, Arc::clone(&publisher), status.clone()));
+    let defaults =
+        Defaults { trust_domain: config.identity.trust_domain.clone(), cluster: config.node.cluster.clone() };
+    tokio::spawn(file::run(source, defaults, Arc::clone(&publisher), status.clone()));
 
     // The data path.
     let proxy = Arc::new(Proxy {

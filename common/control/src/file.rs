@@ -13,6 +13,7 @@
 use std::{borrow::Cow, path::PathBuf};
 
 mod cursor;
+mod defaults;
 mod error;
 mod follow;
 mod nearest;
@@ -26,6 +27,7 @@ mod status;
 mod watch;
 mod workload;
 
+pub use defaults::Defaults;
 pub use error::{FileError, Problem, Warning};
 pub use follow::run;
 pub use node::Position;
@@ -75,12 +77,20 @@ pub fn load_once(source: &Source) -> Result<Resources, FileError> {
 /// # Errors
 /// The text is not what the format demands: [`FileError::Yaml`], [`FileError::Field`] or [`FileError::TooLarge`].
 pub fn parse(text: &str, name: &str) -> Result<Resources, FileError> {
+    parse_with(text, name, &Defaults::default())
+}
+
+/// As [`parse`], with what stands in for fields that a workload leaves out.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with(text: &str, name: &str, defaults: &Defaults) -> Result<Resources, FileError> {
     if text.len() > MAX_FILE_BYTES {
         return Err(FileError::TooLarge {
             file: name.to_owned(),
         });
     }
-    Resources::parse(text, name)
+    Resources::parse(text, name, defaults)
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@
 //! [`Lab`] (built by [`Builder`]) has two [`Node`]s with an [`agent::Agent`] each, [`Pod`]s, perhaps an
 //! outside host; all of them are [`Machine`]s with `exec`, `spawn`, `command`, `run`, `thread`, `http`.
 //! [`programs`] starts nginx, redis, mariadb, iperf3 and tcpdump. [`Ztunnel`] is a node's proxy,
-//! [`Mesh`] its configuration, [`Ca`] its authority. [`eventually`] and [`until`] wait with a deadline.
+//! [`Mesh`] its configuration, [`Ca`] its authority. [`eventually()`] and [`until`] wait with a deadline.
 //!
 //! Reading order: [`topology`], `run`, `namespace`, `cgroup`, [`process`], `machine`, `pod`, `lab`; then
 //! `rules` and [`agent`]; then the rest. `README.md` tells how to use the command.

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, cell::RefCell, collections::HashMap, fmt};
 
-use super::{
+use super::{Defaults, 
     error::{FileError, Problem, Warning},
     node::{Key, Node, Position, Value},
 };
@@ -14,13 +14,15 @@ const MAX_WARNINGS: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Document<'a> {
     pub(crate) file: &'a str,
+    pub(crate) defaults: &'a Defaults,
     pub(crate) warnings: RefCell<Vec<Warning>>,
 }
 
 impl<'a> Document<'a> {
-    pub(crate) fn new(file: &'a str) -> Self {
+    pub(crate) fn new(file: &'a str, defaults: &'a Defaults) -> Self {
         Self {
             file,
+            defaults,
             warnings: RefCell::new(Vec::new()),
         }
     }

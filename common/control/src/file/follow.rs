@@ -15,7 +15,7 @@ use std::{
 
 use tokio::time;
 
-use super::{FileError, FileStatus, Resources, Source, parse, read, watch::DirectoryWatch};
+use super::{Defaults, FileError, FileStatus, Resources, Source, parse_with, read, watch::DirectoryWatch};
 use crate::publish::Publisher;
 
 /// How long the directory has to be quiet before the file is read: a writer writes more than once.
@@ -35,11 +35,12 @@ const MAX_READS: u32 = 10;
 ///
 /// A first version that is good is published even if it is empty, so that readers see a snapshot version above 0.
 /// A version that is bad changes nothing; what was delivered stays in force, also when the file disappears.
-pub async fn run(source: Source, publisher: Arc<Publisher>, status: FileStatus) {
+pub async fn run(source: Source, defaults: Defaults, publisher: Arc<Publisher>, status: FileStatus) {
     let name = source.name().into_owned();
     status.follows(&name);
     let mut round = Round {
         source,
+        defaults,
         name,
         publisher,
         status,
@@ -103,6 +104,7 @@ async fn next(mut round: Round) -> Option<Round> {
 /// What is remembered from one reading of the file to the next.
 struct Round {
     source: Source,
+    defaults: Defaults,
     name: String,
     publisher: Arc<Publisher>,
     status: FileStatus,
@@ -147,7 +149,7 @@ impl Round {
     }
 
     fn judge(&mut self, text: &str) {
-        match parse(text, &self.name) {
+        match parse_with(text, &self.name, &self.defaults) {
             Ok(resources) => self.accept(resources),
             Err(error) => self.refuse(&error),
         }

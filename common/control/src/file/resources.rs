@@ -17,6 +17,7 @@ use mesh::{
 };
 
 use super::{
+    Defaults,
     cursor::{Cursor, Document, Object, Path},
     error::{FileError, Warning},
     node::{Node, Position},
@@ -40,14 +41,14 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// Reads a file's text; `file` is what errors call it.
-    pub(super) fn parse(text: &str, file: &str) -> Result<Self, FileError> {
+    /// Reads a file's text; `file` is what errors call it, `defaults` stands in for what it leaves out.
+    pub(super) fn parse(text: &str, file: &str, defaults: &Defaults) -> Result<Self, FileError> {
         let node = Node::parse(text).map_err(|malformed| FileError::Yaml {
             file: file.to_owned(),
             position: malformed.position,
             message: malformed.message,
         })?;
-        let document = Document::new(file);
+        let document = Document::new(file, defaults);
         let at = Cursor {
             document: &document,
             node: &node,

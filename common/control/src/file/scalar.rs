@@ -60,19 +60,19 @@ pub(super) fn service_account(at: &Cursor<'_>) -> Result<ServiceAccount, FileErr
     checked(at, at.text(SERVICE_ACCOUNT)?, SERVICE_ACCOUNT, is_subdomain).map(ServiceAccount::from)
 }
 
-/// Empty is `cluster.local`, as it is in workload xDS.
-pub(super) fn trust_domain(at: &Cursor<'_>) -> Result<TrustDomain, FileError> {
+/// Empty is none, as if the field were not there.
+pub(super) fn trust_domain(at: &Cursor<'_>) -> Result<Option<TrustDomain>, FileError> {
     let expected = "a trust domain of lower-case letters, digits, hyphens, dots and underscores, such as cluster.local";
     let text = at.text(expected)?;
     if text.is_empty() {
-        return Ok(TrustDomain::from("cluster.local"));
+        return Ok(None);
     }
     let letter =
         |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_');
     checked(at, text, expected, |text| {
         text.len() <= MAX_TRUST_DOMAIN_BYTES && text.chars().all(letter)
     })
-    .map(TrustDomain::from)
+    .map(|text| Some(TrustDomain::from(text)))
 }
 
 pub(super) fn network(at: &Cursor<'_>) -> Result<Network, FileError> {

@@ -69,7 +69,8 @@ pub(super) fn workload(at: &Cursor<'_>) -> Result<Workload, FileError> {
             .unwrap_or(default.service_account),
         trust_domain: object
             .optional("trustDomain", trust_domain)?
-            .unwrap_or(default.trust_domain),
+            .flatten()
+            .unwrap_or_else(|| at.document.defaults.trust_domain.clone()),
         network: object.optional("network", network)?.unwrap_or_default(),
         ips: object.required("workloadIps", ADDRESSES, |at| at.list(ADDRESSES, host))?,
         hostname: object.optional("hostname", hostname)?.unwrap_or_default(),
@@ -104,7 +105,7 @@ pub(super) fn workload(at: &Cursor<'_>) -> Result<Workload, FileError> {
             .unwrap_or(default.workload_type),
         cluster: object
             .optional("clusterId", label)?
-            .unwrap_or(default.cluster),
+            .unwrap_or_else(|| at.document.defaults.cluster.clone()),
         locality: object.nullable("locality", locality)?.unwrap_or_default(),
         health: object
             .optional("status", |at| {

@@ -15,7 +15,7 @@ use mesh::{PolicyKey, Snapshot, Uid};
 use tokio::time::Instant;
 
 use super::{
-    super::{FileState, FileStatus, Source, run},
+    super::{Defaults, FileState, FileStatus, Source, run},
     policy, workload,
 };
 use crate::publish::{Publisher, View};
@@ -61,7 +61,7 @@ impl Followed {
     fn of(source: Source) -> Self {
         let publisher = Arc::new(Publisher::new());
         let status = FileStatus::new();
-        let task = tokio::spawn(run(source, Arc::clone(&publisher), status.clone()));
+        let task = tokio::spawn(run(source, Defaults::default(), Arc::clone(&publisher), status.clone()));
         Self {
             view: publisher.view(),
             publisher,
