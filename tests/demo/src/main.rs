@@ -1,0 +1,122 @@
+//! The demo: real programs in pods on two nodes, without and with the mesh, and an account of what happened.
+//!
+//! In: `target/release/ztunnel`, Debian's programs, root. Out: progress lines, then the account; an exit code that
+//! says whether all of it was so. Never: tells anything that was not read from a log, a capture or a program.
+//!
+//! Reading order: [`stage`] (who is there), [`calls`] (what they do), [`record`] (what the ztunnels say about it),
+//! [`link`] (what was on the wire), [`account`] (what is told). Ctrl-C ends the process by way of the lab, which
+//! removes itself first.
+
+#![forbid(unsafe_code)]
+
+mod account;
+mod calls;
+mod link;
+mod record;
+mod say;
+mod stage;
+
+use std::{path::Path, process::ExitCode};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+fn main() -> ExitCode {
+    match demo() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say::error(&format!("demo: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn demo() -> Result<()> {
+    if !lab::possible() {
+        bail!("the lab needs root and network namespaces");
+    }
+    let progress = say::Progress::begin();
+    let ztunnel = lab::ztunnel_binary()?;
+
+    progress.line("two nodes, eight pods: network namespaces and the wires between them");
+    let stage = stage::Stage::build()?;
+    let name = stage.lab.name().to_owned();
+    let story = tell(&stage, &progress)?;
+
+    progress.line("cleaning up");
+    let folder = stage.lab.folder().to_owned();
+    drop(stage);
+    ensure!(!folder.exists(), "{} is still there", folder.display());
+    let left = namespaces_of(&name)?;
+    ensure!(
+        left.is_empty(),
+        "network namespaces are still there: {}",
+        left.join(", ")
+    );
+
+    say::line(&story);
+    say::line(&format!(
+        "{} carried all of it. {} s; nothing of the lab is left.",
+        ztunnel.display(),
+        progress.seconds()
+    ));
+    Ok(())
+}
+
+/// Everything between the building of the stage and its end. The account is what it returns.
+fn tell(stage: &stage::Stage, progress: &say::Progress) -> Result<String> {
+    progress.line("starting nginx, redis, mariadb, two iperf3");
+    let servers = stage.start_servers()?;
+
+    progress.line("one request without the mesh, watched on the link between the nodes");
+    let before = link::Watch::everything(&stage.lab)?;
+    calls::without_mesh(stage)?;
+    let before = before.stop()?;
+    ensure!(
+        link::readable(&before, &calls::texts()) > 0,
+        "the capture missed what was sent in the clear: it would prove nothing later"
+    );
+
+    progress.line("starting two ztunnels: the running pods are captured, nothing is restarted");
+    let ztunnels = stage.start_ztunnels()?;
+    let wire = link::Watch::everything(&stage.lab)?;
+    progress.line("curl, redis-cli and mariadb, in both directions, IPv4 and IPv6");
+    let calls = calls::all(stage, &servers, &ztunnels)?;
+    progress.line("a request that the policy denies");
+    let denial = calls::denied(stage, &ztunnels)?;
+    let wire = wire.stop()?;
+    let seen = link::verdict(&wire, &calls::texts())?;
+
+    progress.line("iperf3, five seconds in each direction");
+    let bulk = link::Watch::all_but_tunnels(&stage.lab)?;
+    let speeds = calls::bulk(stage, &ztunnels)?;
+    let (strangers, crossed_bytes) = bulk.stop_counting(&stage.lab)?;
+    ensure!(
+        strangers.is_empty(),
+        "outside of the tunnels went {} packets, the first {:?}",
+        strangers.len(),
+        strangers[0]
+    );
+
+    let told = account::Told {
+        calls,
+        denial,
+        before: (before.len(), link::readable(&before, &calls::texts())),
+        seen,
+        speeds,
+        crossed_bytes,
+        texts: calls::texts().len(),
+    };
+    Ok(told.render())
+}
+
+/// The network namespaces that carry a run's name.
+fn namespaces_of(run: &str) -> Result<Vec<String>> {
+    let folder = Path::new("/run/netns");
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let names = std::fs::read_dir(folder).context("list network namespaces")?;
+    let prefix = format!("ambit-{run}-");
+    let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    Ok(names.filter(|name| name.starts_with(&prefix)).collect())
+}
