@@ -45,7 +45,9 @@ const TIMEOUT_LOG: Duration = Duration::from_secs(1);
 /// # Errors
 /// When something that it cannot do without cannot be had; the error says what.
 pub fn run(config: Config, warnings: &[Warning]) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(serve(config, warnings))
 }
 
@@ -55,14 +57,30 @@ async fn serve(config: Config, warnings: &[Warning]) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     let open_files = net::limits::raise_open_files()?;
-    let build = Build { component: "ztunnel", tag: env!("CARGO_PKG_VERSION") };
+    let build = Build {
+        component: "ztunnel",
+        tag: env!("CARGO_PKG_VERSION"),
+    };
     let telemetry = Telemetry::new(build, logging.clone(), net::clock::now());
     let readiness = Readiness::default();
-    let (configured, agent_heard) = (readiness.condition("configuration"), readiness.condition("agent snapshot"));
+    let (configured, agent_heard) = (
+        readiness.condition("configuration"),
+        readiness.condition("agent snapshot"),
+    );
 
     // Certificates.
-    let ca = FileCa::load(&config.identity.ca_certificate, &config.identity.ca_key, net::clock::wall())?;
-    let store = Store::new(Arc::new(ca), identity::Config { ttl: config.identity.ttl, ..identity::Config::default() });
+    let ca = FileCa::load(
+        &config.identity.ca_certificate,
+        &config.identity.ca_key,
+        net::clock::wall(),
+    )?;
+    let store = Store::new(
+        Arc::new(ca),
+        identity::Config {
+            ttl: config.identity.ttl,
+            ..identity::Config::default()
+        },
+    );
     tokio::spawn(Arc::clone(&store).run());
 
     // Configuration.
@@ -72,9 +90,16 @@ async fn serve(config: Config, warnings: &[Warning]) -> anyhow::Result<()> {
         config::Source::File(path) => Source::Path(path.clone()),
         config::Source::Inline(text) => Source::Text(text.clone()),
     };
-    let defaults =
-        Defaults { trust_domain: config.identity.trust_domain.clone(), cluster: config.node.cluster.clone() };
-    tokio::spawn(file::run(source, defaults, Arc::clone(&publisher), status.clone()));
+    let defaults = Defaults {
+        trust_domain: config.identity.trust_domain.clone(),
+        cluster: config.node.cluster.clone(),
+    };
+    tokio::spawn(file::run(
+        source,
+        defaults,
+        Arc::clone(&publisher),
+        status.clone(),
+    ));
 
     // The data path.
     let proxy = Arc::new(Proxy {
@@ -101,9 +126,18 @@ async fn serve(config: Config, warnings: &[Warning]) -> anyhow::Result<()> {
 
     // What operators see. Bound before the agent is called, so that a second ztunnel does not steal its pods.
     let quit = Arc::new(Notify::new());
-    let dump = Dump { proxy: Arc::clone(&proxy), pods: Arc::clone(&pods), file: status, config: format!("{config:#?}") };
+    let dump = Dump {
+        proxy: Arc::clone(&proxy),
+        pods: Arc::clone(&pods),
+        file: status,
+        config: format!("{config:#?}"),
+    };
     let on_quit = Arc::clone(&quit);
-    let console = Console::new(logging.clone(), move || dump.json(), move || on_quit.notify_one());
+    let console = Console::new(
+        logging.clone(),
+        move || dump.json(),
+        move || on_quit.notify_one(),
+    );
     let endpoints = &config.telemetry;
     let admin = admin::bind("admin", endpoints.admin, "ADMIN_ADDR").await?;
     let metrics = admin::bind("metrics", endpoints.metrics, "STATS_ADDR").await?;
@@ -120,7 +154,11 @@ async fn serve(config: Config, warnings: &[Warning]) -> anyhow::Result<()> {
             configured.meet();
         }
     });
-    tokio::spawn(zds::follow(config.capture.socket.clone(), Arc::clone(&pods), agent_heard));
+    tokio::spawn(zds::follow(
+        config.capture.socket.clone(),
+        Arc::clone(&pods),
+        agent_heard,
+    ));
     tracing::info!(version = build.tag, node = %config.node.name, workers = config.workers.get(), open_files, "ztunnel started");
 
     wait_for_end(&quit).await?;
@@ -155,7 +193,10 @@ fn hbone_settings(config: &config::Hbone) -> hbone::Settings {
 }
 
 async fn wait_for_end(quit: &Notify) -> io::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     tokio::select! {
         _ = terminate.recv() => tracing::info!("draining on SIGTERM"),
         _ = interrupt.recv() => tracing::info!("draining on SIGINT"),
@@ -172,7 +213,11 @@ async fn drain(pods: &Pods, deadline: Duration) {
     for pod in &pods {
         pod.drain();
     }
-    let open = || pods.iter().map(|pod| pod.connections.count()).sum::<usize>();
+    let open = || {
+        pods.iter()
+            .map(|pod| pod.connections.count())
+            .sum::<usize>()
+    };
     while open() > 0 && net::clock::now() < end {
         tokio::time::sleep(PAUSE_DRAIN).await;
     }
@@ -181,7 +226,10 @@ async fn drain(pods: &Pods, deadline: Duration) {
         pod.cut();
     }
     if cut > 0 {
-        tracing::warn!(connections = cut, "connection failed to drain within the timeout");
+        tracing::warn!(
+            connections = cut,
+            "connection failed to drain within the timeout"
+        );
         // Their tasks report how they ended.
         let end = net::clock::now() + PAUSE_DRAIN * 10;
         while net::clock::now() < end {

@@ -18,8 +18,8 @@ use std::{ffi::OsString, num::NonZeroUsize};
 
 pub use fault::{ConfigError, Fault, Warning};
 pub use sections::{
-    Capture, CaptureMode, Control, Dns, DnsListen, Drain, Hbone, Identity, LogFormat, Node, Policy, Proxy, Source,
-    Telemetry,
+    Capture, CaptureMode, Control, Dns, DnsListen, Drain, Hbone, Identity, LogFormat, Node, Policy,
+    Proxy, Source, Telemetry,
 };
 pub use variables::{Asks, State, VARIABLES, Variable, render_table};
 
@@ -66,7 +66,9 @@ impl Config {
     ///
     /// # Errors
     /// Names every variable that is missing, refused or has a value that cannot be used, with what was expected.
-    pub fn from_env(variables: impl Iterator<Item = (String, String)>) -> Result<(Self, Vec<Warning>), ConfigError> {
+    pub fn from_env(
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<(Self, Vec<Warning>), ConfigError> {
         let cpus = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let mut raw = Raw::new(variables);
         let warnings = raw.refuse_or_warn();

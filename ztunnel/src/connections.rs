@@ -81,7 +81,9 @@ impl Connections {
     /// For so many workers.
     #[must_use]
     pub fn new(workers: usize) -> Self {
-        Self { shards: (0..workers.max(1)).map(|_| Mutex::default()).collect() }
+        Self {
+            shards: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
+        }
     }
 
     /// Registers a connection of a worker. The receiver answers when it is to be cut.
@@ -113,7 +115,10 @@ impl Connections {
         admitted: &Arc<Admitted>,
         readmit: impl FnOnce(&Admitted) -> Result<(), Refusal>,
     ) -> (Registered<'_>, oneshot::Receiver<Cut>, Result<(), Refusal>) {
-        let open = Open::Inbound { source: admitted.client(), admitted: Arc::clone(admitted) };
+        let open = Open::Inbound {
+            source: admitted.client(),
+            admitted: Arc::clone(admitted),
+        };
         let (registered, cut) = self.register(worker, open);
         let still = readmit(admitted);
         (registered, cut, still)
@@ -161,13 +166,26 @@ impl Connections {
     /// How many are open.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().entries.len()).sum()
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().entries.len())
+            .sum()
     }
 
     /// Those that are open now.
     #[must_use]
     pub fn list(&self) -> Vec<Open> {
-        self.shards.iter().flat_map(|shard| shard.lock().entries.values().map(|e| e.open.clone()).collect::<Vec<_>>()).collect()
+        self.shards
+            .iter()
+            .flat_map(|shard| {
+                shard
+                    .lock()
+                    .entries
+                    .values()
+                    .map(|e| e.open.clone())
+                    .collect::<Vec<_>>()
+            })
+            .collect()
     }
 }
 

@@ -14,12 +14,7 @@ use mesh::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::{
-    capture::pods::Pods,
-    connections::Open,
-    pod::Pod,
-    proxy::Proxy,
-};
+use crate::{capture::pods::Pods, connections::Open, pod::Pod, proxy::Proxy};
 
 /// Where the dump takes its parts from.
 #[derive(Debug)]
@@ -72,7 +67,11 @@ fn up(pod: &Pod) -> Value {
     let (mut inbound, mut outbound) = (Vec::new(), Vec::new());
     for open in pod.connections.list() {
         match open {
-            Open::Outbound { source, original_destination, destination } => outbound.push(json!({
+            Open::Outbound {
+                source,
+                original_destination,
+                destination,
+            } => outbound.push(json!({
                 "src": source, "originalDst": original_destination, "actualDst": destination,
             })),
             Open::Inbound { source, admitted } => inbound.push(json!({
@@ -91,7 +90,12 @@ fn up(pod: &Pod) -> Value {
 }
 
 fn ports(ports: &PortMap) -> Value {
-    ports.0.keys().map(|port| (port.to_string(), json!(ports.target(*port)))).collect::<Map<_, _>>().into()
+    ports
+        .0
+        .keys()
+        .map(|port| (port.to_string(), json!(ports.target(*port))))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 fn address(address: &NetworkAddress) -> String {
@@ -161,9 +165,14 @@ fn service(service: &Service) -> Value {
 }
 
 fn authorization(policy: &Authorization) -> Value {
-    let matches = |clause: &mesh::authorization::Clause| clause.matches.iter().map(one_match).collect::<Vec<_>>();
-    let rules: Vec<Vec<Vec<Value>>> =
-        policy.rules.iter().map(|rule| rule.clauses.iter().map(matches).collect()).collect();
+    let matches = |clause: &mesh::authorization::Clause| {
+        clause.matches.iter().map(one_match).collect::<Vec<_>>()
+    };
+    let rules: Vec<Vec<Vec<Value>>> = policy
+        .rules
+        .iter()
+        .map(|rule| rule.clauses.iter().map(matches).collect())
+        .collect();
     json!({
         "name": policy.key.name.as_str(),
         "namespace": policy.key.namespace.as_str(),
@@ -182,13 +191,18 @@ fn authorization(policy: &Authorization) -> Value {
 fn one_match(one: &Match) -> Value {
     let text = |list: &[StringMatch]| list.iter().map(string_match).collect::<Vec<_>>();
     let accounts = |list: &[mesh::authorization::ServiceAccountMatch]| {
-        list.iter().map(|it| format!("{}/{}", it.namespace, it.service_account)).collect::<Vec<_>>()
+        list.iter()
+            .map(|it| format!("{}/{}", it.namespace, it.service_account))
+            .collect::<Vec<_>>()
     };
     let fields = [
         ("namespaces", json!(text(&one.namespaces))),
         ("notNamespaces", json!(text(&one.not_namespaces))),
         ("serviceAccounts", json!(accounts(&one.service_accounts))),
-        ("notServiceAccounts", json!(accounts(&one.not_service_accounts))),
+        (
+            "notServiceAccounts",
+            json!(accounts(&one.not_service_accounts)),
+        ),
         ("principals", json!(text(&one.principals))),
         ("notPrincipals", json!(text(&one.not_principals))),
         ("sourceIps", json!(one.source_ips)),
@@ -198,8 +212,12 @@ fn one_match(one: &Match) -> Value {
         ("destinationPorts", json!(one.destination_ports)),
         ("notDestinationPorts", json!(one.not_destination_ports)),
     ];
-    let said = fields.into_iter().filter(|(_, value)| value.as_array().is_some_and(|list| !list.is_empty()));
-    said.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>().into()
+    let said = fields
+        .into_iter()
+        .filter(|(_, value)| value.as_array().is_some_and(|list| !list.is_empty()));
+    said.map(|(name, value)| (name.to_owned(), value))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 fn string_match(one: &StringMatch) -> String {

@@ -30,7 +30,8 @@ impl OwnBaggage {
             return cached.1.clone();
         }
         let value = baggage(workload).header_value();
-        self.0.store(Some(Arc::new((Arc::clone(workload), value.clone()))));
+        self.0
+            .store(Some(Arc::new((Arc::clone(workload), value.clone()))));
         value
     }
 }
@@ -42,11 +43,18 @@ fn baggage(workload: &Workload) -> Baggage {
         WorkloadType::Pod => WorkloadKind::Pod,
         WorkloadType::Job => WorkloadKind::Job,
     };
-    let name = if workload.workload_name.is_empty() { &workload.name } else { &workload.workload_name };
+    let name = if workload.workload_name.is_empty() {
+        &workload.name
+    } else {
+        &workload.workload_name
+    };
     Baggage {
         cluster: workload.cluster.to_string(),
         namespace: workload.namespace.to_string(),
-        workload: (!name.is_empty()).then(|| WorkloadName { kind, name: name.to_string() }),
+        workload: (!name.is_empty()).then(|| WorkloadName {
+            kind,
+            name: name.to_string(),
+        }),
         service: workload.canonical_name.to_string(),
         version: workload.canonical_revision.to_string(),
         region: workload.locality.region.to_string(),
@@ -63,6 +71,14 @@ pub(crate) fn request(
 ) -> Request<()> {
     let host = service.and_then(|service| service.hostname.parse::<DnsName>().ok());
     let trace = Traceparent::root(fastrand::u128(..), fastrand::u64(..), 0);
-    let forwarded = Forwarded { source: client, host };
-    connect::request(&Authority::Address(authority), baggage, Some(&forwarded), Some(trace))
+    let forwarded = Forwarded {
+        source: client,
+        host,
+    };
+    connect::request(
+        &Authority::Address(authority),
+        baggage,
+        Some(&forwarded),
+        Some(trace),
+    )
 }

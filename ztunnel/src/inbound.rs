@@ -17,7 +17,10 @@ use decision::{
 use hbone::server::{self, Incoming};
 use http::StatusCode;
 use mesh::{SpiffeId, Workload};
-use net::{relay::TcpEnd, socket};
+use net::{
+    relay::{RelayError, TcpEnd},
+    socket,
+};
 use telemetry::{Connection, Direction, Outcome};
 use tokio::net::TcpStream;
 use wire::{authority, connect::ConnectHead};
@@ -28,13 +31,7 @@ mod report;
 
 use error::Error;
 
-use crate::{
-    capture::listen::Captured,
-    connections::Cut,
-    pod::Pod,
-    proxy::Proxy,
-    relay,
-};
+use crate::{capture::listen::Captured, connections::Cut, pod::Pod, proxy::Proxy, relay};
 
 /// Serves one tunnel to its end.
 pub async fn serve_tunnel(proxy: Arc<Proxy>, captured: Captured) {
@@ -62,7 +59,10 @@ struct Addresses {
 impl Addresses {
     fn of(captured: &Captured) -> Self {
         let peer = captured.peer;
-        Self { peer, local: socket::original_destination(&captured.socket).unwrap_or(peer) }
+        Self {
+            peer,
+            local: socket::original_destination(&captured.socket).unwrap_or(peer),
+        }
     }
 
     fn connection(self) -> Connection {
@@ -72,18 +72,31 @@ impl Addresses {
     /// Reports a connection of which nothing but addresses is known.
     fn refused(self, proxy: &Proxy, error: &Error) {
         let text = error.to_string();
-        proxy.telemetry.refused(&self.connection(), error.reason(), &text, net::clock::now());
+        proxy
+            .telemetry
+            .refused(&self.connection(), error.reason(), &text, net::clock::now());
     }
 }
 
 async fn tunnel(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses) -> Result<(), Error> {
-    let Captured { socket, pod, worker, .. } = captured;
+    let Captured {
+        socket,
+        pod,
+        worker,
+        ..
+    } = captured;
     let workload = proxy.own_workload(&pod).await?;
     let credential = proxy.credential(&workload.identity()).await?;
     let socket = TcpStream::from_std(socket)?;
     let config = credential.server_config();
     let accepted = server::handshake(socket, config, credential.not_after(), &proxy.hbone).await?;
-    let at = Arc::new(Arrived { proxy: Arc::clone(proxy), pod, worker, addresses, workload });
+    let at = Arc::new(Arrived {
+        proxy: Arc::clone(proxy),
+        pod,
+        worker,
+        addresses,
+        workload,
+    });
     let identity = Arc::new(accepted.peer.id.clone());
     let draining = at.pod.draining();
     let served = accepted.serve(&proxy.hbone, &draining, |incoming| {
@@ -93,7 +106,10 @@ async fn tunnel(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses) ->
     if let Err(error) = served.await {
         let peer = addresses.peer;
         // A peer that is merely gone is told of by its streams, if it had any.
-        if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::TimedOut) {
+        if matches!(
+            error.kind(),
+            io::ErrorKind::InvalidData | io::ErrorKind::TimedOut
+        ) {
             tracing::warn!(%peer, %identity, %error, "tunnel failed");
         } else {
             tracing::debug!(%peer, %identity, %error, "tunnel failed");
@@ -102,11 +118,29 @@ async fn tunnel(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses) ->
     Ok(())
 }
 
-async fn plaintext(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses) -> Result<(), Error> {
-    let Captured { socket, pod, worker, .. } = captured;
+async fn plaintext(
+    proxy: &Arc<Proxy>,
+    captured: Captured,
+    addresses: Addresses,
+) -> Result<(), Error> {
+    let Captured {
+        socket,
+        pod,
+        worker,
+        ..
+    } = captured;
     let client = TcpStream::from_std(socket)?;
-    let workload = proxy.own_workload(&pod).await.inspect_err(|_| socket::reset_on_close(&client))?;
-    let at = Arrived { proxy: Arc::clone(proxy), pod, worker, addresses, workload };
+    let workload = proxy
+        .own_workload(&pod)
+        .await
+        .inspect_err(|_| socket::reset_on_close(&client))?;
+    let at = Arrived {
+        proxy: Arc::clone(proxy),
+        pod,
+        worker,
+        addresses,
+        workload,
+    };
     let result = match at.admit(Arrival::Plaintext) {
         Ok(admitted) => {
             let report = report::of_plaintext(&at, &admitted);
@@ -147,14 +181,19 @@ impl Arrived {
         };
         let authority = match &head.authority {
             authority::Authority::Address(address) => Authority::Address(*address),
-            authority::Authority::Hostname { hostname, port } => {
-                Authority::Hostname { hostname: hostname.as_str(), port: *port }
-            }
+            authority::Authority::Hostname { hostname, port } => Authority::Hostname {
+                hostname: hostname.as_str(),
+                port: *port,
+            },
         };
-        match self.admit(Arrival::Tunnel { identity, authority }) {
+        match self.admit(Arrival::Tunnel {
+            identity,
+            authority,
+        }) {
             Ok(admitted) => {
                 let report = report::of_tunnel(self, &admitted, &head);
-                self.carry(&admitted, report, Downstream::Hbone(Box::new(incoming))).await;
+                self.carry(&admitted, report, Downstream::Hbone(Box::new(incoming)))
+                    .await;
             }
             Err(error) => {
                 incoming.refuse(error.status());
@@ -179,7 +218,9 @@ impl Arrived {
     }
 
     fn log_dry_run(&self, dry_run: Option<&DryRun>) {
-        let Some(dry_run) = dry_run.filter(|_| self.proxy.policy.dry_run) else { return };
+        let Some(dry_run) = dry_run.filter(|_| self.proxy.policy.dry_run) else {
+            return;
+        };
         let (src, dst) = (self.addresses.peer, self.addresses.local);
         let text = match &dry_run.outcome {
             decision::authorize::Outcome::Allow { .. } => "allowed".to_owned(),
@@ -201,7 +242,10 @@ impl Arrived {
             return Err(error);
         }
         let now = net::clock::now();
-        self.proxy.telemetry.opened(report, now).close(Outcome::failed(error.reason(), error), now);
+        self.proxy
+            .telemetry
+            .opened(report, now)
+            .close(Outcome::failed(error.reason(), error), now);
         Ok(())
     }
 
@@ -210,7 +254,9 @@ impl Arrived {
         let open = self.proxy.telemetry.opened(report, net::clock::now());
         let readmit = |admitted: &Admitted| admitted.readmit(&self.proxy.view.borrow());
         let (_registered, mut cut, still) =
-            self.pod.connections.register_admitted(self.worker, admitted, readmit);
+            self.pod
+                .connections
+                .register_admitted(self.worker, admitted, readmit);
         let upstream = async {
             still?;
             deliver::connect(&self.proxy, &self.pod, admitted).await
@@ -229,11 +275,24 @@ impl Arrived {
         };
         let outcome = match (upstream, downstream) {
             (Ok(upstream), Downstream::Tcp(client)) => {
-                relay::run(TcpEnd::new(client), TcpEnd::new(upstream), open.counters(), cut).await
+                relay::run(
+                    TcpEnd::new(client),
+                    TcpEnd::new(upstream),
+                    open.counters(),
+                    cut,
+                )
+                .await
             }
             (Ok(upstream), Downstream::Hbone(incoming)) => match incoming.accept(self.baggage()) {
                 Ok(stream) => relay::run(stream, TcpEnd::new(upstream), open.counters(), cut).await,
-                Err(error) => Outcome::failed(telemetry::Reason::ClientDisconnected, error),
+                Err(error) => {
+                    // The client broke off meanwhile; its application's end must not look like a polite one.
+                    socket::reset_on_close(&upstream);
+                    Outcome::failed(
+                        telemetry::Reason::ClientDisconnected,
+                        RelayError::Downstream(error),
+                    )
+                }
             },
             (Err(error), downstream) => {
                 downstream.refuse(error.status());
@@ -244,7 +303,11 @@ impl Arrived {
     }
 
     fn baggage(&self) -> Option<http::HeaderValue> {
-        self.proxy.sockets.response_baggage.then(|| self.pod.baggage.of(&self.workload)).flatten()
+        self.proxy
+            .sockets
+            .response_baggage
+            .then(|| self.pod.baggage.of(&self.workload))
+            .flatten()
     }
 }
 

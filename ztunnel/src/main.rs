@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use ztunnel::{app, config::Config};
 
 fn main() -> ExitCode {
-    let result = Config::load().map_err(anyhow::Error::from).and_then(|(config, warnings)| app::run(config, &warnings));
+    let result = Config::load()
+        .map_err(anyhow::Error::from)
+        .and_then(|(config, warnings)| app::run(config, &warnings));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -65,7 +65,9 @@ impl Error {
                 OpenError::Status(_) | OpenError::NoAnswer(_) => Reason::ConnectFailed,
                 OpenError::Http2(_) => Reason::PeerProtocolError,
                 OpenError::Draining => Reason::Drained,
-                OpenError::Client(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Reason::ClientReset,
+                OpenError::Client(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
+                    Reason::ClientReset
+                }
                 OpenError::Client(_) => Reason::ClientDisconnected,
                 OpenError::Exhausted => Reason::Overloaded,
             },
@@ -90,19 +92,44 @@ pub async fn serve(proxy: Arc<Proxy>, captured: Captured) {
     };
     if let Err(error) = result {
         let connection = Connection::between(Direction::Outbound, client, reported);
-        proxy.telemetry.refused(&connection, error.reason(), &error.to_string(), net::clock::now());
+        proxy.telemetry.refused(
+            &connection,
+            error.reason(),
+            &error.to_string(),
+            net::clock::now(),
+        );
     }
 }
 
 /// Facts, decision, event. An error here is of a connection of which nothing but addresses is known.
 async fn accept(proxy: &Proxy, captured: Captured, destination: SocketAddr) -> Result<(), Error> {
-    let Captured { socket, peer, pod, worker } = captured;
+    let Captured {
+        socket,
+        peer,
+        pod,
+        worker,
+    } = captured;
     let client = TcpStream::from_std(socket)?;
-    let source = proxy.own_workload(&pod).await.inspect_err(|_| socket::reset_on_close(&client))?;
-    let facts = Facts { source: &source, destination };
+    let source = proxy
+        .own_workload(&pod)
+        .await
+        .inspect_err(|_| socket::reset_on_close(&client))?;
+    let facts = Facts {
+        source: &source,
+        destination,
+    };
     let decided = plan(&proxy.view.borrow(), &facts, &mut || fastrand::u64(..));
-    let open = proxy.telemetry.opened(report(peer, destination, &source, &decided), net::clock::now());
-    let from = From { proxy, pod: &pod, worker, client: peer, source: &source };
+    let open = proxy.telemetry.opened(
+        report(peer, destination, &source, &decided),
+        net::clock::now(),
+    );
+    let from = From {
+        proxy,
+        pod: &pod,
+        worker,
+        client: peer,
+        source: &source,
+    };
     let outcome = match decided {
         Ok(plan) => from.carry(client, destination, plan, open.counters()).await,
         Err(refusal) => {
@@ -125,17 +152,31 @@ fn report(
     let mut connection = Connection::between(Direction::Outbound, client, original_destination);
     connection.source = Some(Arc::clone(source));
     match decided {
-        Ok(Plan::Passthrough { destination, service }) => {
+        Ok(Plan::Passthrough {
+            destination,
+            service,
+        }) => {
             connection.destination_addr = *destination;
             connection.service.clone_from(service);
             connection.passthrough = service.is_none();
         }
-        Ok(Plan::Plain { destination, workload, service }) => {
+        Ok(Plan::Plain {
+            destination,
+            workload,
+            service,
+        }) => {
             connection.destination_addr = *destination;
             connection.destination = Some(Arc::clone(workload));
             connection.service.clone_from(service);
         }
-        Ok(Plan::Hbone { peer, authority, via: _, workload, service, expected: _ }) => {
+        Ok(Plan::Hbone {
+            peer,
+            authority,
+            via: _,
+            workload,
+            service,
+            expected: _,
+        }) => {
             connection.destination_addr = *peer;
             connection.hbone_addr = Some((*authority).into());
             connection.destination = Some(Arc::clone(workload));
@@ -171,7 +212,11 @@ impl From<'_> {
             Plan::Passthrough { destination, .. } | Plan::Plain { destination, .. } => *destination,
             Plan::Hbone { peer, .. } => *peer,
         };
-        let open = Open::Outbound { source: self.client, original_destination, destination };
+        let open = Open::Outbound {
+            source: self.client,
+            original_destination,
+            destination,
+        };
         let (_registered, mut cut) = self.pod.connections.register(self.worker, open);
         let mut client = TcpEnd::new(client);
         let mut early = Early::of(&mut client);
@@ -184,7 +229,9 @@ impl From<'_> {
         };
         counters.add_received(early.bytes());
         match upstream {
-            Ok(Upstream::Tcp(upstream)) => relay::run(client, TcpEnd::new(upstream), counters, cut).await,
+            Ok(Upstream::Tcp(upstream)) => {
+                relay::run(client, TcpEnd::new(upstream), counters, cut).await
+            }
             Ok(Upstream::Hbone(upstream)) => relay::run(client, upstream, counters, cut).await,
             Err(error) => {
                 // The application is to see a failed connection, not an empty answer.
@@ -199,12 +246,25 @@ impl From<'_> {
         match plan {
             Plan::Passthrough { destination, .. } | Plan::Plain { destination, .. } => {
                 let options = &self.proxy.sockets.socket;
-                let upstream =
-                    socket::connect(&self.pod.netns, Some(self.client.ip()), destination, options).await?;
+                let upstream = socket::connect(
+                    &self.pod.netns,
+                    Some(self.client.ip()),
+                    destination,
+                    options,
+                )
+                .await?;
                 Ok(Upstream::Tcp(upstream))
             }
-            Plan::Hbone { peer, authority, expected, service, .. } => {
-                let stream = self.tunnel(peer, authority, expected, service.as_deref(), early).await?;
+            Plan::Hbone {
+                peer,
+                authority,
+                expected,
+                service,
+                ..
+            } => {
+                let stream = self
+                    .tunnel(peer, authority, expected, service.as_deref(), early)
+                    .await?;
                 Ok(Upstream::Hbone(stream))
             }
         }
@@ -229,7 +289,10 @@ impl From<'_> {
             expected,
         };
         let dial = || {
-            let (netns, sockets) = (Arc::clone(&self.pod.netns), self.proxy.sockets.socket.clone());
+            let (netns, sockets) = (
+                Arc::clone(&self.pod.netns),
+                self.proxy.sockets.socket.clone(),
+            );
             let (key, credential) = (key.clone(), Arc::clone(&credential));
             let settings = Arc::clone(&self.proxy.hbone);
             async move {
@@ -240,7 +303,11 @@ impl From<'_> {
         };
         let baggage = self.pod.baggage.of(self.source);
         let request = || head::request(authority, baggage.as_ref(), self.client, service);
-        let (stream, _answer) = self.pod.pool(self.worker).open(&key, dial, request, early).await?;
+        let (stream, _answer) = self
+            .pod
+            .pool(self.worker)
+            .open(&key, dial, request, early)
+            .await?;
         Ok(stream)
     }
 }

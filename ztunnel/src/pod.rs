@@ -35,11 +35,28 @@ pub struct Pod {
 impl Pod {
     /// A pod without connections.
     #[must_use]
-    pub fn new(uid: String, info: PodInfo, netns: Arc<Netns>, workers: usize, settings: &Arc<hbone::Settings>) -> Self {
+    pub fn new(
+        uid: String,
+        info: PodInfo,
+        netns: Arc<Netns>,
+        workers: usize,
+        settings: &Arc<hbone::Settings>,
+    ) -> Self {
         let drain = Drain::default();
-        let pools = (0..workers).map(|_| Pool::new(Arc::clone(settings), drain.listen())).collect();
+        let pools = (0..workers)
+            .map(|_| Pool::new(Arc::clone(settings), drain.listen()))
+            .collect();
         let connections = Connections::new(workers);
-        Self { uid, info, netns, ports: SpoofedPorts::default(), baggage: OwnBaggage::default(), connections, pools, drain }
+        Self {
+            uid,
+            info,
+            netns,
+            ports: SpoofedPorts::default(),
+            baggage: OwnBaggage::default(),
+            connections,
+            pools,
+            drain,
+        }
     }
 
     /// The tunnels from this pod on one worker.

@@ -37,7 +37,9 @@ pub struct Proxy {
 
 /// A pod that is not, or no longer, in the configuration.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to fetch information about local workload: {namespace}/{name} with service account {service_account}")]
+#[error(
+    "failed to fetch information about local workload: {namespace}/{name} with service account {service_account}"
+)]
 pub struct UnknownPod {
     namespace: String,
     name: String,
@@ -52,17 +54,23 @@ impl Proxy {
     pub async fn own_workload(&self, pod: &Pod) -> Result<Arc<Workload>, UnknownPod> {
         let info = &pod.info;
         let find = |snapshot: &mesh::snapshot::Snapshot| {
-            snapshot.workload_by_pod(&info.namespace, &info.name, &info.service_account).cloned()
+            snapshot
+                .workload_by_pod(&info.namespace, &info.name, &info.service_account)
+                .cloned()
         };
         if let Some(workload) = find(&self.view.borrow()) {
             return Ok(workload);
         }
         let deadline = net::clock::now() + TIMEOUT_OWN_WORKLOAD;
-        self.view.clone().wait_until(find, deadline).await.map_err(|_timeout| UnknownPod {
-            namespace: info.namespace.clone(),
-            name: info.name.clone(),
-            service_account: info.service_account.clone(),
-        })
+        self.view
+            .clone()
+            .wait_until(find, deadline)
+            .await
+            .map_err(|_timeout| UnknownPod {
+                namespace: info.namespace.clone(),
+                name: info.name.clone(),
+                service_account: info.service_account.clone(),
+            })
     }
 
     /// The current certificate of an identity, issued if it is the first time.

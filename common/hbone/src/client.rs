@@ -95,7 +95,12 @@ pub async fn handshake(
             .handshake::<_, Bytes>(io.clone())
             .await
             .map_err(|error| DialError::Http2(io::Error::other(error)))?;
-        Ok(Dialed { sender, connection, io, expires })
+        Ok(Dialed {
+            sender,
+            connection,
+            io,
+            expires,
+        })
     };
     match tokio::time::timeout(settings.timeout_handshake, handshake).await {
         Ok(result) => result,
@@ -117,8 +122,16 @@ impl Dialed {
         owner: impl Owner,
         draining: &Draining,
         settings: &Settings,
-    ) -> (SendRequest<Bytes>, impl Future<Output = io::Result<()>> + Send + 'static) {
-        let Self { sender, mut connection, io, .. } = self;
+    ) -> (
+        SendRequest<Bytes>,
+        impl Future<Output = io::Result<()>> + Send + 'static,
+    ) {
+        let Self {
+            sender,
+            mut connection,
+            io,
+            ..
+        } = self;
         let mut keepalive = KeepAlive::new(connection.ping_pong(), settings);
         let mut draining = draining.clone();
         let driver = async move {

@@ -31,13 +31,23 @@ pub struct Early<'a, D> {
 impl<'a, D: Duplex> Early<'a, D> {
     /// Reads ahead from `source`.
     pub fn of(source: &'a mut D) -> Self {
-        Self { source: Some(source), queue: Queue::default(), kept: Vec::new(), bytes: 0 }
+        Self {
+            source: Some(source),
+            queue: Queue::default(),
+            kept: Vec::new(),
+            bytes: 0,
+        }
     }
 
     /// Sends nothing before the answer.
     #[must_use]
     pub fn none() -> Self {
-        Self { source: None, queue: Queue::default(), kept: Vec::new(), bytes: 0 }
+        Self {
+            source: None,
+            queue: Queue::default(),
+            kept: Vec::new(),
+            bytes: 0,
+        }
     }
 
     /// How much was sent ahead. Units: bytes.
@@ -48,7 +58,9 @@ impl<'a, D: Duplex> Early<'a, D> {
 
     /// Says again, on another tunnel, what was said already.
     pub(crate) fn repeat(&self, send: &mut SendStream<Bytes>) -> Result<(), h2::Error> {
-        self.kept.iter().try_for_each(|bytes| send.send_data(bytes.clone(), false))
+        self.kept
+            .iter()
+            .try_for_each(|bytes| send.send_data(bytes.clone(), false))
     }
 
     /// Sends what there is to say.

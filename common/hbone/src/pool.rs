@@ -123,13 +123,21 @@ impl Pool {
     /// An empty pool.
     #[must_use]
     pub fn new(settings: Arc<Settings>, draining: Draining) -> Arc<Self> {
-        Arc::new(Self { settings, draining, entries: Mutex::default() })
+        Arc::new(Self {
+            settings,
+            draining,
+            entries: Mutex::default(),
+        })
     }
 
     /// How many tunnels are open.
     #[must_use]
     pub fn tunnels(&self) -> usize {
-        self.entries.lock().values().map(|entry| entry.tunnels.len()).sum()
+        self.entries
+            .lock()
+            .values()
+            .map(|entry| entry.tunnels.len())
+            .sum()
     }
 
     /// Opens a stream: on an open tunnel of `key` with room, or on a new one that `dial` makes. Requests that
@@ -183,16 +191,27 @@ impl Pool {
         if !entries.contains_key(key) {
             entries.insert(key.clone(), Entry::default());
         }
-        let Some(entry) = entries.get_mut(key) else { unreachable!("it was just inserted") };
+        let Some(entry) = entries.get_mut(key) else {
+            unreachable!("it was just inserted")
+        };
         // Letting go of a tunnel ends it when its last stream ends.
-        entry.tunnels.retain(|tunnel| !tunnel.usage.is_closed() && now < tunnel.expires);
+        entry
+            .tunnels
+            .retain(|tunnel| !tunnel.usage.is_closed() && now < tunnel.expires);
         for tunnel in &entry.tunnels {
-            let limit = tunnel.sender.current_max_send_streams().min(self.settings.max_streams as usize);
+            let limit = tunnel
+                .sender
+                .current_max_send_streams()
+                .min(self.settings.max_streams as usize);
             if let Some(slot) = tunnel.usage.reserve(limit) {
                 return Next::Use(tunnel.sender.clone(), slot, Arc::clone(&tunnel.usage));
             }
         }
-        if let Some(dial) = entry.dials.iter_mut().find(|dial| dial.waiting < self.settings.max_streams) {
+        if let Some(dial) = entry
+            .dials
+            .iter_mut()
+            .find(|dial| dial.waiting < self.settings.max_streams)
+        {
             dial.waiting += 1;
             return Next::Wait(dial.done.clone());
         }
@@ -200,9 +219,16 @@ impl Pool {
         entry.next += 1;
         // A task of its own, so that a client that gives up takes nobody's tunnel along.
         let task = tokio::spawn(Arc::clone(self).dial(key.clone(), number, dial()));
-        let done = async move { task.await.unwrap_or_else(|_cancelled| Err(Arc::new(DialError::Draining))) };
+        let done = async move {
+            task.await
+                .unwrap_or_else(|_cancelled| Err(Arc::new(DialError::Draining)))
+        };
         let done = done.boxed().shared();
-        entry.dials.push(Dial { number, waiting: 1, done: done.clone() });
+        entry.dials.push(Dial {
+            number,
+            waiting: 1,
+            done: done.clone(),
+        });
         Next::Wait(done)
     }
 
@@ -224,9 +250,18 @@ impl Pool {
             Ok(dialed) => {
                 let usage = Usage::new();
                 let expires = dialed.expires;
-                let owner = Tending { pool: Arc::downgrade(&self), key: key.clone(), usage: Arc::clone(&usage) };
-                let (sender, driver) = dialed.drive(Arc::clone(&usage), owner, &self.draining, &self.settings);
-                entry.tunnels.push(Tunnel { sender, usage: Arc::clone(&usage), expires });
+                let owner = Tending {
+                    pool: Arc::downgrade(&self),
+                    key: key.clone(),
+                    usage: Arc::clone(&usage),
+                };
+                let (sender, driver) =
+                    dialed.drive(Arc::clone(&usage), owner, &self.draining, &self.settings);
+                entry.tunnels.push(Tunnel {
+                    sender,
+                    usage: Arc::clone(&usage),
+                    expires,
+                });
                 drop(entries);
                 let pool = Arc::downgrade(&self);
                 tokio::spawn(async move {
@@ -253,7 +288,9 @@ impl Pool {
     fn forget(&self, key: &TunnelKey, usage: &Arc<Usage>) {
         let mut entries = self.entries.lock();
         if let Some(entry) = entries.get_mut(key) {
-            entry.tunnels.retain(|tunnel| !Arc::ptr_eq(&tunnel.usage, usage));
+            entry
+                .tunnels
+                .retain(|tunnel| !Arc::ptr_eq(&tunnel.usage, usage));
             if entry.tunnels.is_empty() && entry.dials.is_empty() {
                 entries.remove(key);
             }
@@ -267,7 +304,10 @@ impl Pool {
         request: Request<()>,
         early: &mut Early<'_, D>,
     ) -> Result<(Stream, response::Parts), Failed> {
-        let mut sender = sender.ready().await.map_err(|error| Failed::Tunnel(OpenError::Http2(io::Error::other(error))))?;
+        let mut sender = sender
+            .ready()
+            .await
+            .map_err(|error| Failed::Tunnel(OpenError::Http2(io::Error::other(error))))?;
         let (mut answer, mut send) = sender
             .send_request(request, false)
             .map_err(|error| Failed::Tunnel(OpenError::Http2(io::Error::other(error))))?;
@@ -310,7 +350,11 @@ impl Failed {
         // RFC 9113 §6.8 and §8.7: the peer has not processed it, so another tunnel may carry it.
         let unprocessed = error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM);
         let error = OpenError::Http2(io::Error::other(error));
-        if unprocessed { Self::Tunnel(error) } else { Self::Final(error) }
+        if unprocessed {
+            Self::Tunnel(error)
+        } else {
+            Self::Final(error)
+        }
     }
 }
 
@@ -323,19 +367,31 @@ struct Tending {
 
 impl Owner for Tending {
     fn tick(&self) {
-        let Some(pool) = self.pool.upgrade() else { return };
+        let Some(pool) = self.pool.upgrade() else {
+            return;
+        };
         let mut entries = pool.entries.lock();
         // Under the lock: no stream can be added between the look and the close.
         let expired = entries
             .get(&self.key)
-            .and_then(|entry| entry.tunnels.iter().find(|tunnel| Arc::ptr_eq(&tunnel.usage, &self.usage)))
+            .and_then(|entry| {
+                entry
+                    .tunnels
+                    .iter()
+                    .find(|tunnel| Arc::ptr_eq(&tunnel.usage, &self.usage))
+            })
             .is_some_and(|tunnel| net::clock::wall() >= tunnel.expires);
-        let idle = self.usage.idle_for(net::clock::now()).is_some_and(|idle| idle >= pool.settings.timeout_idle);
+        let idle = self
+            .usage
+            .idle_for(net::clock::now())
+            .is_some_and(|idle| idle >= pool.settings.timeout_idle);
         if (idle || expired)
             && let Some(entry) = entries.get_mut(&self.key)
         {
             self.usage.close();
-            entry.tunnels.retain(|tunnel| !Arc::ptr_eq(&tunnel.usage, &self.usage));
+            entry
+                .tunnels
+                .retain(|tunnel| !Arc::ptr_eq(&tunnel.usage, &self.usage));
         }
     }
 }

@@ -3,14 +3,7 @@
 //! In: an accepted socket and a TLS configuration. Out: the peer's certified identity, then [`Incoming`] requests.
 //! Never: answers a request by itself; what is dropped unanswered is reset.
 
-use std::{
-    future::Future as _,
-    io,
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-    time::SystemTime,
-};
+use std::{future::Future as _, io, pin::pin, sync::Arc, task::Poll, time::SystemTime};
 
 use bytes::Bytes;
 use h2::{RecvStream, server::SendResponse};
@@ -78,7 +71,10 @@ impl Incoming {
         if let Some(baggage) = baggage {
             response.headers_mut().insert("baggage", baggage);
         }
-        let send = self.respond.send_response(response, false).map_err(io::Error::other)?;
+        let send = self
+            .respond
+            .send_response(response, false)
+            .map_err(io::Error::other)?;
         Ok(Stream::new(send, self.recv, self.slot))
     }
 
@@ -119,7 +115,9 @@ impl Accepted {
         .await
         {
             Ok(connection) => connection.map_err(broken)?,
-            Err(_elapsed) => return Err(io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 preface")),
+            Err(_elapsed) => {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 preface"));
+            }
         };
         let usage = Usage::new();
         let mut keepalive = KeepAlive::new(connection.ping_pong(), settings);
@@ -148,7 +146,12 @@ impl Accepted {
                         let (head, recv) = request.into_parts();
                         match usage.reserve(settings::MAX_SERVER_STREAMS as usize) {
                             Some(slot) if net::clock::wall() < expires => {
-                                on_request(Incoming { head, recv, respond, slot });
+                                on_request(Incoming {
+                                    head,
+                                    recv,
+                                    respond,
+                                    slot,
+                                });
                             }
                             _ => respond.send_reset(h2::Reason::REFUSED_STREAM),
                         }
@@ -170,7 +173,9 @@ impl Accepted {
 /// What ended a tunnel: the socket's own error, or `InvalidData` for a peer that breaks the protocol.
 fn broken(error: h2::Error) -> io::Error {
     if error.is_io() {
-        return error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
+        return error
+            .into_io()
+            .unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
     }
     io::Error::new(io::ErrorKind::InvalidData, error)
 }

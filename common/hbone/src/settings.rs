@@ -63,6 +63,9 @@ impl Settings {
     /// It is the sum of the stream windows, so that applications which have stopped reading use up their own
     /// windows and never the connection's: a stalled stream stalls nobody else.
     pub(crate) fn window_for(&self, streams: u32) -> u32 {
-        self.stream_window.saturating_mul(streams).max(self.connection_window).min(MAX_WINDOW)
+        self.stream_window
+            .saturating_mul(streams)
+            .max(self.connection_window)
+            .min(MAX_WINDOW)
     }
 }

@@ -29,13 +29,19 @@ pub struct Stream {
 
 impl Stream {
     pub(crate) fn new(send: SendStream<Bytes>, recv: RecvStream, slot: Slot) -> Self {
-        Self { send, recv, _slot: slot }
+        Self {
+            send,
+            recv,
+            _slot: slot,
+        }
     }
 }
 
 fn failed(error: h2::Error) -> io::Error {
     if error.is_io() {
-        return error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
+        return error
+            .into_io()
+            .unwrap_or_else(|| io::ErrorKind::BrokenPipe.into());
     }
     if error.is_reset() {
         return io::Error::new(io::ErrorKind::ConnectionReset, error);
@@ -61,7 +67,11 @@ impl Duplex for Stream {
         Poll::Ready(Ok(Read::Some))
     }
 
-    fn poll_read_ahead(&mut self, cx: &mut Context<'_>, queue: &mut Queue) -> Poll<io::Result<Read>> {
+    fn poll_read_ahead(
+        &mut self,
+        cx: &mut Context<'_>,
+        queue: &mut Queue,
+    ) -> Poll<io::Result<Read>> {
         // The window bounds it. An engine that is left with many small frames ends the tunnel for all its streams.
         match ready!(self.recv.poll_data(cx)) {
             Some(Ok(bytes)) => queue.push(bytes),
@@ -86,7 +96,10 @@ impl Duplex for Stream {
                     None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
                 };
             }
-            if let Some(bytes) = (capacity > 0).then(|| queue.pop(capacity.min(MAX_DATA_BYTES))).flatten() {
+            if let Some(bytes) = (capacity > 0)
+                .then(|| queue.pop(capacity.min(MAX_DATA_BYTES)))
+                .flatten()
+            {
                 self.send.send_data(bytes, false).map_err(failed)?;
             }
         }

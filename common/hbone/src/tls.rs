@@ -18,7 +18,10 @@ use bytes::{Buf as _, Bytes};
 use identity::PeerRefusal;
 use net::chunk;
 use parking_lot::Mutex;
-use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection, pki_types::ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection,
+    pki_types::ServerName,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -99,7 +102,14 @@ pub(crate) async fn accept(tcp: TcpStream, config: Arc<ServerConfig>) -> Result<
 impl TlsIo {
     async fn handshake(tcp: TcpStream, mut tls: Connection) -> Result<Self, TlsError> {
         tls.set_buffer_limit(None);
-        let mut inner = Inner { tcp, tls, arrived: Bytes::new(), ended: false, unsent: 0, turn: 0 };
+        let mut inner = Inner {
+            tcp,
+            tls,
+            arrived: Bytes::new(),
+            ended: false,
+            unsent: 0,
+            turn: 0,
+        };
         std::future::poll_fn(|cx| inner.poll_handshake(cx)).await?;
         identity::check_alpn(&inner.tls)?;
         Ok(Self(Arc::new(Mutex::new(inner))))
@@ -107,7 +117,9 @@ impl TlsIo {
 
     /// The certificates of the peer, leaf first.
     pub(crate) fn peer(&self) -> Result<identity::PeerCertificate, TlsError> {
-        Ok(identity::peer_identity(self.0.lock().tls.peer_certificates().unwrap_or_default())?)
+        Ok(identity::peer_identity(
+            self.0.lock().tls.peer_certificates().unwrap_or_default(),
+        )?)
     }
 
     /// Ends a turn of the tunnel: sends what was encrypted. Ready when nothing is left.
@@ -189,7 +201,9 @@ impl Inner {
                         reader.consume(taken);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(error) if buf.filled().len() == before => return Poll::Ready(Err(ended(error))),
+                    Err(error) if buf.filled().len() == before => {
+                        return Poll::Ready(Err(ended(error)));
+                    }
                     Err(_later) => break,
                 }
             }
@@ -210,7 +224,9 @@ impl Inner {
             match self.tls.write_tls(&mut NonBlocking(&self.tcp)) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.tcp.poll_write_ready(cx))?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.tcp.poll_write_ready(cx))?
+                }
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
@@ -218,7 +234,11 @@ impl Inner {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         if self.unsent >= MAX_UNSENT_BYTES {
             ready!(self.poll_drain(cx))?;
         }
@@ -229,13 +249,21 @@ impl Inner {
 }
 
 impl AsyncRead for TlsIo {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.0.lock().poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for TlsIo {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.0.lock().poll_write(cx, &[IoSlice::new(buf)])
     }
 
@@ -254,7 +282,11 @@ impl AsyncWrite for TlsIo {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.0.lock();
         // The tunnel's task drains after each turn; only a full buffer cannot wait for that.
-        if inner.unsent >= MAX_UNSENT_BYTES { inner.poll_drain(cx) } else { Poll::Ready(Ok(())) }
+        if inner.unsent >= MAX_UNSENT_BYTES {
+            inner.poll_drain(cx)
+        } else {
+            Poll::Ready(Ok(()))
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -268,7 +300,10 @@ impl AsyncWrite for TlsIo {
 /// The end of a peer that said nothing before, in our words: rustls's are advice to programmers.
 fn ended(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::UnexpectedEof {
-        return io::Error::new(error.kind(), "peer closed the tunnel without TLS close_notify");
+        return io::Error::new(
+            error.kind(),
+            "peer closed the tunnel without TLS close_notify",
+        );
     }
     error
 }

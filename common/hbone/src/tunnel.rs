@@ -42,7 +42,9 @@ impl Usage {
             return None;
         }
         self.streams
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |streams| (streams < limit).then_some(streams + 1))
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |streams| {
+                (streams < limit).then_some(streams + 1)
+            })
             .ok()
             .map(|_before| Slot(Arc::clone(self)))
     }
@@ -135,9 +137,16 @@ impl KeepAlive {
             return Poll::Pending;
         }
         match self.state {
-            State::Waiting => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no answer to PING"))),
+            State::Waiting => Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "no answer to PING",
+            ))),
             State::Resting => {
-                if self.ping.as_mut().is_some_and(|ping| ping.send_ping(Ping::opaque()).is_ok()) {
+                if self
+                    .ping
+                    .as_mut()
+                    .is_some_and(|ping| ping.send_ping(Ping::opaque()).is_ok())
+                {
                     self.rest(State::Waiting, self.timeout);
                 } else {
                     self.rest(State::Resting, self.interval);

@@ -23,6 +23,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+#[path = "tunnel/hello.rs"]
+mod hello;
 #[path = "tunnel/keepalive.rs"]
 mod keepalive;
 
@@ -46,7 +48,11 @@ fn ca() -> FileCa {
 
 async fn credential(ca: &FileCa, account: &str) -> Arc<Credential> {
     let id = SpiffeId::new("cluster.local".into(), "default".into(), account.into());
-    Arc::new(Credential::issue(ca, &id, &Config::default()).await.unwrap())
+    Arc::new(
+        Credential::issue(ca, &id, &Config::default())
+            .await
+            .unwrap(),
+    )
 }
 
 /// A server that connects every stream to `app`, unless its authority says `refuse`.
@@ -65,11 +71,14 @@ async fn serve(credential: Arc<Credential>, app: SocketAddr, settings: Settings)
     tokio::spawn(async move {
         loop {
             let (tcp, _) = listener.accept().await.unwrap();
-            let (credential, settings, draining) = (Arc::clone(&credential), settings.clone(), draining.clone());
+            let (credential, settings, draining) =
+                (Arc::clone(&credential), settings.clone(), draining.clone());
             let count = Arc::clone(&count);
             tokio::spawn(async move {
                 let config = credential.server_config();
-                let Ok(accepted) = server::handshake(tcp, config, credential.not_after(), &settings).await else {
+                let Ok(accepted) =
+                    server::handshake(tcp, config, credential.not_after(), &settings).await
+                else {
                     return;
                 };
                 assert_eq!(accepted.peer.id.service_account.as_str(), "client");
@@ -89,7 +98,11 @@ async fn serve(credential: Arc<Credential>, app: SocketAddr, settings: Settings)
             });
         }
     });
-    Server { address, tunnels, drain }
+    Server {
+        address,
+        tunnels,
+        drain,
+    }
 }
 
 /// Answers every connection with what it sends, until it ends.
@@ -121,14 +134,24 @@ impl Client {
     fn new(credential: Arc<Credential>, peer: SocketAddr, settings: Settings) -> Self {
         let drain = Drain::default();
         let pool = Pool::new(Arc::new(settings.clone()), drain.listen());
-        Self { pool, credential, settings, peer, _drain: drain }
+        Self {
+            pool,
+            credential,
+            settings,
+            peer,
+            _drain: drain,
+        }
     }
 
     async fn open(&self, port: u16) -> Result<Stream, OpenError> {
         self.open_with(port, &mut Early::<TcpEnd>::none()).await
     }
 
-    async fn open_with(&self, port: u16, early: &mut Early<'_, TcpEnd>) -> Result<Stream, OpenError> {
+    async fn open_with(
+        &self,
+        port: u16,
+        early: &mut Early<'_, TcpEnd>,
+    ) -> Result<Stream, OpenError> {
         let key = TunnelKey {
             source: self.credential.id().clone(),
             generation: self.credential.generation(),
@@ -137,22 +160,36 @@ impl Client {
             expected: vec![San::from("spiffe://cluster.local/ns/default/sa/server")],
         };
         let dial = || {
-            let (credential, settings, key) = (Arc::clone(&self.credential), self.settings.clone(), key.clone());
+            let (credential, settings, key) = (
+                Arc::clone(&self.credential),
+                self.settings.clone(),
+                key.clone(),
+            );
             async move {
                 let tcp = TcpStream::connect(key.peer).await.unwrap();
                 let config = credential.client_config(&key.expected);
                 client::handshake(tcp, config, credential.not_after(), &settings).await
             }
         };
-        let request = || Request::connect(format!("10.0.0.1:{port}")).body(()).unwrap();
-        self.pool.open(&key, dial, request, early).await.map(|(stream, _head)| stream)
+        let request = || {
+            Request::connect(format!("10.0.0.1:{port}"))
+                .body(())
+                .unwrap()
+        };
+        self.pool
+            .open(&key, dial, request, early)
+            .await
+            .map(|(stream, _head)| stream)
     }
 
     /// A TCP connection that is relayed through a stream.
     async fn connect(&self) -> TcpStream {
         let mut stream = self.open(80).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (outer, inner) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (outer, inner) = tokio::join!(
+            TcpStream::connect(listener.local_addr().unwrap()),
+            listener.accept()
+        );
         let mut inner = TcpEnd::new(inner.unwrap().0);
         tokio::spawn(async move { drop(relay(&mut inner, &mut stream, &Uncounted).await) });
         outer.unwrap()
@@ -161,7 +198,12 @@ impl Client {
 
 async fn setup(settings: Settings) -> (Server, Client) {
     let ca = ca();
-    let server = serve(credential(&ca, "server").await, echo().await, settings.clone()).await;
+    let server = serve(
+        credential(&ca, "server").await,
+        echo().await,
+        settings.clone(),
+    )
+    .await;
     let client = Client::new(credential(&ca, "client").await, server.address, settings);
     (server, client)
 }
@@ -169,7 +211,10 @@ async fn setup(settings: Settings) -> (Server, Client) {
 async fn ping(tcp: &mut TcpStream, text: &[u8]) {
     tcp.write_all(text).await.unwrap();
     let mut answer = vec![0; text.len()];
-    tokio::time::timeout(PATIENCE, tcp.read_exact(&mut answer)).await.expect("an answer in time").unwrap();
+    tokio::time::timeout(PATIENCE, tcp.read_exact(&mut answer))
+        .await
+        .expect("an answer in time")
+        .unwrap();
     assert_eq!(answer, text);
 }
 
@@ -177,7 +222,9 @@ async fn ping(tcp: &mut TcpStream, text: &[u8]) {
 async fn megabytes_pass_both_ways_and_each_side_ends_by_itself() {
     let (_server, client) = setup(Settings::default()).await;
     let mut tcp = client.connect().await;
-    let sent: Vec<u8> = (0..20_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let sent: Vec<u8> = (0..20_000_000_u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
     let expected = sent.clone();
     let (mut read, mut write) = tcp.split();
     let ((), received) = tokio::join!(
@@ -187,7 +234,10 @@ async fn megabytes_pass_both_ways_and_each_side_ends_by_itself() {
         },
         async {
             let mut received = Vec::new();
-            tokio::time::timeout(PATIENCE, read.read_to_end(&mut received)).await.unwrap().unwrap();
+            tokio::time::timeout(PATIENCE, read.read_to_end(&mut received))
+                .await
+                .unwrap()
+                .unwrap();
             received
         }
     );
@@ -196,13 +246,21 @@ async fn megabytes_pass_both_ways_and_each_side_ends_by_itself() {
 
 #[tokio::test]
 async fn streams_share_a_tunnel_up_to_its_limit() {
-    let (server, client) = setup(Settings { max_streams: 10, ..Settings::default() }).await;
+    let (server, client) = setup(Settings {
+        max_streams: 10,
+        ..Settings::default()
+    })
+    .await;
     let opened = futures_util::future::join_all((0..25).map(|_| client.open(80))).await;
     let streams: Vec<Stream> = opened.into_iter().map(Result::unwrap).collect();
     assert_eq!(server.tunnels.load(Ordering::SeqCst), 3);
     drop(streams);
     client.open(80).await.unwrap();
-    assert_eq!(server.tunnels.load(Ordering::SeqCst), 3, "a tunnel with room is used again");
+    assert_eq!(
+        server.tunnels.load(Ordering::SeqCst),
+        3,
+        "a tunnel with room is used again"
+    );
 }
 
 #[tokio::test]
@@ -216,7 +274,12 @@ async fn a_refusal_is_told_with_its_status_and_leaves_the_tunnel_whole() {
 
 #[tokio::test]
 async fn readers_that_stall_stall_nobody_else() {
-    let (server, client) = setup(Settings { connection_window: 65_535, stream_window: 65_535, ..Settings::default() }).await;
+    let (server, client) = setup(Settings {
+        connection_window: 65_535,
+        stream_window: 65_535,
+        ..Settings::default()
+    })
+    .await;
     let mut stalled = Vec::new();
     for _ in 0..20 {
         let mut tcp = client.connect().await;
@@ -231,7 +294,11 @@ async fn readers_that_stall_stall_nobody_else() {
     for round in 0..100_u32 {
         ping(&mut tcp, &round.to_be_bytes()).await;
     }
-    assert_eq!(server.tunnels.load(Ordering::SeqCst), 1, "all of it in one tunnel");
+    assert_eq!(
+        server.tunnels.load(Ordering::SeqCst),
+        1,
+        "all of it in one tunnel"
+    );
     stalled.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
@@ -247,7 +314,9 @@ async fn a_draining_server_lets_streams_finish_and_new_ones_use_a_new_tunnel() {
     drop(tokio::time::timeout(Duration::from_secs(2), client.open(80)).await);
     ping(&mut before, b"after").await;
     server.drain.advance(Phase::Cut);
-    let end = tokio::time::timeout(PATIENCE, before.read(&mut [0; 1])).await.expect("the cut in time");
+    let end = tokio::time::timeout(PATIENCE, before.read(&mut [0; 1]))
+        .await
+        .expect("the cut in time");
     assert!(end.is_err() || end.is_ok_and(|count| count == 0));
 }
 
@@ -270,8 +339,17 @@ async fn a_tunnel_that_has_long_been_idle_is_closed() {
 #[tokio::test]
 async fn a_peer_with_another_identity_is_refused_before_anything_is_sent() {
     let ca = ca();
-    let server = serve(credential(&ca, "impostor").await, echo().await, Settings::default()).await;
-    let client = Client::new(credential(&ca, "client").await, server.address, Settings::default());
+    let server = serve(
+        credential(&ca, "impostor").await,
+        echo().await,
+        Settings::default(),
+    )
+    .await;
+    let client = Client::new(
+        credential(&ca, "client").await,
+        server.address,
+        Settings::default(),
+    );
     let refused = client.open(80).await.unwrap_err();
     assert!(refused.to_string().starts_with("tls error"), "{refused}");
     assert_eq!(server.tunnels.load(Ordering::SeqCst), 0);
@@ -283,9 +361,14 @@ async fn what_an_application_says_before_the_answer_arrives_once_and_in_order() 
     // The first stream waits for its tunnel, the second finds it open.
     for round in 0..2 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (outer, inner) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (outer, inner) = tokio::join!(
+            TcpStream::connect(listener.local_addr().unwrap()),
+            listener.accept()
+        );
         let (mut outer, mut inner) = (outer.unwrap(), TcpEnd::new(inner.unwrap().0));
-        let sent: Vec<u8> = (0..100_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let sent: Vec<u8> = (0..100_000_u32)
+            .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+            .collect();
         let (mut read, mut write) = outer.split();
         let ((), received, early_bytes) = tokio::join!(
             async {
@@ -294,12 +377,18 @@ async fn what_an_application_says_before_the_answer_arrives_once_and_in_order() 
             },
             async {
                 let mut received = Vec::new();
-                tokio::time::timeout(PATIENCE, read.read_to_end(&mut received)).await.unwrap().unwrap();
+                tokio::time::timeout(PATIENCE, read.read_to_end(&mut received))
+                    .await
+                    .unwrap()
+                    .unwrap();
                 received
             },
             async {
                 // The bytes are there before the request is made.
-                tokio::time::timeout(PATIENCE, inner.readable()).await.unwrap().unwrap();
+                tokio::time::timeout(PATIENCE, inner.readable())
+                    .await
+                    .unwrap()
+                    .unwrap();
                 let mut early = Early::of(&mut inner);
                 let mut stream = client.open_with(80, &mut early).await.unwrap();
                 let early_bytes = early.bytes();

@@ -27,7 +27,10 @@ impl Acceptor {
     pub fn new(listener: StdListener) -> io::Result<Self> {
         // SAFETY: a std listener owns its descriptor, answers the same one always, and closes it only when dropped,
         // which AsyncFd does after it has left the reactor.
-        #[expect(unsafe_code, reason = "the only way to accept sockets that belong to no runtime yet")]
+        #[expect(
+            unsafe_code,
+            reason = "the only way to accept sockets that belong to no runtime yet"
+        )]
         let listener = unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE)? };
         Ok(Self { listener })
     }
@@ -39,13 +42,22 @@ impl Acceptor {
     /// When the listener itself is broken.
     pub async fn accept(&self) -> io::Result<(StdStream, SocketAddr)> {
         loop {
-            match self.listener.async_io(Interest::READABLE, StdListener::accept).await {
+            match self
+                .listener
+                .async_io(Interest::READABLE, StdListener::accept)
+                .await
+            {
                 Ok((stream, peer)) => {
                     stream.set_nonblocking(true)?;
                     return Ok((stream, canonical(peer)));
                 }
                 Err(error) => match error.raw_os_error() {
-                    Some(nix::libc::EMFILE | nix::libc::ENFILE | nix::libc::ENOBUFS | nix::libc::ENOMEM) => {
+                    Some(
+                        nix::libc::EMFILE
+                        | nix::libc::ENFILE
+                        | nix::libc::ENOBUFS
+                        | nix::libc::ENOMEM,
+                    ) => {
                         tracing::warn!(%error, "cannot accept connections");
                         tokio::time::sleep(PAUSE_EXHAUSTED).await;
                     }

@@ -27,7 +27,9 @@ thread_local! {
 }
 
 fn take() -> Vec<u8> {
-    SHELF.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(MAX_CHUNK_BYTES))
+    SHELF
+        .with_borrow_mut(Vec::pop)
+        .unwrap_or_else(|| Vec::with_capacity(MAX_CHUNK_BYTES))
 }
 
 fn put_back(mut buffer: Vec<u8>) {
@@ -60,9 +62,17 @@ impl Drop for Loan {
 ///
 /// # Errors
 /// What `io` answers.
-pub fn poll_read<R: AsyncRead + Unpin>(io: &mut R, cx: &mut Context<'_>, limit: usize) -> Poll<io::Result<Bytes>> {
+pub fn poll_read<R: AsyncRead + Unpin>(
+    io: &mut R,
+    cx: &mut Context<'_>,
+    limit: usize,
+) -> Poll<io::Result<Bytes>> {
     let mut buffer = take();
-    let result = poll_read_buf(Pin::new(io), cx, &mut (&mut buffer).limit(limit.min(MAX_CHUNK_BYTES)));
+    let result = poll_read_buf(
+        Pin::new(io),
+        cx,
+        &mut (&mut buffer).limit(limit.min(MAX_CHUNK_BYTES)),
+    );
     if result.is_ready() && buffer.len() > MAX_COPIED_BYTES {
         return result.map_ok(|_length| Bytes::from_owner(Loan(buffer)));
     }

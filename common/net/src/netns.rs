@@ -70,7 +70,9 @@ impl Netns {
     /// When the namespace cannot be entered; `work` has not run then.
     pub fn run<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
         HOME.with(|home| {
-            let home = home.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
+            let home = home
+                .as_ref()
+                .map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
             setns(self.fd.as_fd(), CloneFlags::CLONE_NEWNET)?;
             let _back = Back(home);
             Ok(work())

@@ -50,7 +50,9 @@ impl Queue {
         }
         self.bytes += chunk.len();
         if chunk.len() <= MAX_CRUMB_BYTES
-            && let Some(last) = self.chunks.pop_back_if(|last| last.len() + chunk.len() <= MAX_GATHERED_BYTES)
+            && let Some(last) = self
+                .chunks
+                .pop_back_if(|last| last.len() + chunk.len() <= MAX_GATHERED_BYTES)
         {
             match last.try_into_mut() {
                 Ok(mut gathered) => {
@@ -73,7 +75,11 @@ impl Queue {
     /// Takes at most `limit` bytes of the first chunk, without a copy.
     pub fn pop(&mut self, limit: usize) -> Option<Bytes> {
         let first = self.chunks.front_mut()?;
-        let taken = if first.len() <= limit { self.chunks.pop_front()? } else { first.split_to(limit) };
+        let taken = if first.len() <= limit {
+            self.chunks.pop_front()?
+        } else {
+            first.split_to(limit)
+        };
         self.bytes -= taken.len();
         Some(taken)
     }
@@ -134,7 +140,11 @@ pub trait Duplex {
     ///
     /// # Errors
     /// As [`Duplex::poll_read`].
-    fn poll_read_ahead(&mut self, _cx: &mut Context<'_>, _queue: &mut Queue) -> Poll<io::Result<Read>> {
+    fn poll_read_ahead(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _queue: &mut Queue,
+    ) -> Poll<io::Result<Read>> {
         Poll::Pending
     }
     /// Says that `bytes` of what was read have left for good, so that the peer may send more.
@@ -217,10 +227,12 @@ impl Direction {
                 }
             }
             match self.state {
-                State::Open => match ready!(source.poll_read(cx, &mut self.queue)).map_err(Failed::Source)? {
-                    Read::Some => {}
-                    Read::End => self.state = State::Ending,
-                },
+                State::Open => {
+                    match ready!(source.poll_read(cx, &mut self.queue)).map_err(Failed::Source)? {
+                        Read::Some => {}
+                        Read::End => self.state = State::Ending,
+                    }
+                }
                 State::Ending => {
                     if !(S::DROP_FINISHES && other_ended) {
                         ready!(sink.poll_finish(cx)).map_err(Failed::Sink)?;
@@ -236,7 +248,11 @@ impl Direction {
     }
 
     /// The sink is blocked; it wakes us when it is not.
-    fn poll_blocked(&mut self, cx: &mut Context<'_>, source: &mut impl Duplex) -> Poll<Result<(), Failed>> {
+    fn poll_blocked(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut impl Duplex,
+    ) -> Poll<Result<(), Failed>> {
         while self.state == State::Open {
             match ready!(source.poll_read_ahead(cx, &mut self.queue)).map_err(Failed::Source)? {
                 Read::Some => {}
@@ -260,15 +276,35 @@ pub async fn relay<D: Duplex, U: Duplex>(
     let mut upward = Direction::default();
     let mut downward = Direction::default();
     let result = std::future::poll_fn(|cx| {
-        let up = upward.poll(cx, downstream, upstream, downward.state == State::Ended, |bytes| meter.upward(bytes)).map_err(|failed| match failed {
-            Failed::Source(error) => RelayError::Downstream(error),
-            Failed::Sink(error) => RelayError::Upstream(error),
-        })?;
-        let down = downward.poll(cx, upstream, downstream, upward.state == State::Ended, |bytes| meter.downward(bytes)).map_err(|failed| match failed {
-            Failed::Source(error) => RelayError::Upstream(error),
-            Failed::Sink(error) => RelayError::Downstream(error),
-        })?;
-        if up.is_ready() && down.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
+        let up = upward
+            .poll(
+                cx,
+                downstream,
+                upstream,
+                downward.state == State::Ended,
+                |bytes| meter.upward(bytes),
+            )
+            .map_err(|failed| match failed {
+                Failed::Source(error) => RelayError::Downstream(error),
+                Failed::Sink(error) => RelayError::Upstream(error),
+            })?;
+        let down = downward
+            .poll(
+                cx,
+                upstream,
+                downstream,
+                upward.state == State::Ended,
+                |bytes| meter.downward(bytes),
+            )
+            .map_err(|failed| match failed {
+                Failed::Source(error) => RelayError::Upstream(error),
+                Failed::Sink(error) => RelayError::Downstream(error),
+            })?;
+        if up.is_ready() && down.is_ready() {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
     })
     .await;
     if result.is_err() {
@@ -293,7 +329,10 @@ impl TcpEnd {
     /// Takes a connected socket.
     #[must_use]
     pub fn new(stream: TcpStream) -> Self {
-        Self { stream, read_limit: FIRST_READ_BYTES }
+        Self {
+            stream,
+            read_limit: FIRST_READ_BYTES,
+        }
     }
 
     /// Waits until there is something to read.

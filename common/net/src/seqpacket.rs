@@ -10,7 +10,8 @@ use std::{
 };
 
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, connect, recvmsg, send, socket,
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, connect, recvmsg,
+    send, socket,
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
@@ -55,7 +56,9 @@ impl SeqPacket {
     /// # Errors
     /// `InvalidData` for a packet that is larger than `limit` bytes; its descriptors are closed.
     pub async fn receive(&self, limit: usize) -> io::Result<Option<Packet>> {
-        self.fd.async_io(Interest::READABLE, |fd| receive_now(fd, limit)).await
+        self.fd
+            .async_io(Interest::READABLE, |fd| receive_now(fd, limit))
+            .await
     }
 
     /// Sends one packet. Cancel-safe.
@@ -64,7 +67,9 @@ impl SeqPacket {
     /// When the other side has closed.
     pub async fn send(&self, packet: &[u8]) -> io::Result<()> {
         self.fd
-            .async_io(Interest::WRITABLE, |fd| Ok(send(fd.as_raw_fd(), packet, MsgFlags::MSG_NOSIGNAL)?))
+            .async_io(Interest::WRITABLE, |fd| {
+                Ok(send(fd.as_raw_fd(), packet, MsgFlags::MSG_NOSIGNAL)?)
+            })
             .await
             .map(drop)
     }
@@ -74,7 +79,12 @@ fn receive_now(fd: &OwnedFd, limit: usize) -> io::Result<Option<Packet>> {
     let mut bytes = vec![0; limit];
     let mut control = nix::cmsg_space!([i32; MAX_DESCRIPTORS]);
     let mut slices = [IoSliceMut::new(&mut bytes)];
-    let message = recvmsg::<()>(fd.as_raw_fd(), &mut slices, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let message = recvmsg::<()>(
+        fd.as_raw_fd(),
+        &mut slices,
+        Some(&mut control),
+        MsgFlags::MSG_CMSG_CLOEXEC,
+    )?;
     let mut descriptors = Vec::new();
     // Taken first, so that they are closed also when the packet is refused.
     if let Ok(controls) = message.cmsgs() {

@@ -5,7 +5,9 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, TcpStream as StdStream},
+    net::{
+        IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, TcpStream as StdStream,
+    },
     num::NonZeroU32,
     sync::atomic::{AtomicU16, Ordering},
     time::Duration,
@@ -82,9 +84,18 @@ pub enum Peers {
 ///
 /// # Errors
 /// When the port is taken or the namespace cannot be entered.
-pub fn listen(netns: &Netns, address: SocketAddr, peers: Peers, options: &Options) -> io::Result<StdListener> {
+pub fn listen(
+    netns: &Netns,
+    address: SocketAddr,
+    peers: Peers,
+    options: &Options,
+) -> io::Result<StdListener> {
     let socket = netns.run(|| {
-        Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))
+        Socket::new(
+            Domain::for_address(address),
+            Type::STREAM.nonblocking(),
+            Some(Protocol::TCP),
+        )
     })??;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
@@ -125,8 +136,12 @@ pub async fn connect(
     let socket = open(netns, destination, options)?;
     if let Some(source) = source.filter(|source| source.is_ipv4() == destination.is_ipv4()) {
         // Without this the port would be chosen before the destination is known: 28,000 connections in all.
-        nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true)
-            .map_err(io::Error::from)?;
+        nix::sys::socket::setsockopt(
+            &socket,
+            nix::sys::socket::sockopt::IpBindAddressNoPort,
+            &true,
+        )
+        .map_err(io::Error::from)?;
         socket.bind(&SocketAddr::new(source, 0).into())?;
     }
     finish(socket, destination, options).await
@@ -203,19 +218,30 @@ fn stays_in_pod(socket: &Socket) {
 }
 
 fn taken(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
+    matches!(
+        error.kind(),
+        io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable
+    )
 }
 
 fn open(netns: &Netns, destination: SocketAddr, options: &Options) -> io::Result<Socket> {
     let socket = netns.run(|| {
-        Socket::new(Domain::for_address(destination), Type::STREAM.nonblocking(), Some(Protocol::TCP))
+        Socket::new(
+            Domain::for_address(destination),
+            Type::STREAM.nonblocking(),
+            Some(Protocol::TCP),
+        )
     })??;
     socket.set_mark(options.mark.get())?;
     options.apply_to(&socket)?;
     Ok(socket)
 }
 
-async fn finish(socket: Socket, destination: SocketAddr, options: &Options) -> Result<TcpStream, ConnectError> {
+async fn finish(
+    socket: Socket,
+    destination: SocketAddr,
+    options: &Options,
+) -> Result<TcpStream, ConnectError> {
     let socket = TcpSocket::from_std_stream(socket.into());
     match tokio::time::timeout(options.timeout_connect, socket.connect(destination)).await {
         Ok(result) => Ok(result?),
@@ -231,7 +257,11 @@ pub fn original_destination(stream: &StdStream) -> io::Result<SocketAddr> {
     let local = canonical(stream.local_addr()?);
     let socket = socket2::SockRef::from(stream);
     // A v4 connection on a v6 listener is still a v4 connection to netfilter.
-    let original = if local.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
+    let original = if local.is_ipv4() {
+        socket.original_dst_v4()
+    } else {
+        socket.original_dst_v6()
+    };
     match original {
         Ok(address) => Ok(address.as_socket().map_or(local, canonical)),
         // ENOENT and ENOPROTOOPT: nothing redirected it.

@@ -46,8 +46,12 @@ impl Workers {
     /// # Errors
     /// When a thread or its runtime cannot be made.
     pub fn start(count: NonZeroUsize) -> io::Result<Self> {
-        let workers = (0..count.get()).map(Worker::start).collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { workers: workers.into() })
+        let workers = (0..count.get())
+            .map(Worker::start)
+            .collect::<io::Result<Vec<_>>>()?;
+        Ok(Self {
+            workers: workers.into(),
+        })
     }
 
     /// How many there are.
@@ -73,22 +77,37 @@ impl Workers {
     pub fn least_loaded(&self, near: usize) -> &Worker {
         let load = |worker: &Worker| worker.load.load(Ordering::Relaxed);
         let near = self.nth(near);
-        let Some(least) = self.workers.iter().min_by_key(|worker| load(worker)) else { return near };
+        let Some(least) = self.workers.iter().min_by_key(|worker| load(worker)) else {
+            return near;
+        };
         // A quarter more is still alike; with few connections, each of which may be a heavy one, nothing is.
-        if load(near) <= load(least) + load(least) / 4 { near } else { least }
+        if load(near) <= load(least) + load(least) / 4 {
+            near
+        } else {
+            least
+        }
     }
 }
 
 impl Worker {
     fn start(index: usize) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel::<()>();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let handle = runtime.handle().clone();
-        std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-            // An error means that the sender is gone, which is the signal.
-            drop(runtime.block_on(stopped));
-        })?;
-        Ok(Self { index, handle, load: Arc::default(), _stop: stop })
+        std::thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || {
+                // An error means that the sender is gone, which is the signal.
+                drop(runtime.block_on(stopped));
+            })?;
+        Ok(Self {
+            index,
+            handle,
+            load: Arc::default(),
+            _stop: stop,
+        })
     }
 
     /// Its number, from 0.

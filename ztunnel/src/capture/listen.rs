@@ -69,7 +69,12 @@ where
     loop {
         let (socket, peer) = acceptor.accept().await?;
         let worker = proxy.workers.least_loaded(home);
-        let captured = Captured { socket, peer, pod: Arc::clone(pod), worker: worker.index() };
+        let captured = Captured {
+            socket,
+            peer,
+            pod: Arc::clone(pod),
+            worker: worker.index(),
+        };
         let counted = (worker.load(), proxy.telemetry.socket(direction));
         let proxy = Arc::clone(proxy);
         worker.spawn(async move {

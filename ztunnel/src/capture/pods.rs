@@ -7,17 +7,14 @@
 //! Tasks: one that tries failed pods again, and one per new pod that fetches its certificate, on the control
 //! runtime; they end with the process.
 
-use std::{
-    collections::HashMap,
-    io,
-    net::SocketAddr,
-    os::fd::OwnedFd,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, io, net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use mesh::{SpiffeId, Workload};
-use net::{Netns, drain::Phase, socket::{self, Peers}};
+use net::{
+    Netns,
+    drain::Phase,
+    socket::{self, Peers},
+};
 use parking_lot::Mutex;
 use telemetry::{Direction, Telemetry};
 use wire::zds::PodInfo;
@@ -97,7 +94,9 @@ impl Names {
                     metrics.upstream_failures.inc();
                 }
                 dns::Event::UpstreamDuration(duration) => {
-                    metrics.upstream_request_duration.observe(duration.as_secs_f64());
+                    metrics
+                        .upstream_request_duration
+                        .observe(duration.as_secs_f64());
                 }
             }
         })
@@ -125,7 +124,13 @@ impl Pods {
     /// No pods yet.
     #[must_use]
     pub fn new(proxy: Arc<Proxy>, capture: config::Capture, dns: Names) -> Arc<Self> {
-        Arc::new(Self { proxy, capture, dns, served: Mutex::default(), failed: Mutex::default() })
+        Arc::new(Self {
+            proxy,
+            capture,
+            dns,
+            served: Mutex::default(),
+            failed: Mutex::default(),
+        })
     }
 
     /// Whether a pod is served.
@@ -137,20 +142,33 @@ impl Pods {
     /// Those that are served.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<Pod>> {
-        self.served.lock().values().map(|served| Arc::clone(&served.pod)).collect()
+        self.served
+            .lock()
+            .values()
+            .map(|served| Arc::clone(&served.pod))
+            .collect()
     }
 
     /// Those that are to be served and cannot be, by uid.
     #[must_use]
     pub fn failed(&self) -> Vec<(String, PodInfo)> {
-        self.failed.lock().iter().map(|(uid, (info, _netns))| (uid.clone(), info.clone())).collect()
+        self.failed
+            .lock()
+            .iter()
+            .map(|(uid, (info, _netns))| (uid.clone(), info.clone()))
+            .collect()
     }
 
     /// Takes a pod on. The same pod in the same namespace again is no change; another namespace replaces it.
     ///
     /// # Errors
     /// See [`PodError`]. The pod is tried again until it is removed, unless its descriptor is useless.
-    pub async fn add(self: &Arc<Self>, uid: String, info: PodInfo, netns: OwnedFd) -> Result<(), PodError> {
+    pub async fn add(
+        self: &Arc<Self>,
+        uid: String,
+        info: PodInfo,
+        netns: OwnedFd,
+    ) -> Result<(), PodError> {
         let netns = Netns::from_fd(netns).map_err(|error| PodError::Netns(uid.clone(), error))?;
         let served = self.served.lock().get(&uid).cloned();
         if let Some(served) = served {
@@ -194,7 +212,9 @@ impl Pods {
             match removed {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(uid, %error, "rules of a removed pod are left"),
-                Err(_interrupted) => tracing::warn!(uid, "removal of a pod's rules was interrupted"),
+                Err(_interrupted) => {
+                    tracing::warn!(uid, "removal of a pod's rules was interrupted")
+                }
             }
         }
     }
@@ -203,7 +223,12 @@ impl Pods {
     pub async fn retain(&self, uids: &[String]) {
         let known: Vec<String> = {
             let (served, failed) = (self.served.lock(), self.failed.lock());
-            served.keys().chain(failed.keys()).filter(|uid| !uids.contains(uid)).cloned().collect()
+            served
+                .keys()
+                .chain(failed.keys())
+                .filter(|uid| !uids.contains(uid))
+                .cloned()
+                .collect()
         };
         for uid in known {
             self.remove(&uid).await;
@@ -214,7 +239,12 @@ impl Pods {
     pub async fn retry(self: Arc<Self>) {
         loop {
             tokio::time::sleep(PAUSE_RETRY).await;
-            let failed: Vec<_> = self.failed.lock().iter().map(|(uid, pod)| (uid.clone(), pod.clone())).collect();
+            let failed: Vec<_> = self
+                .failed
+                .lock()
+                .iter()
+                .map(|(uid, pod)| (uid.clone(), pod.clone()))
+                .collect();
             for (uid, (info, netns)) in failed {
                 match self.start(&uid, &info, &netns).await {
                     Ok(()) => drop(self.failed.lock().remove(&uid)),
@@ -239,12 +269,16 @@ impl Pods {
         let mut view = self.proxy.view.clone();
         let mut seen: HashMap<String, (u64, Option<Arc<Workload>>)> = HashMap::new();
         while let Ok(snapshot) = view.changed().await {
-            self.proxy.telemetry.forget_workloads(|uid| snapshot.workload(uid).is_none());
+            self.proxy
+                .telemetry
+                .forget_workloads(|uid| snapshot.workload(uid).is_none());
             let pods = self.list();
             seen.retain(|uid, _| pods.iter().any(|pod| pod.uid == *uid));
             for pod in pods {
                 let info = &pod.info;
-                let own = snapshot.workload_by_pod(&info.namespace, &info.name, &info.service_account).cloned();
+                let own = snapshot
+                    .workload_by_pod(&info.namespace, &info.name, &info.service_account)
+                    .cloned();
                 let now = (snapshot.policies().generation(), own);
                 if seen.get(&pod.uid) != Some(&now) {
                     pod.connections.recheck(&snapshot);
@@ -259,7 +293,12 @@ impl Pods {
     }
 
     /// Listeners first, then rules: nothing is captured before somebody listens.
-    async fn start(self: &Arc<Self>, uid: &str, info: &PodInfo, netns: &Arc<Netns>) -> Result<(), PodError> {
+    async fn start(
+        self: &Arc<Self>,
+        uid: &str,
+        info: &PodInfo,
+        netns: &Arc<Netns>,
+    ) -> Result<(), PodError> {
         let listen = |port, peers| {
             let address = socket::wildcard(port, self.capture.ipv6);
             socket::listen(netns, address, peers, &self.proxy.sockets.socket)
@@ -271,8 +310,13 @@ impl Pods {
             listen(ports.port_inbound_plaintext, Peers::Anywhere)?,
             listen(ports.port_inbound_hbone, Peers::Anywhere)?,
         ];
-        let names = dns::Sockets::bind(netns, self.dns.listen, self.capture.ipv6, &self.proxy.sockets.socket)
-            .map_err(|error| PodError::Dns(uid.to_owned(), error))?;
+        let names = dns::Sockets::bind(
+            netns,
+            self.dns.listen,
+            self.capture.ipv6,
+            &self.proxy.sockets.socket,
+        )
+        .map_err(|error| PodError::Dns(uid.to_owned(), error))?;
         if self.capture.mode == CaptureMode::Iptables {
             let (netns, settings) = (Arc::clone(netns), self.rules());
             tokio::task::spawn_blocking(move || iptables::apply(&netns, &settings))
@@ -290,14 +334,41 @@ impl Pods {
         ));
         let home = self.served.lock().len();
         let [for_outbound, for_plaintext, for_hbone] = listeners;
-        listen::spawn(proxy, &pod, for_outbound, home, Direction::Outbound, outbound::serve);
-        listen::spawn(proxy, &pod, for_plaintext, home + 1, Direction::Inbound, inbound::serve_plaintext);
-        listen::spawn(proxy, &pod, for_hbone, home + 1, Direction::Inbound, inbound::serve_tunnel);
+        listen::spawn(
+            proxy,
+            &pod,
+            for_outbound,
+            home,
+            Direction::Outbound,
+            outbound::serve,
+        );
+        listen::spawn(
+            proxy,
+            &pod,
+            for_plaintext,
+            home + 1,
+            Direction::Inbound,
+            inbound::serve_plaintext,
+        );
+        listen::spawn(
+            proxy,
+            &pod,
+            for_hbone,
+            home + 1,
+            Direction::Inbound,
+            inbound::serve_tunnel,
+        );
         self.serve_names(&pod, names, home);
         let hold = Arc::new(Mutex::new(Hold::Waiting));
-        tokio::spawn(warm_up(Arc::clone(proxy), Arc::clone(&pod), Arc::clone(&hold)));
+        tokio::spawn(warm_up(
+            Arc::clone(proxy),
+            Arc::clone(&pod),
+            Arc::clone(&hold),
+        ));
         tracing::info!(pod = %info.name, namespace = %info.namespace, uid, "pod added");
-        self.served.lock().insert(uid.to_owned(), Served { pod, hold });
+        self.served
+            .lock()
+            .insert(uid.to_owned(), Served { pod, hold });
         Ok(())
     }
 
@@ -332,7 +403,9 @@ impl Pods {
 /// Has a new pod's certificate made before its first connection asks for it, and kept while the pod is there.
 async fn warm_up(proxy: Arc<Proxy>, pod: Arc<Pod>, hold: Arc<Mutex<Hold>>) {
     // A pod that is not in the configuration yet asks again with its first connection.
-    let Ok(workload) = proxy.own_workload(&pod).await else { return };
+    let Ok(workload) = proxy.own_workload(&pod).await else {
+        return;
+    };
     let id = workload.identity();
     let mut hold = hold.lock();
     if *hold == Hold::Waiting {

@@ -35,7 +35,11 @@ enum Ended {
     #[error("the agent broke the protocol: {0}")]
     Protocol(#[from] wire::zds::Error),
     #[error("the agent broke the protocol: expected {expected} with {request}, got {got}")]
-    Descriptors { request: &'static str, expected: &'static str, got: usize },
+    Descriptors {
+        request: &'static str,
+        expected: &'static str,
+        got: usize,
+    },
 }
 
 /// Follows the agent for ever.
@@ -65,20 +69,31 @@ async fn converse(
     let mut mentioned = Vec::new();
     let mut in_snapshot = true;
     loop {
-        let Packet { bytes, descriptors } = socket.receive(MAX_PACKET_BYTES).await?.ok_or(Ended::Closed)?;
+        let Packet { bytes, descriptors } = socket
+            .receive(MAX_PACKET_BYTES)
+            .await?
+            .ok_or(Ended::Closed)?;
         let request = Request::decode(&bytes)?;
         *heard = true;
         let result = match request {
             Request::Add { uid, pod } => {
                 let netns = one("add", descriptors)?;
                 mentioned.push(uid.clone());
-                pods.add(uid, pod, netns).await.map_err(|error| error.to_string())
+                pods.add(uid, pod, netns)
+                    .await
+                    .map_err(|error| error.to_string())
             }
             Request::Keep { uid } => {
                 none("keep", &descriptors)?;
                 let known = pods.contains(&uid);
                 mentioned.push(uid.clone());
-                if known { Ok(()) } else { Err(format!("keep: pod {uid} is not known, expected add with its namespace")) }
+                if known {
+                    Ok(())
+                } else {
+                    Err(format!(
+                        "keep: pod {uid} is not known, expected add with its namespace"
+                    ))
+                }
             }
             Request::Del { uid } => {
                 none("del", &descriptors)?;
@@ -114,7 +129,11 @@ fn one(request: &'static str, mut descriptors: Vec<OwnedFd>) -> Result<OwnedFd, 
     let got = descriptors.len();
     match (descriptors.pop(), got) {
         (Some(descriptor), 1) => Ok(descriptor),
-        _ => Err(Ended::Descriptors { request, expected: "one descriptor", got }),
+        _ => Err(Ended::Descriptors {
+            request,
+            expected: "one descriptor",
+            got,
+        }),
     }
 }
 
@@ -122,6 +141,10 @@ fn none(request: &'static str, descriptors: &[OwnedFd]) -> Result<(), Ended> {
     if descriptors.is_empty() {
         Ok(())
     } else {
-        Err(Ended::Descriptors { request, expected: "no descriptor", got: descriptors.len() })
+        Err(Ended::Descriptors {
+            request,
+            expected: "no descriptor",
+            got: descriptors.len(),
+        })
     }
 }

@@ -26,16 +26,23 @@ pub fn parse(text: &str) -> Option<Duration> {
         if whole.is_empty() && fraction.is_empty() {
             return None;
         }
-        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let end = after
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(after.len());
         let (unit, after) = after.split_at(end);
         nanoseconds = nanoseconds.checked_add(scale(whole, fraction, nanoseconds_of(unit)?)?)?;
         rest = after;
     }
-    i64::try_from(nanoseconds).ok().map(|_in_range| Duration::from_nanos(nanoseconds))
+    i64::try_from(nanoseconds)
+        .ok()
+        .map(|_in_range| Duration::from_nanos(nanoseconds))
 }
 
 fn split_digits(text: &str) -> (&str, &str) {
-    text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
+    text.split_at(
+        text.find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len()),
+    )
 }
 
 fn nanoseconds_of(unit: &str) -> Option<u64> {
@@ -53,7 +60,11 @@ fn nanoseconds_of(unit: &str) -> Option<u64> {
 
 /// `whole.fraction` times `unit`, in integers: a float would turn `0.3s` into 299,999,999 ns.
 fn scale(whole: &str, fraction: &str, unit: u64) -> Option<u64> {
-    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let whole: u64 = if whole.is_empty() {
+        0
+    } else {
+        whole.parse().ok()?
+    };
     let mut total = whole.checked_mul(unit)?;
     if !fraction.is_empty() {
         if fraction.len() > MAX_FRACTION_DIGITS {

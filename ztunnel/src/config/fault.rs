@@ -73,6 +73,10 @@ pub struct Warning {
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} asks for something that is not built yet: {}", self.variable, self.instead)
+        write!(
+            f,
+            "{} asks for something that is not built yet: {}",
+            self.variable, self.instead
+        )
     }
 }

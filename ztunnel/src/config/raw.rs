@@ -16,7 +16,10 @@ pub(super) struct Raw {
 
 impl Raw {
     pub(super) fn new(variables: impl Iterator<Item = (String, String)>) -> Self {
-        Self { value_by_name: variables.filter(|(_, value)| !value.is_empty()).collect(), faults: Vec::new() }
+        Self {
+            value_by_name: variables.filter(|(_, value)| !value.is_empty()).collect(),
+            faults: Vec::new(),
+        }
     }
 
     pub(super) fn into_faults(self) -> Vec<Fault> {
@@ -34,13 +37,20 @@ impl Raw {
             .iter()
             .copied()
             .chain([variable.name])
-            .find_map(|name| self.value_by_name.get(name).map(|value| (name, value.as_str())))
+            .find_map(|name| {
+                self.value_by_name
+                    .get(name)
+                    .map(|value| (name, value.as_str()))
+            })
     }
 
     /// The text that was given, else the default of the table; `None` where there is neither.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         let variable = VARIABLES.iter().find(|variable| variable.name == name);
-        debug_assert!(variable.is_some(), "{name} is missing in the table of variables");
+        debug_assert!(
+            variable.is_some(),
+            "{name} is missing in the table of variables"
+        );
         let variable = variable?;
         let given = self.given(variable).map(|(_, value)| value);
         given.or(variable.default).map(str::to_owned)
@@ -57,8 +67,15 @@ impl Raw {
         let parsed = parse(&value);
         if parsed.is_none() {
             let variable = VARIABLES.iter().find(|variable| variable.name == name);
-            let variable = variable.and_then(|it| self.given(it)).map_or(name, |(given, _)| given).to_owned();
-            self.fault(Fault::Invalid { variable, value, expected });
+            let variable = variable
+                .and_then(|it| self.given(it))
+                .map_or(name, |(given, _)| given)
+                .to_owned();
+            self.fault(Fault::Invalid {
+                variable,
+                value,
+                expected,
+            });
         }
         parsed
     }
@@ -77,7 +94,9 @@ impl Raw {
         expected: &'static str,
         range: std::ops::RangeInclusive<u32>,
     ) -> Option<u32> {
-        self.parse(name, expected, |text| text.parse().ok().filter(|number| range.contains(number)))
+        self.parse(name, expected, |text| {
+            text.parse().ok().filter(|number| range.contains(number))
+        })
     }
 
     pub(super) fn duration(
@@ -86,7 +105,9 @@ impl Raw {
         expected: &'static str,
         range: std::ops::RangeInclusive<Duration>,
     ) -> Option<Duration> {
-        self.parse(name, expected, |text| duration::parse(text).filter(|duration| range.contains(duration)))
+        self.parse(name, expected, |text| {
+            duration::parse(text).filter(|duration| range.contains(duration))
+        })
     }
 
     /// Refuses what must not be dropped in silence, and says what else is not honoured.
@@ -98,14 +119,20 @@ impl Raw {
                 State::Built | State::NoEffect => {}
                 State::Refused { reason } => {
                     if self.given(variable).is_some() {
-                        faults.push(Fault::Refused { variable: variable.name, reason });
+                        faults.push(Fault::Refused {
+                            variable: variable.name,
+                            reason,
+                        });
                     }
                 }
                 State::Unbuilt { asks, instead } => {
                     for (name, value) in self.given_by_pattern(variable) {
                         match asked(asks, value) {
                             Some(false) => {}
-                            Some(true) => warnings.push(Warning { variable: name.to_owned(), instead }),
+                            Some(true) => warnings.push(Warning {
+                                variable: name.to_owned(),
+                                instead,
+                            }),
                             None => faults.push(Fault::Invalid {
                                 variable: name.to_owned(),
                                 value: value.to_owned(),

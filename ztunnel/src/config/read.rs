@@ -12,8 +12,8 @@ use mesh::{Namespace, TrustDomain};
 use net::socket::{Keepalive, Options};
 
 use super::{
-    Capture, CaptureMode, Config, Control, Dns, DnsListen, Drain, Fault, Hbone, Identity, LogFormat, Node, Policy, Proxy,
-    Source, Telemetry, raw::Raw,
+    Capture, CaptureMode, Config, Control, Dns, DnsListen, Drain, Fault, Hbone, Identity,
+    LogFormat, Node, Policy, Proxy, Source, Telemetry, raw::Raw,
 };
 
 /// Source: Istio's ztunnel; longer waits hide a NetworkPolicy that blocks 15008.
@@ -27,7 +27,8 @@ const DRAIN_UNSET: Duration = Duration::from_secs(5);
 const CONNTRACK_MARK: u32 = 0x111;
 const POSITIVE: std::ops::RangeInclusive<Duration> = Duration::from_nanos(1)..=Duration::MAX;
 // Source: tcp(7), the kernel's MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL and MAX_TCP_KEEPCNT.
-const KEEPALIVE_SECONDS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(32_767);
+const KEEPALIVE_SECONDS: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(32_767);
 const KEEPALIVE_RETRIES: std::ops::RangeInclusive<u32> = 1..=127;
 
 /// Reads all parts. `None` only after a fault was noted.
@@ -63,27 +64,45 @@ pub(super) fn all(raw: &mut Raw, cpus: NonZeroUsize) -> Option<Config> {
 
 fn node(raw: &Raw) -> Node {
     let text = |name| raw.text(name).unwrap_or_default();
-    Node { name: text("NODE_NAME").into(), cluster: text("CLUSTER_ID").into(), network: text("NETWORK").into() }
+    Node {
+        name: text("NODE_NAME").into(),
+        cluster: text("CLUSTER_ID").into(),
+        network: text("NETWORK").into(),
+    }
 }
 
 fn mark(raw: &mut Raw) -> Option<NonZeroU32> {
-    raw.parse("PACKET_MARK", "a number from 1 to 4095 other than 273 (0x111, the conntrack mark)", |text| {
-        let mark = match text.strip_prefix("0x") {
-            Some(hex) => u32::from_str_radix(hex, 16).ok()?,
-            None => text.parse().ok()?,
-        };
-        NonZeroU32::new(mark).filter(|mark| mark.get() <= 0xfff && mark.get() != CONNTRACK_MARK)
-    })
+    raw.parse(
+        "PACKET_MARK",
+        "a number from 1 to 4095 other than 273 (0x111, the conntrack mark)",
+        |text| {
+            let mark = match text.strip_prefix("0x") {
+                Some(hex) => u32::from_str_radix(hex, 16).ok()?,
+                None => text.parse().ok()?,
+            };
+            NonZeroU32::new(mark).filter(|mark| mark.get() <= 0xfff && mark.get() != CONNTRACK_MARK)
+        },
+    )
 }
 
 fn capture(raw: &mut Raw, ipv6: Option<bool>, mark: Option<NonZeroU32>) -> Option<Capture> {
-    let mode = raw.parse("CAPTURE", "agent or iptables (ebpf and auto are not built yet)", |text| match text {
-        "agent" => Some(CaptureMode::Agent),
-        "iptables" => Some(CaptureMode::Iptables),
-        _ => None,
-    });
+    let mode = raw.parse(
+        "CAPTURE",
+        "agent or iptables (ebpf and auto are not built yet)",
+        |text| match text {
+            "agent" => Some(CaptureMode::Agent),
+            "iptables" => Some(CaptureMode::Iptables),
+            _ => None,
+        },
+    );
     let dns = raw.flag("DNS_CAPTURE");
-    Some(Capture { mode: mode?, socket: raw.path("INPOD_UDS")?, ipv6: ipv6?, dns: dns?, mark: mark? })
+    Some(Capture {
+        mode: mode?,
+        socket: raw.path("INPOD_UDS")?,
+        ipv6: ipv6?,
+        dns: dns?,
+        mark: mark?,
+    })
 }
 
 fn proxy(raw: &mut Raw, mark: Option<NonZeroU32>) -> Option<Proxy> {
@@ -91,11 +110,19 @@ fn proxy(raw: &mut Raw, mark: Option<NonZeroU32>) -> Option<Proxy> {
     let enabled = raw.flag("KEEPALIVE_ENABLED");
     let time = raw.duration("KEEPALIVE_TIME", seconds, KEEPALIVE_SECONDS);
     let interval = raw.duration("KEEPALIVE_INTERVAL", seconds, KEEPALIVE_SECONDS);
-    let retries = raw.number("KEEPALIVE_RETRIES", "a number from 1 to 127", KEEPALIVE_RETRIES);
+    let retries = raw.number(
+        "KEEPALIVE_RETRIES",
+        "a number from 1 to 127",
+        KEEPALIVE_RETRIES,
+    );
     let user_timeout = raw.flag("USER_TIMEOUT_ENABLED");
     let localhost_app_tunnel = raw.flag("LOCALHOST_APP_TUNNEL");
     let response_baggage = raw.flag("ENABLE_RESPONSE_BAGGAGE");
-    let keepalive = Keepalive { time: time?, interval: interval?, retries: retries? };
+    let keepalive = Keepalive {
+        time: time?,
+        interval: interval?,
+        retries: retries?,
+    };
     Some(Proxy {
         socket: Options {
             mark: mark?,
@@ -114,9 +141,21 @@ fn hbone(raw: &mut Raw) -> Option<Hbone> {
     let window = "a number of bytes from 65535 to 2147483647";
     let stream = raw.number("HTTP2_STREAM_WINDOW_SIZE", window, windows.clone());
     let connection = raw.number("HTTP2_CONNECTION_WINDOW_SIZE", window, windows);
-    let frame = raw.number("HTTP2_FRAME_SIZE", "a number of bytes from 16384 to 16777215", 16_384..=16_777_215);
-    let streams = raw.number("POOL_MAX_STREAMS_PER_CONNECTION", "a number from 1 to 65535", 1..=65_535);
-    let unused = raw.duration("POOL_UNUSED_RELEASE_TIMEOUT", "a duration above 0, for example 5m", POSITIVE);
+    let frame = raw.number(
+        "HTTP2_FRAME_SIZE",
+        "a number of bytes from 16384 to 16777215",
+        16_384..=16_777_215,
+    );
+    let streams = raw.number(
+        "POOL_MAX_STREAMS_PER_CONNECTION",
+        "a number from 1 to 65535",
+        1..=65_535,
+    );
+    let unused = raw.duration(
+        "POOL_UNUSED_RELEASE_TIMEOUT",
+        "a duration above 0, for example 5m",
+        POSITIVE,
+    );
     Some(Hbone {
         window_stream_bytes: stream?,
         window_connection_bytes: connection?,
@@ -127,21 +166,41 @@ fn hbone(raw: &mut Raw) -> Option<Hbone> {
 }
 
 fn identity(raw: &mut Raw) -> Option<Identity> {
-    let trust_domain =
-        raw.parse("TRUST_DOMAIN", "a trust domain (lower case letters, digits, '.', '-' and '_')", |text| {
-            let ok = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_');
+    let trust_domain = raw.parse(
+        "TRUST_DOMAIN",
+        "a trust domain (lower case letters, digits, '.', '-' and '_')",
+        |text| {
+            let ok = |c: char| {
+                c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_')
+            };
             (text.len() <= 255 && text.chars().all(ok)).then(|| TrustDomain::from(text))
-        });
-    let ttl = raw.duration("SECRET_TTL", "a duration above 0, for example 24h", POSITIVE);
+        },
+    );
+    let ttl = raw.duration(
+        "SECRET_TTL",
+        "a duration above 0, for example 24h",
+        POSITIVE,
+    );
     let ca_certificate = raw.path("FILE_CA_CERT");
     if ca_certificate.is_none() {
-        raw.fault(Fault::Missing { variable: "FILE_CA_CERT", expected: "the PEM file of a CA certificate" });
+        raw.fault(Fault::Missing {
+            variable: "FILE_CA_CERT",
+            expected: "the PEM file of a CA certificate",
+        });
     }
     let ca_key = raw.path("FILE_CA_KEY");
     if ca_key.is_none() {
-        raw.fault(Fault::Missing { variable: "FILE_CA_KEY", expected: "the PEM file of that CA's key" });
+        raw.fault(Fault::Missing {
+            variable: "FILE_CA_KEY",
+            expected: "the PEM file of that CA's key",
+        });
     }
-    Some(Identity { ca_certificate: ca_certificate?, ca_key: ca_key?, trust_domain: trust_domain?, ttl: ttl? })
+    Some(Identity {
+        ca_certificate: ca_certificate?,
+        ca_key: ca_key?,
+        trust_domain: trust_domain?,
+        ttl: ttl?,
+    })
 }
 
 fn control(raw: &mut Raw) -> Option<Control> {
@@ -149,7 +208,10 @@ fn control(raw: &mut Raw) -> Option<Control> {
         (Some(path), None) => Source::File(path),
         (None, Some(yaml)) => Source::Inline(yaml),
         (Some(_), Some(_)) => {
-            raw.fault(Fault::Conflict { one: "LOCAL_XDS_PATH", other: "LOCAL_XDS" });
+            raw.fault(Fault::Conflict {
+                one: "LOCAL_XDS_PATH",
+                other: "LOCAL_XDS",
+            });
             return None;
         }
         (None, None) => {
@@ -166,7 +228,10 @@ fn control(raw: &mut Raw) -> Option<Control> {
 fn policy(raw: &mut Raw) -> Option<Policy> {
     let dry_run = raw.flag("AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY");
     let info_logging = raw.flag("AUTHZ_POLICY_INFO_LOGGING");
-    Some(Policy { dry_run: dry_run?, info_logging: info_logging? })
+    Some(Policy {
+        dry_run: dry_run?,
+        info_logging: info_logging?,
+    })
 }
 
 fn telemetry(raw: &mut Raw, ipv6: Option<bool>) -> Option<Telemetry> {
@@ -178,7 +243,11 @@ fn telemetry(raw: &mut Raw, ipv6: Option<bool>) -> Option<Telemetry> {
     let admin = raw.parse("ADMIN_ADDR", ADDRESS, parse_address);
     let metrics = raw.parse("STATS_ADDR", ADDRESS, parse_address);
     let readiness = raw.parse("READINESS_ADDR", ADDRESS, parse_address);
-    let any: IpAddr = if ipv6? { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let any: IpAddr = if ipv6? {
+        Ipv6Addr::UNSPECIFIED.into()
+    } else {
+        Ipv4Addr::UNSPECIFIED.into()
+    };
     Some(Telemetry {
         filter: raw.text("RUST_LOG")?,
         format: format?,
@@ -202,14 +271,22 @@ fn dns(raw: &mut Raw, ipv6: Option<bool>, mark: Option<NonZeroU32>) -> Option<Dn
     let listen = raw.parse("DNS_PROXY_ADDR", ADDRESS, |text| {
         let address = parse_address(text)?;
         let both = text.starts_with("localhost:");
-        Some(if both { DnsListen::Localhost { port: address.port() } } else { DnsListen::Address(address) })
+        Some(if both {
+            DnsListen::Localhost {
+                port: address.port(),
+            }
+        } else {
+            DnsListen::Address(address)
+        })
     });
     let domain = raw.parse("CLUSTER_DOMAIN", "a DNS domain", |text| {
         let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         let label_ok = |label: &str| {
             !label.is_empty()
                 && label.len() <= 63
-                && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+                && label
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
         };
         (text.len() <= 253 && text.split('.').all(label_ok)).then_some(text)
     });
@@ -223,27 +300,52 @@ fn dns(raw: &mut Raw, ipv6: Option<bool>, mark: Option<NonZeroU32>) -> Option<Dn
 }
 
 fn drain(raw: &mut Raw) -> Option<Drain> {
-    let explicit =
-        raw.duration("CONNECTION_TERMINATION_DEADLINE", "a duration, for example 5s", Duration::ZERO..=Duration::MAX);
-    let grace = raw.number("TERMINATION_GRACE_PERIOD_SECONDS", "a number of seconds", 0..=u32::MAX);
+    let explicit = raw.duration(
+        "CONNECTION_TERMINATION_DEADLINE",
+        "a duration, for example 5s",
+        Duration::ZERO..=Duration::MAX,
+    );
+    let grace = raw.number(
+        "TERMINATION_GRACE_PERIOD_SECONDS",
+        "a number of seconds",
+        0..=u32::MAX,
+    );
     let of_grace = grace.map(|seconds| {
         let grace = Duration::from_secs(seconds.into());
-        grace.saturating_sub(RESERVED_OF_GRACE).max(grace / 2).max(Duration::from_secs(1))
+        grace
+            .saturating_sub(RESERVED_OF_GRACE)
+            .max(grace / 2)
+            .max(Duration::from_secs(1))
     });
-    Some(Drain { deadline: explicit.or(of_grace).unwrap_or(DRAIN_UNSET) })
+    Some(Drain {
+        deadline: explicit.or(of_grace).unwrap_or(DRAIN_UNSET),
+    })
 }
 
 fn workers(raw: &mut Raw, cpus: NonZeroUsize) -> Option<NonZeroUsize> {
-    let whole = |text: &str| text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= MAX_WORKERS);
-    let limit = raw.parse("ZTUNNEL_CPU_LIMIT", "a number of CPUs from 1 to 1024", whole);
+    let whole = |text: &str| {
+        text.parse()
+            .ok()
+            .filter(|number: &NonZeroUsize| number.get() <= MAX_WORKERS)
+    };
+    let limit = raw.parse(
+        "ZTUNNEL_CPU_LIMIT",
+        "a number of CPUs from 1 to 1024",
+        whole,
+    );
     let cpus = limit.unwrap_or(cpus);
-    raw.parse("ZTUNNEL_WORKER_THREADS", "a number from 1 to 1024 or a percentage from 1% to 100%", |text| {
-        match text.strip_suffix('%') {
+    raw.parse(
+        "ZTUNNEL_WORKER_THREADS",
+        "a number from 1 to 1024 or a percentage from 1% to 100%",
+        |text| match text.strip_suffix('%') {
             None => whole(text),
             Some(share) => {
-                let share: usize = share.parse().ok().filter(|share| (1..=100).contains(share))?;
+                let share: usize = share
+                    .parse()
+                    .ok()
+                    .filter(|share| (1..=100).contains(share))?;
                 NonZeroUsize::new((cpus.get() * share).div_ceil(100).min(MAX_WORKERS))
             }
-        }
-    })
+        },
+    )
 }

@@ -1,11 +1,6 @@
 //! The parts of the configuration, one per component. How each is read: [`super::read`].
 
-use std::{
-    net::SocketAddr,
-    num::NonZeroU32,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use mesh::{ClusterId, Namespace, Network, NodeName, TrustDomain};
 use net::socket::Options;

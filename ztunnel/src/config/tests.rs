@@ -6,11 +6,18 @@ use proptest::prelude::*;
 
 use super::*;
 
-const NEEDED: [(&str, &str); 3] =
-    [("LOCAL_XDS_PATH", "/etc/mesh.yaml"), ("FILE_CA_CERT", "/etc/ca.pem"), ("FILE_CA_KEY", "/etc/ca-key.pem")];
+const NEEDED: [(&str, &str); 3] = [
+    ("LOCAL_XDS_PATH", "/etc/mesh.yaml"),
+    ("FILE_CA_CERT", "/etc/ca.pem"),
+    ("FILE_CA_KEY", "/etc/ca-key.pem"),
+];
 
 fn read(variables: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), ConfigError> {
-    Config::from_env(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    Config::from_env(
+        variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    )
 }
 
 /// The configuration of the needed variables and some more, which win.
@@ -21,7 +28,12 @@ fn config(more: &[(&str, &str)]) -> Config {
 }
 
 fn faults(more: &[(&str, &str)]) -> Vec<String> {
-    read(&[&NEEDED, more].concat()).unwrap_err().faults.iter().map(ToString::to_string).collect()
+    read(&[&NEEDED, more].concat())
+        .unwrap_err()
+        .faults
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 #[test]
@@ -31,7 +43,10 @@ fn defaults_are_those_of_istio() {
     assert_eq!(config.node.cluster.as_str(), "Kubernetes");
     assert_eq!(config.node.network.as_str(), "");
     assert_eq!(config.capture.mode, CaptureMode::Agent);
-    assert_eq!(config.capture.socket, PathBuf::from("/var/run/ztunnel/ztunnel.sock"));
+    assert_eq!(
+        config.capture.socket,
+        PathBuf::from("/var/run/ztunnel/ztunnel.sock")
+    );
     assert!(config.capture.ipv6);
     assert!(!config.capture.dns);
     assert_eq!(config.capture.mark.get(), 0x539);
@@ -56,9 +71,18 @@ fn defaults_are_those_of_istio() {
     assert!(!config.policy.info_logging);
     assert_eq!(config.telemetry.filter, "info");
     assert_eq!(config.telemetry.format, LogFormat::Text);
-    assert_eq!(config.telemetry.admin, "127.0.0.1:15000".parse::<SocketAddr>().unwrap());
-    assert_eq!(config.telemetry.metrics, "[::]:15020".parse::<SocketAddr>().unwrap());
-    assert_eq!(config.telemetry.readiness, "[::]:15021".parse::<SocketAddr>().unwrap());
+    assert_eq!(
+        config.telemetry.admin,
+        "127.0.0.1:15000".parse::<SocketAddr>().unwrap()
+    );
+    assert_eq!(
+        config.telemetry.metrics,
+        "[::]:15020".parse::<SocketAddr>().unwrap()
+    );
+    assert_eq!(
+        config.telemetry.readiness,
+        "[::]:15021".parse::<SocketAddr>().unwrap()
+    );
     assert_eq!(config.dns.listen, DnsListen::Localhost { port: 15053 });
     assert_eq!(config.dns.domain, "cluster.local");
     assert_eq!(config.dns.preferred_namespace, None);
@@ -93,8 +117,14 @@ fn values_reach_their_component() {
         ("ADMIN_ADDR", "localhost:1500"),
         ("READINESS_ADDR", "[::1]:1521"),
     ]);
-    assert_eq!(config.telemetry.admin, "127.0.0.1:1500".parse::<SocketAddr>().unwrap());
-    assert_eq!(config.telemetry.readiness, "[::1]:1521".parse::<SocketAddr>().unwrap());
+    assert_eq!(
+        config.telemetry.admin,
+        "127.0.0.1:1500".parse::<SocketAddr>().unwrap()
+    );
+    assert_eq!(
+        config.telemetry.readiness,
+        "[::1]:1521".parse::<SocketAddr>().unwrap()
+    );
     assert_eq!(config.node.name.as_str(), "node-1");
     assert_eq!(config.node.cluster.as_str(), "c-1");
     assert_eq!(config.node.network.as_str(), "n-1");
@@ -109,7 +139,10 @@ fn values_reach_their_component() {
     assert_eq!(config.hbone.timeout_unused, Duration::from_millis(100));
     assert_eq!(config.telemetry.filter, "debug");
     assert_eq!(config.telemetry.format, LogFormat::Json);
-    assert_eq!(config.telemetry.metrics, "0.0.0.0:15020".parse::<SocketAddr>().unwrap());
+    assert_eq!(
+        config.telemetry.metrics,
+        "0.0.0.0:15020".parse::<SocketAddr>().unwrap()
+    );
     assert_eq!(config.drain.deadline, Duration::from_secs(25));
     let dns = config.dns;
     assert!(config.capture.dns);
@@ -121,55 +154,124 @@ fn values_reach_their_component() {
 
 #[test]
 fn proxy_metadata_names_win_as_in_istio() {
-    let config = config(&[("CLUSTER_ID", "a"), ("ISTIO_META_CLUSTER_ID", "b"), ("ISTIO_META_DNS_CAPTURE", "true")]);
+    let config = config(&[
+        ("CLUSTER_ID", "a"),
+        ("ISTIO_META_CLUSTER_ID", "b"),
+        ("ISTIO_META_DNS_CAPTURE", "true"),
+    ]);
     assert_eq!(config.node.cluster.as_str(), "b");
     assert!(config.capture.dns);
 }
 
 #[test]
 fn empty_values_count_as_not_set() {
-    let config =
-        config(&[("XDS_ADDRESS", ""), ("CA_ADDRESS", ""), ("CAPTURE", ""), ("CRL_PATH", ""), ("SECRET_TTL", "")]);
+    let config = config(&[
+        ("XDS_ADDRESS", ""),
+        ("CA_ADDRESS", ""),
+        ("CAPTURE", ""),
+        ("CRL_PATH", ""),
+        ("SECRET_TTL", ""),
+    ]);
     assert_eq!(config.capture.mode, CaptureMode::Agent);
     assert_eq!(config.identity.ttl, Duration::from_secs(86_400));
 }
 
 #[test]
 fn unknown_variables_are_ignored() {
-    config(&[("HOME", "/root"), ("PATH", "/bin"), ("ISTIO_META_ENABLE_HBONE", "true"), ("XDS_ADDRESSES", "x")]);
+    config(&[
+        ("HOME", "/root"),
+        ("PATH", "/bin"),
+        ("ISTIO_META_ENABLE_HBONE", "true"),
+        ("XDS_ADDRESSES", "x"),
+    ]);
 }
 
 #[test]
 fn a_bad_value_is_named_with_what_was_expected() {
     for (name, value, expected) in [
-        ("CAPTURE", "ebpf", "agent or iptables (ebpf and auto are not built yet)"),
-        ("CAPTURE", "auto", "agent or iptables (ebpf and auto are not built yet)"),
+        (
+            "CAPTURE",
+            "ebpf",
+            "agent or iptables (ebpf and auto are not built yet)",
+        ),
+        (
+            "CAPTURE",
+            "auto",
+            "agent or iptables (ebpf and auto are not built yet)",
+        ),
         ("IPV6_ENABLED", "yes", "true or false"),
         ("SECRET_TTL", "1 day", "a duration above 0, for example 24h"),
         ("SECRET_TTL", "0s", "a duration above 0, for example 24h"),
         ("SECRET_TTL", "-1h", "a duration above 0, for example 24h"),
-        ("PACKET_MARK", "273", "a number from 1 to 4095 other than 273 (0x111, the conntrack mark)"),
-        ("PACKET_MARK", "0", "a number from 1 to 4095 other than 273 (0x111, the conntrack mark)"),
-        ("PACKET_MARK", "4096", "a number from 1 to 4095 other than 273 (0x111, the conntrack mark)"),
+        (
+            "PACKET_MARK",
+            "273",
+            "a number from 1 to 4095 other than 273 (0x111, the conntrack mark)",
+        ),
+        (
+            "PACKET_MARK",
+            "0",
+            "a number from 1 to 4095 other than 273 (0x111, the conntrack mark)",
+        ),
+        (
+            "PACKET_MARK",
+            "4096",
+            "a number from 1 to 4095 other than 273 (0x111, the conntrack mark)",
+        ),
         ("KEEPALIVE_RETRIES", "0", "a number from 1 to 127"),
-        ("KEEPALIVE_TIME", "500ms", "a duration from 1s to 32767s, for example 180s"),
-        ("HTTP2_FRAME_SIZE", "16383", "a number of bytes from 16384 to 16777215"),
-        ("HTTP2_CONNECTION_WINDOW_SIZE", "4MiB", "a number of bytes from 65535 to 2147483647"),
-        ("POOL_MAX_STREAMS_PER_CONNECTION", "0", "a number from 1 to 65535"),
-        ("ZTUNNEL_WORKER_THREADS", "0", "a number from 1 to 1024 or a percentage from 1% to 100%"),
-        ("ZTUNNEL_WORKER_THREADS", "101%", "a number from 1 to 1024 or a percentage from 1% to 100%"),
-        ("TRUST_DOMAIN", "Cluster.Local", "a trust domain (lower case letters, digits, '.', '-' and '_')"),
+        (
+            "KEEPALIVE_TIME",
+            "500ms",
+            "a duration from 1s to 32767s, for example 180s",
+        ),
+        (
+            "HTTP2_FRAME_SIZE",
+            "16383",
+            "a number of bytes from 16384 to 16777215",
+        ),
+        (
+            "HTTP2_CONNECTION_WINDOW_SIZE",
+            "4MiB",
+            "a number of bytes from 65535 to 2147483647",
+        ),
+        (
+            "POOL_MAX_STREAMS_PER_CONNECTION",
+            "0",
+            "a number from 1 to 65535",
+        ),
+        (
+            "ZTUNNEL_WORKER_THREADS",
+            "0",
+            "a number from 1 to 1024 or a percentage from 1% to 100%",
+        ),
+        (
+            "ZTUNNEL_WORKER_THREADS",
+            "101%",
+            "a number from 1 to 1024 or a percentage from 1% to 100%",
+        ),
+        (
+            "TRUST_DOMAIN",
+            "Cluster.Local",
+            "a trust domain (lower case letters, digits, '.', '-' and '_')",
+        ),
         ("LOG_FORMAT", "xml", "text, plain or json"),
         ("DNS_PROXY_ADDR", "15053", "localhost:PORT or ADDRESS:PORT"),
         ("ADMIN_ADDR", "localhost", "localhost:PORT or ADDRESS:PORT"),
         ("STATS_ADDR", "10.0.0.1:0", "localhost:PORT or ADDRESS:PORT"),
         ("ISTIO_META_DNS_CAPTURE", "on", "true or false"),
         ("CLUSTER_DOMAIN", "a..b", "a DNS domain"),
-        ("TERMINATION_GRACE_PERIOD_SECONDS", "30s", "a number of seconds"),
+        (
+            "TERMINATION_GRACE_PERIOD_SECONDS",
+            "30s",
+            "a number of seconds",
+        ),
         ("XDS_ON_DEMAND", "maybe", "true or false"),
         ("PROXY_MODE", "sidecar", "shared or dedicated"),
     ] {
-        assert_eq!(faults(&[(name, value)]), [format!("{name}={value:?} is not {expected}")]);
+        assert_eq!(
+            faults(&[(name, value)]),
+            [format!("{name}={value:?} is not {expected}")]
+        );
     }
 }
 
@@ -189,9 +291,15 @@ fn all_faults_are_told_at_once() {
 
 #[test]
 fn configuration_comes_from_one_place_only() {
-    assert_eq!(faults(&[("LOCAL_XDS", "{}")]), ["LOCAL_XDS_PATH and LOCAL_XDS are both set, only one may be"]);
+    assert_eq!(
+        faults(&[("LOCAL_XDS", "{}")]),
+        ["LOCAL_XDS_PATH and LOCAL_XDS are both set, only one may be"]
+    );
     let (config, _) = read(&[("LOCAL_XDS", "workloads: []"), NEEDED[1], NEEDED[2]]).unwrap();
-    assert_eq!(config.control.source, Source::Inline("workloads: []".to_owned()));
+    assert_eq!(
+        config.control.source,
+        Source::Inline("workloads: []".to_owned())
+    );
 }
 
 #[test]
@@ -221,7 +329,13 @@ fn what_is_known_but_not_built_warns_by_name_and_without_its_value() {
         ("ISTIO_METAJSON_LABELS", "{}"),
     ] {
         let (_, warnings) = read(&[&NEEDED[..], &[(name, value)]].concat()).unwrap();
-        assert_eq!(warnings.iter().map(|it| it.variable.as_str()).collect::<Vec<_>>(), [name]);
+        assert_eq!(
+            warnings
+                .iter()
+                .map(|it| it.variable.as_str())
+                .collect::<Vec<_>>(),
+            [name]
+        );
         assert!(!warnings[0].to_string().contains(value), "{}", warnings[0]);
     }
 }
@@ -241,19 +355,44 @@ fn what_asks_for_nothing_unbuilt_does_not_warn() {
 
 #[test]
 fn a_share_of_the_cpus_is_rounded_up() {
-    for (limit, share, workers) in [("8", "25%", 2), ("9", "25%", 3), ("1", "1%", 1), ("4", "100%", 4)] {
-        let config = config(&[("ZTUNNEL_CPU_LIMIT", limit), ("ZTUNNEL_WORKER_THREADS", share)]);
-        assert_eq!(config.workers, NonZeroUsize::new(workers).unwrap(), "{share} of {limit}");
+    for (limit, share, workers) in [
+        ("8", "25%", 2),
+        ("9", "25%", 3),
+        ("1", "1%", 1),
+        ("4", "100%", 4),
+    ] {
+        let config = config(&[
+            ("ZTUNNEL_CPU_LIMIT", limit),
+            ("ZTUNNEL_WORKER_THREADS", share),
+        ]);
+        assert_eq!(
+            config.workers,
+            NonZeroUsize::new(workers).unwrap(),
+            "{share} of {limit}"
+        );
     }
 }
 
 #[test]
 fn draining_leaves_kubernetes_five_seconds() {
-    for (grace, seconds) in [("30", 25_000), ("10", 5_000), ("8", 4_000), ("2", 1_000), ("0", 1_000)] {
+    for (grace, seconds) in [
+        ("30", 25_000),
+        ("10", 5_000),
+        ("8", 4_000),
+        ("2", 1_000),
+        ("0", 1_000),
+    ] {
         let config = config(&[("TERMINATION_GRACE_PERIOD_SECONDS", grace)]);
-        assert_eq!(config.drain.deadline, Duration::from_millis(seconds), "{grace}");
+        assert_eq!(
+            config.drain.deadline,
+            Duration::from_millis(seconds),
+            "{grace}"
+        );
     }
-    let both = [("TERMINATION_GRACE_PERIOD_SECONDS", "30"), ("CONNECTION_TERMINATION_DEADLINE", "1m")];
+    let both = [
+        ("TERMINATION_GRACE_PERIOD_SECONDS", "30"),
+        ("CONNECTION_TERMINATION_DEADLINE", "1m"),
+    ];
     assert_eq!(config(&both).drain.deadline, Duration::from_secs(60));
 }
 
@@ -261,8 +400,15 @@ fn draining_leaves_kubernetes_five_seconds() {
 fn every_default_of_the_table_can_be_set_and_changes_nothing() {
     let base = format!("{:?}", config(&[]));
     for variable in VARIABLES {
-        let Some(default) = variable.default else { continue };
-        assert_eq!(format!("{:?}", config(&[(variable.name, default)])), base, "{}", variable.name);
+        let Some(default) = variable.default else {
+            continue;
+        };
+        assert_eq!(
+            format!("{:?}", config(&[(variable.name, default)])),
+            base,
+            "{}",
+            variable.name
+        );
     }
 }
 
@@ -277,9 +423,9 @@ fn the_table_names_each_variable_once() {
         }
     }
     let table = render_table();
-    assert!(
-        table.contains("| `SECRET_TTL` | `24h` | Life of a workload certificate; it is renewed at half of it. |\n")
-    );
+    assert!(table.contains(
+        "| `SECRET_TTL` | `24h` | Life of a workload certificate; it is renewed at half of it. |\n"
+    ));
     assert_eq!(table.lines().count(), VARIABLES.len() + 2);
 }
 

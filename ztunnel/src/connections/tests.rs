@@ -12,19 +12,32 @@ const POD: &str = "10.0.1.7:8080";
 const CLIENT: &str = "10.0.0.5:51234";
 
 fn open_to_all() -> Snapshot {
-    let workload = Workload { uid: "pod".into(), ips: vec!["10.0.1.7".parse().unwrap()], ..Workload::default() };
-    Snapshot::default().apply(Delta { upserts: vec![Resource::Workload(Arc::new(workload))], ..Delta::default() })
+    let workload = Workload {
+        uid: "pod".into(),
+        ips: vec!["10.0.1.7".parse().unwrap()],
+        ..Workload::default()
+    };
+    Snapshot::default().apply(Delta {
+        upserts: vec![Resource::Workload(Arc::new(workload))],
+        ..Delta::default()
+    })
 }
 
 fn closed_to_all(open: &Snapshot) -> Snapshot {
     let policy = Authorization {
-        key: PolicyKey { namespace: "ns".into(), name: "deny".into() },
+        key: PolicyKey {
+            namespace: "ns".into(),
+            name: "deny".into(),
+        },
         scope: Scope::Global,
         action: Action::Deny,
         rules: vec![Rule::default()],
         dry_run: false,
     };
-    open.apply(Delta { upserts: vec![Resource::Authorization(Arc::new(policy))], ..Delta::default() })
+    open.apply(Delta {
+        upserts: vec![Resource::Authorization(Arc::new(policy))],
+        ..Delta::default()
+    })
 }
 
 fn admitted(snapshot: &Snapshot) -> Arc<Admitted> {
@@ -46,8 +59,12 @@ fn a_policy_that_comes_before_the_registration_is_seen_by_it() {
     let one = admitted(&open);
     // The re-examination is over before the connection is registered: it finds nothing.
     connections.recheck(&closed);
-    let (_registered, mut cut, still) = connections.register_admitted(0, &one, |one| one.readmit(&closed));
-    assert!(matches!(still, Err(Refusal::PolicyChange { .. })), "{still:?}");
+    let (_registered, mut cut, still) =
+        connections.register_admitted(0, &one, |one| one.readmit(&closed));
+    assert!(
+        matches!(still, Err(Refusal::PolicyChange { .. })),
+        "{still:?}"
+    );
     assert!(cut.try_recv().is_err());
 }
 
@@ -65,7 +82,10 @@ fn a_policy_that_comes_after_the_registration_cuts_what_was_registered() {
     });
     assert_eq!(still, Ok(()));
     let cut = cut.try_recv().unwrap();
-    assert!(matches!(cut, Cut::Policy(Refusal::PolicyChange { .. })), "{cut}");
+    assert!(
+        matches!(cut, Cut::Policy(Refusal::PolicyChange { .. })),
+        "{cut}"
+    );
     assert_eq!(connections.count(), 0);
 }
 
@@ -73,7 +93,8 @@ fn a_policy_that_comes_after_the_registration_cuts_what_was_registered() {
 fn what_is_still_admitted_is_not_touched_and_leaves_when_it_ends() {
     let (open, connections) = (open_to_all(), Connections::new(1));
     let one = admitted(&open);
-    let (registered, mut cut, still) = connections.register_admitted(0, &one, |one| one.readmit(&open));
+    let (registered, mut cut, still) =
+        connections.register_admitted(0, &one, |one| one.readmit(&open));
     assert_eq!(still, Ok(()));
     connections.recheck(&open);
     assert_eq!((connections.count(), connections.list().len()), (1, 1));

@@ -66,11 +66,20 @@ impl Upstream {
     ) -> Result<Vec<u8>, ForwardError> {
         let servers = self.servers.servers(net::clock::now());
         let first = *servers.first().ok_or(ForwardError::NoServer)?;
-        let second = servers.get(1).copied().or((transport == Transport::Udp).then_some(first));
+        let second = servers
+            .get(1)
+            .copied()
+            .or((transport == Transport::Udp).then_some(first));
         let start = Instant::now();
-        let deadline = if second.is_some() { start + TIMEOUT_FIRST } else { start + TIMEOUT };
+        let deadline = if second.is_some() {
+            start + TIMEOUT_FIRST
+        } else {
+            start + TIMEOUT
+        };
         let asked = self.ask(first, request, query, transport, deadline).await;
-        let Some(second) = second else { return asked.map(|(answer, _)| answer) };
+        let Some(second) = second else {
+            return asked.map(|(answer, _)| answer);
+        };
         let kept = match asked {
             Ok((answer, Verdict::Answered)) => return Ok(answer),
             // One server's failure is as good as the other's, but another asked anew would only repeat it.
@@ -78,7 +87,11 @@ impl Upstream {
             Ok((answer, Verdict::Failed)) => Some(answer),
             Err(_unanswered) => None,
         };
-        match (self.ask(second, request, query, transport, start + TIMEOUT).await, kept) {
+        match (
+            self.ask(second, request, query, transport, start + TIMEOUT)
+                .await,
+            kept,
+        ) {
             (Ok((answer, _)), _) | (Err(_), Some(answer)) => Ok(answer),
             (Err(error), None) => Err(error),
         }
@@ -129,7 +142,9 @@ impl Upstream {
         let mut answer = vec![0; max_bytes + 1];
         loop {
             let length = socket.recv(&mut answer).await?;
-            let Some(verdict) = request.verdict(&answer[..length], id) else { continue };
+            let Some(verdict) = request.verdict(&answer[..length], id) else {
+                continue;
+            };
             if length > max_bytes {
                 let truncated = request.truncated().ok_or(io::ErrorKind::InvalidData)?;
                 return Ok((truncated, Verdict::Answered));
@@ -147,15 +162,27 @@ impl Upstream {
         id: u16,
     ) -> io::Result<(Vec<u8>, Verdict)> {
         let socket = self.open(server, Type::STREAM, Protocol::TCP)?;
-        let mut stream = TcpSocket::from_std_stream(socket.into()).connect(server).await?;
+        let mut stream = TcpSocket::from_std_stream(socket.into())
+            .connect(server)
+            .await?;
         write_message(&mut stream, query).await?;
-        let answer = read_message(&mut stream).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-        let verdict = request.verdict(&answer, id).ok_or(io::ErrorKind::InvalidData)?;
+        let answer = read_message(&mut stream)
+            .await?
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        let verdict = request
+            .verdict(&answer, id)
+            .ok_or(io::ErrorKind::InvalidData)?;
         Ok((answer, verdict))
     }
 
     fn open(&self, server: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
-        let make = || Socket::new(Domain::for_address(server), kind.nonblocking(), Some(protocol));
+        let make = || {
+            Socket::new(
+                Domain::for_address(server),
+                kind.nonblocking(),
+                Some(protocol),
+            )
+        };
         let socket = match &self.netns {
             Some(netns) => netns.run(make)??,
             None => make()?,
@@ -181,7 +208,10 @@ pub(super) async fn read_message(stream: &mut TcpStream) -> io::Result<Option<Ve
 
 /// Writes one message behind its length, in one piece: some servers read only once.
 pub(super) async fn write_message(stream: &mut TcpStream, message: &[u8]) -> io::Result<()> {
-    debug_assert!(message.len() <= MAX_TCP_BYTES, "a message over TCP has a length of two bytes");
+    debug_assert!(
+        message.len() <= MAX_TCP_BYTES,
+        "a message over TCP has a length of two bytes"
+    );
     let length = u16::try_from(message.len()).map_err(|_too_long| io::ErrorKind::InvalidInput)?;
     let mut bytes = Vec::with_capacity(message.len() + 2);
     bytes.extend_from_slice(&length.to_be_bytes());

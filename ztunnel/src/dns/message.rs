@@ -38,7 +38,9 @@ pub(super) enum Refusal {
 /// The refusal to send, if any. A message that claims to be an answer gets none, so that two servers can never be
 /// made to talk to each other.
 pub(super) fn parse(bytes: &[u8]) -> Result<Request, Refusal> {
-    let [id_high, id_low, flags, _, rest @ ..] = bytes else { return Err(Refusal::Silent) };
+    let [id_high, id_low, flags, _, rest @ ..] = bytes else {
+        return Err(Refusal::Silent);
+    };
     if flags & 0x80 != 0 {
         return Err(Refusal::Silent);
     }
@@ -54,9 +56,17 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Request, Refusal> {
     if flags & 0x78 != 0 {
         return Err(refuse(ResponseCode::NotImp));
     }
-    let Ok(mut message) = Message::from_vec(bytes) else { return Err(refuse(ResponseCode::FormErr)) };
-    let Some(question) = message.queries.pop() else { return Err(refuse(ResponseCode::FormErr)) };
-    let request = Request { metadata: message.metadata, question, edns: message.edns };
+    let Ok(mut message) = Message::from_vec(bytes) else {
+        return Err(refuse(ResponseCode::FormErr));
+    };
+    let Some(question) = message.queries.pop() else {
+        return Err(refuse(ResponseCode::FormErr));
+    };
+    let request = Request {
+        metadata: message.metadata,
+        question,
+        edns: message.edns,
+    };
     if request.edns.as_ref().is_some_and(|edns| edns.version() > 0) {
         // Source: RFC 6891 section 6.1.3.
         let reply = request.reply(ResponseCode::BADVERS).to_vec();
@@ -72,7 +82,10 @@ impl Request {
 
     /// The longest answer that the client takes over UDP.
     pub(super) fn max_udp_bytes(&self) -> usize {
-        let offered = self.edns.as_ref().map_or(0, |edns| usize::from(edns.max_payload()));
+        let offered = self
+            .edns
+            .as_ref()
+            .map_or(0, |edns| usize::from(edns.max_payload()));
         offered.clamp(MIN_UDP_BYTES, MAX_UDP_BYTES)
     }
 
@@ -108,7 +121,11 @@ impl Request {
     }
 
     fn reply(&self, code: ResponseCode) -> Message {
-        let mut message = Message::new(self.metadata.id, MessageType::Response, self.metadata.op_code);
+        let mut message = Message::new(
+            self.metadata.id,
+            MessageType::Response,
+            self.metadata.op_code,
+        );
         message.metadata = Metadata::response_from_request(&self.metadata);
         message.metadata.recursion_available = true;
         message.metadata.response_code = code;
@@ -133,7 +150,10 @@ impl Request {
         let mut decoder = BinDecoder::new(bytes);
         let header = Header::read(&mut decoder).ok()?;
         let metadata = header.metadata;
-        if metadata.id != id || metadata.message_type != MessageType::Response || header.counts.queries != 1 {
+        if metadata.id != id
+            || metadata.message_type != MessageType::Response
+            || header.counts.queries != 1
+        {
             return None;
         }
         let question = Query::read(&mut decoder).ok()?;
@@ -143,9 +163,13 @@ impl Request {
         if !same {
             return None;
         }
-        let failed =
-            metadata.response_code == ResponseCode::ServFail || metadata.response_code == ResponseCode::Refused;
-        Some(if failed { Verdict::Failed } else { Verdict::Answered })
+        let failed = metadata.response_code == ResponseCode::ServFail
+            || metadata.response_code == ResponseCode::Refused;
+        Some(if failed {
+            Verdict::Failed
+        } else {
+            Verdict::Answered
+        })
     }
 
     /// The id that the client knows the request by.

@@ -45,8 +45,14 @@ pub(super) fn candidates(host: &str, namespace: &str, domain: &str) -> Vec<Candi
     if let Some(full) = expand(host, namespace, domain) {
         add(full, None);
     }
-    for suffix in [format!(".{namespace}.svc.{domain}"), format!(".svc.{domain}"), format!(".{domain}")] {
-        let Some(short) = host.strip_suffix(&suffix).filter(|short| !short.is_empty()) else { continue };
+    for suffix in [
+        format!(".{namespace}.svc.{domain}"),
+        format!(".svc.{domain}"),
+        format!(".{domain}"),
+    ] {
+        let Some(short) = host.strip_suffix(&suffix).filter(|short| !short.is_empty()) else {
+            continue;
+        };
         let labels = Some(short.split('.').count());
         add(short.to_owned(), labels);
         if let Some(full) = expand(short, namespace, domain) {
@@ -69,7 +75,9 @@ fn expand(host: &str, namespace: &str, domain: &str) -> Option<String> {
 
 /// The host itself, then the wildcards that cover it, the most specific first: `a.b.c`, `*.b.c`, `*.c`.
 pub(super) fn wildcards(host: &str) -> impl Iterator<Item = String> + '_ {
-    let suffixes = host.match_indices('.').map(move |(dot, _)| format!("*{}", &host[dot..]));
+    let suffixes = host
+        .match_indices('.')
+        .map(move |(dot, _)| format!("*{}", &host[dot..]));
     std::iter::once(host.to_owned()).chain(suffixes)
 }
 

@@ -37,20 +37,37 @@ impl ResolvConf {
     /// Names the file, which is read on first use, and read again when it is older than five seconds.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: Some(path.into()), read: Mutex::new(Reading { servers: Arc::default(), at: None }) }
+        Self {
+            path: Some(path.into()),
+            read: Mutex::new(Reading {
+                servers: Arc::default(),
+                at: None,
+            }),
+        }
     }
 
     /// Servers that never change.
     #[must_use]
     pub fn fixed(servers: Vec<SocketAddr>) -> Self {
-        Self { path: None, read: Mutex::new(Reading { servers: servers.into(), at: None }) }
+        Self {
+            path: None,
+            read: Mutex::new(Reading {
+                servers: servers.into(),
+                at: None,
+            }),
+        }
     }
 
     /// The servers as of `now`, in the order of the file. While the file cannot be read, those that it last named.
     pub fn servers(&self, now: Instant) -> Arc<[SocketAddr]> {
         let mut reading = self.read.lock();
-        let Some(path) = &self.path else { return Arc::clone(&reading.servers) };
-        if reading.at.is_none_or(|at| now.saturating_duration_since(at) >= MAX_AGE) {
+        let Some(path) = &self.path else {
+            return Arc::clone(&reading.servers);
+        };
+        if reading
+            .at
+            .is_none_or(|at| now.saturating_duration_since(at) >= MAX_AGE)
+        {
             reading.at = Some(now);
             match read(path) {
                 Ok(text) => {
@@ -64,7 +81,9 @@ impl ResolvConf {
                         reading.servers = servers.into();
                     }
                 }
-                Err(error) => tracing::warn!(path = %path.display(), %error, "cannot be read, keeping the servers"),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "cannot be read, keeping the servers")
+                }
             }
         }
         Arc::clone(&reading.servers)
@@ -73,7 +92,9 @@ impl ResolvConf {
 
 fn read(path: &PathBuf) -> io::Result<String> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
+    File::open(path)?
+        .take(MAX_FILE_BYTES)
+        .read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

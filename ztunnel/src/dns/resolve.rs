@@ -71,8 +71,12 @@ pub fn answer(
     if !(ipv6 || question.query_type == RecordType::A) || question.query_class != DNSClass::IN {
         return Answer::Forward;
     }
-    let Some(host) = hostname(&question.name) else { return Answer::Forward };
-    let Some(found) = find(snapshot, zone, client, &host) else { return Answer::Forward };
+    let Some(host) = hostname(&question.name) else {
+        return Answer::Forward;
+    };
+    let Some(found) = find(snapshot, zone, client, &host) else {
+        return Answer::Forward;
+    };
     let mut addresses = addresses(snapshot, zone, client, &found.service, ipv6);
     shuffle(&mut addresses, random);
     addresses.truncate(MAX_ADDRESSES);
@@ -80,10 +84,20 @@ pub fn answer(
     let mut records = Vec::with_capacity(addresses.len() + 1);
     let mut owner = question.name.clone();
     // A wildcard has no name of its own that an alias could point to.
-    if let (Some(labels), false, false) = (found.candidate.stripped, found.wildcard, addresses.is_empty()) {
-        let Some(canonical) = first_labels(&question.name, labels) else { return Answer::Forward };
+    if let (Some(labels), false, false) = (
+        found.candidate.stripped,
+        found.wildcard,
+        addresses.is_empty(),
+    ) {
+        let Some(canonical) = first_labels(&question.name, labels) else {
+            return Answer::Forward;
+        };
         let alias = std::mem::replace(&mut owner, canonical.clone());
-        records.push(Record::from_rdata(alias, TTL_SECONDS, RData::CNAME(CNAME(canonical))));
+        records.push(Record::from_rdata(
+            alias,
+            TTL_SECONDS,
+            RData::CNAME(CNAME(canonical)),
+        ));
     }
     records.extend(addresses.into_iter().map(|address| {
         let data = match address {
@@ -103,17 +117,30 @@ struct Found {
 }
 
 fn find(snapshot: &Snapshot, zone: &Zone, client: &Client, host: &str) -> Option<Found> {
-    candidates(host, &client.namespace, &zone.domain).into_iter().find_map(|candidate| {
-        let (service, wildcard) = wildcards(&candidate.host).enumerate().find_map(|(index, name)| {
-            let service = best(snapshot.services_by_hostname(&name), zone, client)?;
-            Some((Arc::clone(service), index > 0))
-        })?;
-        Some(Found { service, candidate, wildcard })
-    })
+    candidates(host, &client.namespace, &zone.domain)
+        .into_iter()
+        .find_map(|candidate| {
+            let (service, wildcard) =
+                wildcards(&candidate.host)
+                    .enumerate()
+                    .find_map(|(index, name)| {
+                        let service = best(snapshot.services_by_hostname(&name), zone, client)?;
+                        Some((Arc::clone(service), index > 0))
+                    })?;
+            Some(Found {
+                service,
+                candidate,
+                wildcard,
+            })
+        })
 }
 
 /// The service that this client means, among those that share a hostname and can be answered.
-fn best<'a>(services: &'a [Arc<Service>], zone: &Zone, client: &Client) -> Option<&'a Arc<Service>> {
+fn best<'a>(
+    services: &'a [Arc<Service>],
+    zone: &Zone,
+    client: &Client,
+) -> Option<&'a Arc<Service>> {
     let rank = |service: &Service| {
         if service.namespace == client.namespace {
             0
@@ -127,7 +154,10 @@ fn best<'a>(services: &'a [Arc<Service>], zone: &Zone, client: &Client) -> Optio
     };
     services
         .iter()
-        .filter(|service| is_visible(service, client) && (has_address(service) || is_headless(service, &zone.domain)))
+        .filter(|service| {
+            is_visible(service, client)
+                && (has_address(service) || is_headless(service, &zone.domain))
+        })
         // The first by namespace of equals: answers must not depend on the order of delivery.
         .min_by(|one, other| (rank(one), &*one.namespace).cmp(&(rank(other), &*other.namespace)))
 }
@@ -155,7 +185,13 @@ fn is_headless(service: &Service, domain: &str) -> bool {
     service.vips.is_empty() && suffix.is_some_and(|name| name.ends_with(".svc."))
 }
 
-fn addresses(snapshot: &Snapshot, zone: &Zone, client: &Client, service: &Service, ipv6: bool) -> Vec<IpAddr> {
+fn addresses(
+    snapshot: &Snapshot,
+    zone: &Zone,
+    client: &Client,
+    service: &Service,
+    ipv6: bool,
+) -> Vec<IpAddr> {
     let allowed = match service.ip_families {
         IpFamilies::Automatic | IpFamilies::Dual => true,
         IpFamilies::Ipv4Only => !ipv6,
@@ -165,18 +201,29 @@ fn addresses(snapshot: &Snapshot, zone: &Zone, client: &Client, service: &Servic
         return Vec::new();
     }
     if has_address(service) {
-        let vips = service.vips.iter().filter(|vip| is_single(vip) && vip.network == client.network);
-        return vips.map(|vip| vip.ip).filter(|ip| ip.is_ipv6() == ipv6).collect();
+        let vips = service
+            .vips
+            .iter()
+            .filter(|vip| is_single(vip) && vip.network == client.network);
+        return vips
+            .map(|vip| vip.ip)
+            .filter(|ip| ip.is_ipv6() == ipv6)
+            .collect();
     }
     let all = service.load_balancing.health_policy == HealthPolicy::AllowAll;
-    snapshot.endpoints(&service.key()).map_or_else(Vec::new, |endpoints| {
-        endpoints
-            .iter()
-            .filter(|workload| workload.network == client.network && (all || workload.health == Health::Healthy))
-            // One of each: a pod with two addresses is still one endpoint.
-            .filter_map(|workload| workload.ips.iter().copied().find(|ip| ip.is_ipv6() == ipv6))
-            .collect()
-    })
+    snapshot
+        .endpoints(&service.key())
+        .map_or_else(Vec::new, |endpoints| {
+            endpoints
+                .iter()
+                .filter(|workload| {
+                    workload.network == client.network
+                        && (all || workload.health == Health::Healthy)
+                })
+                // One of each: a pod with two addresses is still one endpoint.
+                .filter_map(|workload| workload.ips.iter().copied().find(|ip| ip.is_ipv6() == ipv6))
+                .collect()
+        })
 }
 
 /// The first labels of a name, as the client wrote them.

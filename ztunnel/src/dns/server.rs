@@ -63,7 +63,10 @@ pub struct Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("client", &self.client).field("zone", &self.zone).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("client", &self.client)
+            .field("zone", &self.zone)
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,7 +85,8 @@ enum Step {
 /// When a socket cannot be registered with the runtime.
 pub async fn serve(server: Server, sockets: Sockets) -> io::Result<Infallible> {
     let in_flight = Semaphore::new(MAX_IN_FLIGHT);
-    let mut loops: Vec<BoxFuture<'_, Infallible>> = Vec::with_capacity(sockets.udp.len() + sockets.tcp.len());
+    let mut loops: Vec<BoxFuture<'_, Infallible>> =
+        Vec::with_capacity(sockets.udp.len() + sockets.tcp.len());
     for socket in sockets.udp {
         socket.set_nonblocking(true)?;
         loops.push(serve_udp(&server, &in_flight, UdpSocket::from_std(socket)?).boxed());
@@ -92,7 +96,10 @@ pub async fn serve(server: Server, sockets: Sockets) -> io::Result<Infallible> {
         loops.push(serve_tcp(&server, &in_flight, TcpListener::from_std(listener)?).boxed());
     }
     if loops.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no socket to serve"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "no socket to serve",
+        ));
     }
     let (never, ..) = select_all(loops).await;
     match never {}
@@ -123,7 +130,8 @@ async fn serve_udp(server: &Server, in_flight: &Semaphore, socket: UdpSocket) ->
                 Ok(permit) => {
                     let query = query.to_vec();
                     pending.push(async move {
-                        if let Some(reply) = server.forward(&request, &query, Transport::Udp).await {
+                        if let Some(reply) = server.forward(&request, &query, Transport::Udp).await
+                        {
                             send(socket, &reply, peer).await;
                         }
                         drop(permit);
@@ -167,9 +175,15 @@ async fn serve_tcp(server: &Server, in_flight: &Semaphore, listener: TcpListener
 }
 
 /// Answers the queries of one connection in their order, until the client ends it or is silent for too long.
-async fn serve_connection(server: &Server, in_flight: &Semaphore, mut stream: TcpStream) -> io::Result<()> {
+async fn serve_connection(
+    server: &Server,
+    in_flight: &Semaphore,
+    mut stream: TcpStream,
+) -> io::Result<()> {
     loop {
-        let Ok(read) = timeout(TIMEOUT_TCP, read_message(&mut stream)).await else { return Ok(()) };
+        let Ok(read) = timeout(TIMEOUT_TCP, read_message(&mut stream)).await else {
+            return Ok(());
+        };
         let Some(query) = read? else { return Ok(()) };
         let reply = match server.step(&query, Transport::Tcp) {
             Step::Nothing => return Ok(()),
@@ -195,7 +209,13 @@ impl Server {
         };
         self.tell(Event::Request);
         let question = request.question();
-        let answer = answer(&self.view.load(), &self.zone, &self.client, question, &mut || fastrand::u64(..));
+        let answer = answer(
+            &self.view.load(),
+            &self.zone,
+            &self.client,
+            question,
+            &mut || fastrand::u64(..),
+        );
         match answer {
             Answer::Forward => Step::Forward(request),
             Answer::Records(records) => {
@@ -207,17 +227,26 @@ impl Server {
                     Transport::Udp => request.max_udp_bytes(),
                     Transport::Tcp => MAX_TCP_BYTES,
                 };
-                request.answer(records, max_bytes).map_or(Step::Nothing, Step::Reply)
+                request
+                    .answer(records, max_bytes)
+                    .map_or(Step::Nothing, Step::Reply)
             }
         }
     }
 
     /// The answer of a server upstream, or that there is none.
-    async fn forward(&self, request: &Request, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
+    async fn forward(
+        &self,
+        request: &Request,
+        query: &[u8],
+        transport: Transport,
+    ) -> Option<Vec<u8>> {
         self.tell(Event::UpstreamRequest);
         let start = net::clock::now();
         let answer = self.upstream.forward(request, query, transport).await;
-        self.tell(Event::UpstreamDuration(net::clock::now().saturating_duration_since(start)));
+        self.tell(Event::UpstreamDuration(
+            net::clock::now().saturating_duration_since(start),
+        ));
         let question = request.question();
         match answer {
             Ok(answer) => {

@@ -28,14 +28,27 @@ impl Sockets {
     ///
     /// # Errors
     /// When an address other than ::1 cannot be bound.
-    pub fn bind(netns: &Netns, listen: DnsListen, ipv6: bool, options: &Options) -> io::Result<Self> {
+    pub fn bind(
+        netns: &Netns,
+        listen: DnsListen,
+        ipv6: bool,
+        options: &Options,
+    ) -> io::Result<Self> {
         let mut sockets = Self::default();
         match listen {
             DnsListen::Address(address) => sockets.add(netns, address, options)?,
             DnsListen::Localhost { port } => {
-                sockets.add(netns, SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port), options)?;
+                sockets.add(
+                    netns,
+                    SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port),
+                    options,
+                )?;
                 if ipv6 {
-                    let v6 = sockets.add(netns, SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port), options);
+                    let v6 = sockets.add(
+                        netns,
+                        SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port),
+                        options,
+                    );
                     if let Err(error) = v6 {
                         // Pods without IPv6 are usual; anything else is a fault.
                         let absent = error.kind() == io::ErrorKind::AddrNotAvailable
@@ -51,7 +64,13 @@ impl Sockets {
     }
 
     fn add(&mut self, netns: &Netns, address: SocketAddr, options: &Options) -> io::Result<()> {
-        let udp = netns.run(|| Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP)))??;
+        let udp = netns.run(|| {
+            Socket::new(
+                Domain::for_address(address),
+                Type::DGRAM,
+                Some(Protocol::UDP),
+            )
+        })??;
         if address.is_ipv6() {
             udp.set_only_v6(true)?;
         }

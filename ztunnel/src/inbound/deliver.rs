@@ -10,11 +10,22 @@ use super::error::Error;
 use crate::{pod::Pod, proxy::Proxy};
 
 /// Connects to the application that a connection was admitted to.
-pub(super) async fn connect(proxy: &Proxy, pod: &Pod, admitted: &Admitted) -> Result<TcpStream, Error> {
+pub(super) async fn connect(
+    proxy: &Proxy,
+    pod: &Pod,
+    admitted: &Admitted,
+) -> Result<TcpStream, Error> {
     if admitted.proxy_header().is_some() {
         return Err(Error::ProxyProtocol);
     }
     let options = &proxy.sockets.socket;
     let destination = admitted.destination();
-    Ok(socket::connect_as(&pod.netns, admitted.client(), destination, &pod.ports, options).await?)
+    Ok(socket::connect_as(
+        &pod.netns,
+        admitted.client(),
+        destination,
+        &pod.ports,
+        options,
+    )
+    .await?)
 }

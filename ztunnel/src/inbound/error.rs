@@ -38,12 +38,13 @@ impl Error {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Head(_) | Self::Tls(_) => StatusCode::BAD_REQUEST,
-            Self::Refused(refusal) => {
-                StatusCode::from_u16(refusal.status().code()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
-            }
-            Self::Socket(_) | Self::UnknownPod(_) | Self::Identity(_) | Self::Connect(_) | Self::ProxyProtocol => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Refused(refusal) => StatusCode::from_u16(refusal.status().code())
+                .unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+            Self::Socket(_)
+            | Self::UnknownPod(_)
+            | Self::Identity(_)
+            | Self::Connect(_)
+            | Self::ProxyProtocol => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -68,7 +69,11 @@ impl Error {
         match self {
             Self::Refused(refusal) => refusal.flag().is_none(),
             Self::Connect(_) | Self::ProxyProtocol => false,
-            Self::Socket(_) | Self::UnknownPod(_) | Self::Identity(_) | Self::Tls(_) | Self::Head(_) => true,
+            Self::Socket(_)
+            | Self::UnknownPod(_)
+            | Self::Identity(_)
+            | Self::Tls(_)
+            | Self::Head(_) => true,
         }
     }
 }

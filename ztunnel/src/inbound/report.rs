@@ -20,7 +20,11 @@ pub(super) fn of_plaintext(at: &Arrived, admitted: &Admitted) -> Connection {
     let mut report = at.addresses.connection();
     let workload = admitted.workload();
     report.source = admitted.source().cloned();
-    report.service = service_of(&at.proxy.view.borrow(), workload, admitted.destination().port());
+    report.service = service_of(
+        &at.proxy.view.borrow(),
+        workload,
+        admitted.destination().port(),
+    );
     report.destination = Some(Arc::clone(workload));
     report
 }
@@ -42,7 +46,13 @@ pub(super) fn of_tunnel(at: &Arrived, admitted: &Admitted, head: &ConnectHead) -
         false => admitted.source().cloned(),
     };
     let service = admitted.service().cloned();
-    report.service = service.or_else(|| service_of(&at.proxy.view.borrow(), workload, admitted.destination().port()));
+    report.service = service.or_else(|| {
+        service_of(
+            &at.proxy.view.borrow(),
+            workload,
+            admitted.destination().port(),
+        )
+    });
     report.destination = Some(Arc::clone(workload));
     report.source_identity = admitted.identity().cloned();
     secured(&mut report, workload, head);
@@ -65,7 +75,9 @@ pub(super) fn of_refused(at: &Arrived, identity: &SpiffeId, head: &ConnectHead) 
 fn secured(report: &mut Connection, workload: &Workload, head: &ConnectHead) {
     report.hbone_addr = Some(match &head.authority {
         Authority::Address(address) => (*address).into(),
-        Authority::Hostname { hostname, port } => HboneAddress::Hostname(hostname.as_str().into(), *port),
+        Authority::Hostname { hostname, port } => {
+            HboneAddress::Hostname(hostname.as_str().into(), *port)
+        }
     });
     report.destination_identity = Some(workload.identity());
     report.security = Security::MutualTls;
@@ -73,20 +85,26 @@ fn secured(report: &mut Connection, workload: &Workload, head: &ConnectHead) {
 
 fn by_address(at: &Arrived) -> Option<Arc<Workload>> {
     let snapshot = at.proxy.view.borrow();
-    snapshot.workload_by_address(&at.workload.network, at.addresses.peer.ip()).cloned()
+    snapshot
+        .workload_by_address(&at.workload.network, at.addresses.peer.ip())
+        .cloned()
 }
 
 /// Whether the connection comes through another network's gateway, whose address says nothing of the client.
 fn from_gateway(at: &Arrived, head: &ConnectHead) -> bool {
-    head.network.as_ref().is_some_and(|network| !network.eq_ignore_ascii_case(&at.workload.network))
+    head.network
+        .as_ref()
+        .is_some_and(|network| !network.eq_ignore_ascii_case(&at.workload.network))
 }
 
 /// The client as the gateway describes it, for people to read.
 fn described(baggage: &Baggage, identity: Option<&SpiffeId>) -> Workload {
-    let (workload_type, workload_name) = baggage.workload.as_ref().map_or(
-        (WorkloadType::Deployment, ""),
-        |workload| (kind(workload.kind), workload.name.as_str()),
-    );
+    let (workload_type, workload_name) = baggage
+        .workload
+        .as_ref()
+        .map_or((WorkloadType::Deployment, ""), |workload| {
+            (kind(workload.kind), workload.name.as_str())
+        });
     let mut described = Workload {
         name: workload_name.into(),
         namespace: baggage.namespace.as_str().into(),
@@ -118,7 +136,17 @@ fn kind(kind: WorkloadKind) -> WorkloadType {
 /// The service that a connection to a pod's own address was probably meant for: the first by name of those that
 /// lead to this port.
 fn service_of(snapshot: &Snapshot, workload: &Workload, port: u16) -> Option<Arc<Service>> {
-    let leads_here = |ports: &PortMap| ports.0.keys().any(|service_port| ports.target(*service_port) == Some(port));
-    let key = workload.services.iter().filter(|(_, ports)| leads_here(ports)).map(|(key, _)| key).min()?;
+    let leads_here = |ports: &PortMap| {
+        ports
+            .0
+            .keys()
+            .any(|service_port| ports.target(*service_port) == Some(port))
+    };
+    let key = workload
+        .services
+        .iter()
+        .filter(|(_, ports)| leads_here(ports))
+        .map(|(key, _)| key)
+        .min()?;
     snapshot.service(key).cloned()
 }

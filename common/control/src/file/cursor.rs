@@ -2,7 +2,8 @@
 
 use std::{borrow::Cow, cell::RefCell, collections::HashMap, fmt};
 
-use super::{Defaults, 
+use super::{
+    Defaults,
     error::{FileError, Problem, Warning},
     node::{Key, Node, Position, Value},
 };

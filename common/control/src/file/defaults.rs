@@ -14,6 +14,9 @@ pub struct Defaults {
 impl Default for Defaults {
     /// Istio's: `cluster.local` and `Kubernetes`.
     fn default() -> Self {
-        Self { trust_domain: "cluster.local".into(), cluster: "Kubernetes".into() }
+        Self {
+            trust_domain: "cluster.local".into(),
+            cluster: "Kubernetes".into(),
+        }
     }
 }

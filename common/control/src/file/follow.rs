@@ -15,7 +15,9 @@ use std::{
 
 use tokio::time;
 
-use super::{Defaults, FileError, FileStatus, Resources, Source, parse_with, read, watch::DirectoryWatch};
+use super::{
+    Defaults, FileError, FileStatus, Resources, Source, parse_with, read, watch::DirectoryWatch,
+};
 use crate::publish::Publisher;
 
 /// How long the directory has to be quiet before the file is read: a writer writes more than once.
@@ -35,7 +37,12 @@ const MAX_READS: u32 = 10;
 ///
 /// A first version that is good is published even if it is empty, so that readers see a snapshot version above 0.
 /// A version that is bad changes nothing; what was delivered stays in force, also when the file disappears.
-pub async fn run(source: Source, defaults: Defaults, publisher: Arc<Publisher>, status: FileStatus) {
+pub async fn run(
+    source: Source,
+    defaults: Defaults,
+    publisher: Arc<Publisher>,
+    status: FileStatus,
+) {
     let name = source.name().into_owned();
     status.follows(&name);
     let mut round = Round {

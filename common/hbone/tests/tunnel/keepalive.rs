@@ -40,13 +40,24 @@ impl Gate {
             for number in 0.. {
                 let (client, _) = listener.accept().await.unwrap();
                 let server = TcpStream::connect(server).await.unwrap();
-                let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+                let ((from_client, to_client), (from_server, to_server)) =
+                    (client.into_split(), server.into_split());
                 let none = Arc::new(AtomicU64::new(0));
-                tokio::spawn(pump(from_client, to_server, Arc::clone(&count), silent.clone(), number));
+                tokio::spawn(pump(
+                    from_client,
+                    to_server,
+                    Arc::clone(&count),
+                    silent.clone(),
+                    number,
+                ));
                 tokio::spawn(pump(from_server, to_client, none, silent.clone(), number));
             }
         });
-        Self { address, passed, first_open }
+        Self {
+            address,
+            passed,
+            first_open,
+        }
     }
 
     /// Silences the connections that are there; later ones pass.
@@ -92,7 +103,10 @@ async fn pings_pass_while_nothing_else_does_and_the_tunnel_stays() {
     let client = Client::new(credential(&ca, "client").await, gate.address, impatient());
     let mut tcp = client.connect().await;
     ping(&mut tcp, b"before").await;
-    let (before, deadline) = (gate.passed.load(Ordering::SeqCst), net::clock::now() + PATIENCE);
+    let (before, deadline) = (
+        gate.passed.load(Ordering::SeqCst),
+        net::clock::now() + PATIENCE,
+    );
     // A PING and the answer to the other side's are two records of about 40 bytes.
     while gate.passed.load(Ordering::SeqCst) < before + 400 {
         assert!(net::clock::now() < deadline, "no PING passes");
@@ -111,8 +125,13 @@ async fn a_peer_that_stops_to_answer_loses_its_tunnel_and_the_next_stream_gets_a
     let mut tcp = client.connect().await;
     ping(&mut tcp, b"before").await;
     gate.silence(1);
-    let end = tokio::time::timeout(PATIENCE, tcp.read(&mut [0; 1])).await.expect("the end in time");
-    assert!(end.is_err(), "an orderly end would hide that bytes may be missing: {end:?}");
+    let end = tokio::time::timeout(PATIENCE, tcp.read(&mut [0; 1]))
+        .await
+        .expect("the end in time");
+    assert!(
+        end.is_err(),
+        "an orderly end would hide that bytes may be missing: {end:?}"
+    );
     ping(&mut client.connect().await, b"anew").await;
     assert_eq!(server.tunnels.load(Ordering::SeqCst), 2);
 }

@@ -33,7 +33,10 @@ impl Meter for Counts {
 
 async fn pair() -> (TcpStream, TcpEnd) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (outer, inner) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+    let (outer, inner) = tokio::join!(
+        TcpStream::connect(listener.local_addr().unwrap()),
+        listener.accept()
+    );
     (outer.unwrap(), TcpEnd::new(inner.unwrap().0))
 }
 
@@ -66,7 +69,10 @@ async fn each_direction_ends_by_itself_and_every_byte_is_counted() {
     );
     relayed.unwrap();
     assert!(received == sent, "bytes differ");
-    assert_eq!((counts.upward.get(), counts.downward.get()), (3_000_000, 20));
+    assert_eq!(
+        (counts.upward.get(), counts.downward.get()),
+        (3_000_000, 20)
+    );
 }
 
 #[tokio::test]
@@ -84,7 +90,10 @@ async fn a_reset_of_one_end_resets_the_other() {
             result
         }
     );
-    assert!(matches!(relayed, Err(RelayError::Downstream(_))), "{relayed:?}");
+    assert!(
+        matches!(relayed, Err(RelayError::Downstream(_))),
+        "{relayed:?}"
+    );
     let error = server.read(&mut [0; 1]).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 }
@@ -103,7 +112,11 @@ impl Duplex for Windowed {
         self.poll_read_ahead(cx, queue)
     }
 
-    fn poll_read_ahead(&mut self, _: &mut Context<'_>, queue: &mut Queue) -> Poll<io::Result<Read>> {
+    fn poll_read_ahead(
+        &mut self,
+        _: &mut Context<'_>,
+        queue: &mut Queue,
+    ) -> Poll<io::Result<Read>> {
         match self.arrived.pop_front() {
             Some(Ok(bytes)) => queue.push(bytes),
             Some(Err(error)) => return Poll::Ready(Err(error)),
@@ -131,17 +144,30 @@ impl Duplex for Windowed {
 async fn an_end_with_a_window_is_read_and_its_reset_is_seen_while_the_other_is_blocked() {
     let counts = Counts::default();
     let crumbs = (0..1000).map(|_| Ok(Bytes::from_static(b"x")));
-    let mut source = Windowed { arrived: crumbs.collect(), consumed: 0 };
+    let mut source = Windowed {
+        arrived: crumbs.collect(),
+        consumed: 0,
+    };
     let mut blocked = Windowed::default();
     {
         let mut relayed = pin!(relay(&mut source, &mut blocked, &counts));
         assert!(futures_poll(relayed.as_mut()).is_pending());
     }
-    assert_eq!((source.arrived.len(), source.consumed), (0, 0), "all was read, and the window stays shut");
+    assert_eq!(
+        (source.arrived.len(), source.consumed),
+        (0, 0),
+        "all was read, and the window stays shut"
+    );
 
-    source.arrived = [Ok(Bytes::from_static(b"x")), Err(io::ErrorKind::ConnectionReset.into())].into();
+    source.arrived = [
+        Ok(Bytes::from_static(b"x")),
+        Err(io::ErrorKind::ConnectionReset.into()),
+    ]
+    .into();
     let result = relay(&mut source, &mut blocked, &counts).await;
-    assert!(matches!(result, Err(RelayError::Downstream(error)) if error.kind() == io::ErrorKind::ConnectionReset));
+    assert!(
+        matches!(result, Err(RelayError::Downstream(error)) if error.kind() == io::ErrorKind::ConnectionReset)
+    );
 }
 
 fn futures_poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
@@ -151,15 +177,27 @@ fn futures_poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 #[test]
 fn crumbs_are_gathered_in_order_and_large_chunks_are_not_copied() {
     let mut queue = Queue::default();
-    let whole: Vec<u8> = (0..200_000_u32).map(|number| (number % 251) as u8).collect();
+    let whole: Vec<u8> = (0..200_000_u32)
+        .map(|number| (number % 251) as u8)
+        .collect();
     let buffer = Bytes::from(whole.clone());
     let mut rest = buffer.clone();
-    for length in [1, 1, 1000, 1, 5000, 3, 3, 100_000].into_iter().chain(std::iter::repeat_n(1, 50_000)) {
+    for length in [1, 1, 1000, 1, 5000, 3, 3, 100_000]
+        .into_iter()
+        .chain(std::iter::repeat_n(1, 50_000))
+    {
         queue.push(rest.split_to(length));
     }
     assert!(queue.chunks.len() < 15, "{} chunks", queue.chunks.len());
-    let large = queue.chunks.iter().find(|chunk| chunk.len() == 100_000).unwrap();
-    assert!(buffer.as_ptr_range().contains(&large.as_ptr()), "a large chunk is not copied");
+    let large = queue
+        .chunks
+        .iter()
+        .find(|chunk| chunk.len() == 100_000)
+        .unwrap();
+    assert!(
+        buffer.as_ptr_range().contains(&large.as_ptr()),
+        "a large chunk is not copied"
+    );
     let length = queue.len();
     let mut out = Vec::new();
     while let Some(chunk) = queue.pop(7000) {

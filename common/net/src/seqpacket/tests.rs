@@ -7,7 +7,9 @@ use std::{
 };
 
 use nix::sys::{
-    socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair},
+    socket::{
+        AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair,
+    },
     stat::fstat,
 };
 use tokio::io::{Interest, unix::AsyncFd};
@@ -20,19 +22,34 @@ fn pair() -> (SeqPacket, OwnedFd) {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();
     // SAFETY: as in `connect`.
     #[expect(unsafe_code, reason = "as in `connect`")]
-    let fd = unsafe { AsyncFd::register_with_interest(ours, Interest::READABLE | Interest::WRITABLE).unwrap() };
+    let fd = unsafe {
+        AsyncFd::register_with_interest(ours, Interest::READABLE | Interest::WRITABLE).unwrap()
+    };
     (SeqPacket { fd }, theirs)
 }
 
 fn send(agent: &OwnedFd, bytes: &[u8], files: &[File]) {
     let numbers: Vec<_> = files.iter().map(|file| file.as_raw_fd()).collect();
     let rights = [ControlMessage::ScmRights(&numbers)];
-    let controls = if numbers.is_empty() { &[][..] } else { &rights[..] };
-    sendmsg::<()>(agent.as_raw_fd(), &[IoSlice::new(bytes)], controls, MsgFlags::empty(), None).unwrap();
+    let controls = if numbers.is_empty() {
+        &[][..]
+    } else {
+        &rights[..]
+    };
+    sendmsg::<()>(
+        agent.as_raw_fd(),
+        &[IoSlice::new(bytes)],
+        controls,
+        MsgFlags::empty(),
+        None,
+    )
+    .unwrap();
 }
 
 fn null(count: usize) -> Vec<File> {
-    (0..count).map(|_| File::open("/dev/null").unwrap()).collect()
+    (0..count)
+        .map(|_| File::open("/dev/null").unwrap())
+        .collect()
 }
 
 #[tokio::test]
@@ -44,10 +61,16 @@ async fn a_packet_arrives_whole_with_its_descriptors() {
     assert_eq!(packet.bytes, b"hello");
     let inode = |fd: &OwnedFd| fstat(fd).unwrap().st_ino;
     let expected = fstat(&sent[0]).unwrap().st_ino;
-    assert_eq!(packet.descriptors.iter().map(inode).collect::<Vec<_>>(), [expected, expected]);
+    assert_eq!(
+        packet.descriptors.iter().map(inode).collect::<Vec<_>>(),
+        [expected, expected]
+    );
     socket.send(b"answer").await.unwrap();
     let mut answer = [0; 16];
-    assert_eq!(recv(agent.as_raw_fd(), &mut answer, MsgFlags::empty()).unwrap(), 6);
+    assert_eq!(
+        recv(agent.as_raw_fd(), &mut answer, MsgFlags::empty()).unwrap(),
+        6
+    );
 }
 
 #[tokio::test]
@@ -55,7 +78,10 @@ async fn a_packet_that_was_cut_is_an_error_and_the_next_one_is_whole() {
     let (socket, agent) = pair();
     send(&agent, &[0; 17], &[]);
     send(&agent, b"next", &[]);
-    assert_eq!(socket.receive(16).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    assert_eq!(
+        socket.receive(16).await.unwrap_err().kind(),
+        io::ErrorKind::InvalidData
+    );
     assert_eq!(socket.receive(16).await.unwrap().unwrap().bytes, b"next");
 }
 
@@ -64,11 +90,16 @@ async fn every_descriptor_is_taken_and_none_outlives_its_packet() {
     let (socket, agent) = pair();
     let (mut reader, writer) = io::pipe().unwrap();
     let writer = File::from(OwnedFd::from(writer));
-    let many: Vec<_> = (0..MAX_DESCRIPTORS).map(|_| writer.try_clone().unwrap()).collect();
+    let many: Vec<_> = (0..MAX_DESCRIPTORS)
+        .map(|_| writer.try_clone().unwrap())
+        .collect();
     send(&agent, b"all", &many);
     send(&agent, &[0; 17], &many);
     drop((writer, many));
-    assert_eq!(socket.receive(16).await.unwrap().unwrap().descriptors.len(), MAX_DESCRIPTORS);
+    assert_eq!(
+        socket.receive(16).await.unwrap().unwrap().descriptors.len(),
+        MAX_DESCRIPTORS
+    );
     socket.receive(16).await.unwrap_err();
     // It ends only when nobody holds the other end any more.
     assert_eq!(reader.read(&mut [0]).unwrap(), 0);

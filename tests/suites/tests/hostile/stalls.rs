@@ -240,7 +240,7 @@ fn resets_pass_through_and_reach_nobody_else() -> Result<()> {
         })?;
         SockRef::from(&app).set_linger(Some(Duration::ZERO))?;
         drop(app);
-        ensure!(read_end(&mut stream)? == ErrorKind::ConnectionReset);
+        reset_reaches(&mut stream, "the server's application resets")?;
         let client_addr = stream.local_addr()?.to_string();
         scene.near.wait_log(
             &[
@@ -267,7 +267,7 @@ fn resets_pass_through_and_reach_nobody_else() -> Result<()> {
         SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
         drop(stream);
         app.set_read_timeout(Some(DEADLINE))?;
-        ensure!(read_end(&mut app)? == ErrorKind::ConnectionReset);
+        reset_reaches(&mut app, "the client's application resets")?;
         scene.near.wait_log(
             &[
                 "error",
@@ -309,7 +309,7 @@ fn resets_pass_through_and_reach_nobody_else() -> Result<()> {
             (two, one)
         };
         tunnel.reset(first)?;
-        ensure!(read_end(&mut of_first)? == ErrorKind::ConnectionReset);
+        reset_reaches(&mut of_first, "a peer resets its stream")?;
         tunnel.send(&frames::data(second, b"still here"))?;
         let mut text = [0; 10];
         of_second.read_exact(&mut text)?;
@@ -331,15 +331,17 @@ fn resets_pass_through_and_reach_nobody_else() -> Result<()> {
         let mut app = listener.accept()?.0;
         tunnel.break_off()?;
         app.set_read_timeout(Some(DEADLINE))?;
-        ensure!(read_end(&mut app)? == ErrorKind::ConnectionReset);
+        reset_reaches(&mut app, "a tunnel is reset")?;
         Ok(())
     })
 }
 
-/// How a connection ends.
-fn read_end(stream: &mut TcpStream) -> Result<ErrorKind> {
-    match stream.read_to_end(&mut Vec::new()) {
-        Ok(_) => bail!("it ended as if all were well"),
-        Err(error) => Ok(error.kind()),
-    }
+/// Reads to the end, which must be a reset.
+fn reset_reaches(stream: &mut TcpStream, what: &str) -> Result<()> {
+    let end = stream.read_to_end(&mut Vec::new());
+    let reset = end
+        .as_ref()
+        .is_err_and(|error| error.kind() == ErrorKind::ConnectionReset);
+    ensure!(reset, "{what}, and the other end sees {end:?}");
+    Ok(())
 }

@@ -5,8 +5,8 @@ use std::{fs, io, path::Path};
 use net::Netns;
 
 use super::{
-    CONNTRACK_MARK, Error, Family, MARK_MASK, ROUTE_PRIORITY, ROUTE_TABLE, Settings, Table, rules::Standing,
-    tool::Tools,
+    CONNTRACK_MARK, Error, Family, MARK_MASK, ROUTE_PRIORITY, ROUTE_TABLE, Settings, Table,
+    rules::Standing, tool::Tools,
 };
 
 /// Where the kernel tells, of the reader's own namespace, which interfaces have IPv6.
@@ -14,7 +14,11 @@ const IPV6_INTERFACES: &str = "/proc/sys/net/ipv6/conf";
 // How `ip` words "it is there already" and "there is nothing of it" (EEXIST, ENOENT, ESRCH, and a table without
 // any route).
 const THERE_ALREADY: &[&str] = &["File exists"];
-const NOT_THERE: &[&str] = &["No such file or directory", "No such process", "FIB table does not exist"];
+const NOT_THERE: &[&str] = &[
+    "No such file or directory",
+    "No such process",
+    "FIB table does not exist",
+];
 /// What `ip` says where the kernel has no IPv6 at all.
 const NO_SUCH_FAMILY: &[&str] = &["Address family not supported", "Operation not supported"];
 
@@ -48,17 +52,29 @@ pub fn remove(netns: &Netns) -> Result<(), Error> {
     remove_with(netns, &Tools::default())
 }
 
-pub(super) fn apply_with(netns: &Netns, settings: &Settings, tools: &Tools) -> Result<Families, Error> {
-    netns.run(|| apply_here(settings, tools)).map_err(Error::Namespace)?
+pub(super) fn apply_with(
+    netns: &Netns,
+    settings: &Settings,
+    tools: &Tools,
+) -> Result<Families, Error> {
+    netns
+        .run(|| apply_here(settings, tools))
+        .map_err(Error::Namespace)?
 }
 
 pub(super) fn remove_with(netns: &Netns, tools: &Tools) -> Result<(), Error> {
-    netns.run(|| remove_here(tools, has_ipv6())).map_err(Error::Namespace)?
+    netns
+        .run(|| remove_here(tools, has_ipv6()))
+        .map_err(Error::Namespace)?
 }
 
 fn apply_here(settings: &Settings, tools: &Tools) -> Result<Families, Error> {
     let ipv6 = has_ipv6();
-    let families: &[Family] = if settings.ipv6 && ipv6 { &[Family::V4, Family::V6] } else { &[Family::V4] };
+    let families: &[Family] = if settings.ipv6 && ipv6 {
+        &[Family::V4, Family::V6]
+    } else {
+        &[Family::V4]
+    };
     // Read before anything is written, so that a missing tool changes nothing.
     let mut standing = Vec::with_capacity(families.len());
     for &family in families {
@@ -71,7 +87,11 @@ fn apply_here(settings: &Settings, tools: &Tools) -> Result<Families, Error> {
         drop(remove_here(tools, ipv6));
     }
     written?;
-    Ok(if families.len() > 1 { Families::Both } else { Families::V4 })
+    Ok(if families.len() > 1 {
+        Families::Both
+    } else {
+        Families::V4
+    })
 }
 
 fn write(settings: &Settings, tools: &Tools, standing: &[(Family, Standing)]) -> Result<(), Error> {
@@ -81,19 +101,30 @@ fn write(settings: &Settings, tools: &Tools, standing: &[(Family, Standing)]) ->
         tools.ip(&route.with("replace"), &[])?;
     }
     for (family, standing) in standing {
-        let input: String = Table::ALL.iter().map(|&table| standing.to_apply(settings, *family, table)).collect();
+        let input: String = Table::ALL
+            .iter()
+            .map(|&table| standing.to_apply(settings, *family, table))
+            .collect();
         tools.restore(*family, &input)?;
     }
     Ok(())
 }
 
 fn remove_here(tools: &Tools, ipv6: bool) -> Result<(), Error> {
-    let families: &[Family] = if ipv6 { &[Family::V4, Family::V6] } else { &[Family::V4] };
+    let families: &[Family] = if ipv6 {
+        &[Family::V4, Family::V6]
+    } else {
+        &[Family::V4]
+    };
     let mut first = Ok(());
     for &family in families {
         let tables = tools.save(family).and_then(|dump| {
             let standing = Standing::parse(&dump);
-            let input: String = Table::ALL.iter().rev().map(|&table| standing.to_remove(table)).collect();
+            let input: String = Table::ALL
+                .iter()
+                .rev()
+                .map(|&table| standing.to_remove(table))
+                .collect();
             tools.restore(family, &input)
         });
         first = first.and(tables);
@@ -116,7 +147,10 @@ struct IpCommand {
 
 impl IpCommand {
     fn with<'a>(&'a self, verb: &'a str) -> Vec<&'a str> {
-        [self.family, self.object, verb].into_iter().chain(self.arguments.iter().map(String::as_str)).collect()
+        [self.family, self.object, verb]
+            .into_iter()
+            .chain(self.arguments.iter().map(String::as_str))
+            .collect()
     }
 }
 
@@ -127,11 +161,21 @@ fn routes(family: Family) -> [IpCommand; 2] {
         Family::V6 => ("-6", "::/0"),
     };
     let text = |words: &str| words.split(' ').map(str::to_owned).collect();
-    let rule = format!("fwmark {CONNTRACK_MARK:#x}/{MARK_MASK:#x} pref {ROUTE_PRIORITY} lookup {ROUTE_TABLE}");
+    let rule = format!(
+        "fwmark {CONNTRACK_MARK:#x}/{MARK_MASK:#x} pref {ROUTE_PRIORITY} lookup {ROUTE_TABLE}"
+    );
     let route = format!("local {any} dev lo table {ROUTE_TABLE}");
     [
-        IpCommand { family: option, object: "rule", arguments: text(&rule) },
-        IpCommand { family: option, object: "route", arguments: text(&route) },
+        IpCommand {
+            family: option,
+            object: "rule",
+            arguments: text(&rule),
+        },
+        IpCommand {
+            family: option,
+            object: "route",
+            arguments: text(&route),
+        },
     ]
 }
 
@@ -148,7 +192,8 @@ fn any_ipv6(interfaces: &Path) -> io::Result<bool> {
             continue;
         }
         // An interface may go while we look.
-        let disabled = fs::read_to_string(interface.path().join("disable_ipv6")).unwrap_or_default();
+        let disabled =
+            fs::read_to_string(interface.path().join("disable_ipv6")).unwrap_or_default();
         if disabled.trim() == "0" {
             return Ok(true);
         }

@@ -10,7 +10,9 @@ use super::{CONNTRACK_MARK, MARK_MASK, Settings};
 /// The address that the host's agent gives to probes of the kubelet. Source: Istio, `HOST_PROBE_SNAT_IP`.
 pub const PROBE_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 7, 127);
 /// The same for IPv6. Source: Istio, `HOST_PROBE_SNAT_IPV6`.
-pub const PROBE_V6: Ipv6Addr = Ipv6Addr::new(0xfd16, 0x9254, 0x7127, 0x1337, 0xffff, 0xffff, 0xffff, 0xffff);
+pub const PROBE_V6: Ipv6Addr = Ipv6Addr::new(
+    0xfd16, 0x9254, 0x7127, 0x1337, 0xffff, 0xffff, 0xffff, 0xffff,
+);
 
 /// The chain that hangs in PREROUTING.
 pub(super) const PREROUTING: &str = "ISTIO_PRERT";
@@ -101,7 +103,13 @@ fn mangle(settings: &Settings) -> Vec<String> {
 }
 
 fn nat(settings: &Settings, family: Family) -> Vec<String> {
-    let Settings { port_outbound, port_inbound_plaintext, port_inbound_hbone, port_dns, .. } = *settings;
+    let Settings {
+        port_outbound,
+        port_inbound_plaintext,
+        port_inbound_hbone,
+        port_dns,
+        ..
+    } = *settings;
     let (ours, theirs) = (marked(settings.mark.get()), marked(CONNTRACK_MARK));
     let (loopback, probe) = (family.loopback(), family.probe());
     let mut rules = vec![
@@ -153,7 +161,9 @@ impl Standing {
                 table = name.trim();
             } else if CHAINS.iter().any(|(hook, chain)| {
                 line == jump(hook, chain)
-                    || line.strip_prefix(':').is_some_and(|it| it.split(' ').next() == Some(chain))
+                    || line
+                        .strip_prefix(':')
+                        .is_some_and(|it| it.split(' ').next() == Some(chain))
             }) {
                 lines.push((table.to_owned(), line.to_owned()));
             }
@@ -168,7 +178,10 @@ impl Standing {
 
     fn count(&self, table: Table, wanted: impl Fn(&str) -> bool) -> usize {
         let table = table.to_string();
-        self.lines.iter().filter(|(of, line)| *of == table && wanted(line)).count()
+        self.lines
+            .iter()
+            .filter(|(of, line)| *of == table && wanted(line))
+            .count()
     }
 
     fn jumps(&self, table: Table, hook: &str, chain: &str) -> usize {
@@ -176,7 +189,9 @@ impl Standing {
     }
 
     fn has_chain(&self, table: Table, chain: &str) -> bool {
-        self.count(table, |line| line.starts_with(':') && line[1..].split(' ').next() == Some(chain)) > 0
+        self.count(table, |line| {
+            line.starts_with(':') && line[1..].split(' ').next() == Some(chain)
+        }) > 0
     }
 
     /// The input of `iptables-restore --noflush` that makes the table ours, whatever of us it already holds.
@@ -220,7 +235,11 @@ impl Standing {
                 line(&mut input, format_args!("-F {chain}\n-X {chain}"));
             }
         }
-        if input.is_empty() { input } else { format!("*{table}\n{input}COMMIT\n") }
+        if input.is_empty() {
+            input
+        } else {
+            format!("*{table}\n{input}COMMIT\n")
+        }
     }
 }
 

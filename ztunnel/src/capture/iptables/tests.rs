@@ -9,17 +9,26 @@ fn settings(dns: bool) -> Settings {
 }
 
 fn all(standing: &Standing, settings: &Settings, family: Family) -> String {
-    Table::ALL.iter().map(|&table| standing.to_apply(settings, family, table)).collect()
+    Table::ALL
+        .iter()
+        .map(|&table| standing.to_apply(settings, family, table))
+        .collect()
 }
 
 #[test]
 fn ipv4_rules_with_dns_are_these() {
-    assert_eq!(all(&Standing::default(), &settings(true), Family::V4), V4_DNS);
+    assert_eq!(
+        all(&Standing::default(), &settings(true), Family::V4),
+        V4_DNS
+    );
 }
 
 #[test]
 fn ipv6_rules_without_dns_are_these() {
-    assert_eq!(all(&Standing::default(), &settings(false), Family::V6), V6_PLAIN);
+    assert_eq!(
+        all(&Standing::default(), &settings(false), Family::V6),
+        V6_PLAIN
+    );
 }
 
 #[test]
@@ -27,7 +36,10 @@ fn the_mark_is_the_configured_one() {
     let settings = Settings::new(NonZeroU32::new(0x53a).unwrap(), true, true);
     let text = all(&Standing::default(), &settings, Family::V4);
     assert!(!text.contains("0x539"));
-    assert_eq!(text.matches("0x53a/0xfff").count(), V4_DNS.matches("0x539/0xfff").count());
+    assert_eq!(
+        text.matches("0x53a/0xfff").count(),
+        V4_DNS.matches("0x539/0xfff").count()
+    );
 }
 
 #[test]
@@ -36,7 +48,9 @@ fn a_standing_table_is_rewritten_without_a_second_jump() {
                 -A PREROUTING -j ISTIO_PRERT\n-A OUTPUT -j ISTIO_OUTPUT\n-A ISTIO_PRERT -j ACCEPT\nCOMMIT\n";
     let text = Standing::parse(dump).to_apply(&settings(false), Family::V4, Table::Nat);
     assert!(
-        text.starts_with("*nat\n:ISTIO_PRERT - [0:0]\n:ISTIO_OUTPUT - [0:0]\n-A ISTIO_PRERT -s 169.254.7.127 "),
+        text.starts_with(
+            "*nat\n:ISTIO_PRERT - [0:0]\n:ISTIO_OUTPUT - [0:0]\n-A ISTIO_PRERT -s 169.254.7.127 "
+        ),
         "{text}"
     );
     assert!(!text.contains("-A OUTPUT "), "{text}");

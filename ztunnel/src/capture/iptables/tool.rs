@@ -92,38 +92,70 @@ impl Tools {
     /// Runs `ip`. A refusal whose text holds one of `fine` is what was wanted already.
     pub(super) fn ip(&self, arguments: &[&str], fine: &[&str]) -> Result<(), Error> {
         match run(&self.ip, "iproute2", arguments, "") {
-            Err(Error::Tool { stderr, .. }) if fine.iter().any(|text| stderr.contains(text)) => Ok(()),
+            Err(Error::Tool { stderr, .. }) if fine.iter().any(|text| stderr.contains(text)) => {
+                Ok(())
+            }
             result => result.map(drop),
         }
     }
 }
 
-fn run(program: &OsString, package: &'static str, arguments: &[&str], input: &str) -> Result<String, Error> {
+fn run(
+    program: &OsString,
+    package: &'static str,
+    arguments: &[&str],
+    input: &str,
+) -> Result<String, Error> {
     let name = || program.to_string_lossy().into_owned();
     let mut child = Command::new(program)
         .args(arguments)
         // Its words are read.
         .env("LC_ALL", "C")
-        .stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() })
+        .stdin(if input.is_empty() {
+            Stdio::null()
+        } else {
+            Stdio::piped()
+        })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|source| {
             if source.kind() == io::ErrorKind::NotFound {
-                Error::ProgramMissing { program: name(), package }
+                Error::ProgramMissing {
+                    program: name(),
+                    package,
+                }
             } else {
-                Error::Spawn { program: name(), source }
+                Error::Spawn {
+                    program: name(),
+                    source,
+                }
             }
         })?;
-    let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()));
-    let output = child.wait_with_output().map_err(|source| Error::Spawn { program: name(), source })?;
+    let written = child
+        .stdin
+        .take()
+        .map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output().map_err(|source| Error::Spawn {
+        program: name(),
+        source,
+    })?;
     if !output.status.success() {
-        let command = arguments.iter().fold(name(), |command, argument| command + " " + argument);
+        let command = arguments
+            .iter()
+            .fold(name(), |command, argument| command + " " + argument);
         let said = &output.stderr[..output.stderr.len().min(MAX_STDERR_BYTES)];
         let stderr = String::from_utf8_lossy(said).trim().to_owned();
-        return Err(Error::Tool { command, status: output.status, stderr });
+        return Err(Error::Tool {
+            command,
+            status: output.status,
+            stderr,
+        });
     }
     // A tool that did not read what it was given has not done it, whatever it says.
-    written.map_err(|source| Error::Spawn { program: name(), source })?;
+    written.map_err(|source| Error::Spawn {
+        program: name(),
+        source,
+    })?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

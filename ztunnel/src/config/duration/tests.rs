@@ -30,7 +30,11 @@ fn durations_read_as_go_reads_them() {
         ("0.9ns", 0),
         ("9223372036854775807ns", 9_223_372_036_854_775_807),
     ] {
-        assert_eq!(parse(text), Some(Duration::from_nanos(nanoseconds)), "{text}");
+        assert_eq!(
+            parse(text),
+            Some(Duration::from_nanos(nanoseconds)),
+            "{text}"
+        );
     }
 }
 

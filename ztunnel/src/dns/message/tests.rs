@@ -10,7 +10,10 @@ use super::*;
 fn query(edns: Option<u16>) -> Message {
     let mut message = Message::query();
     message.metadata.recursion_desired = true;
-    message.add_query(Query::query(Name::from_ascii("Web.Example.org.").unwrap(), RecordType::A));
+    message.add_query(Query::query(
+        Name::from_ascii("Web.Example.org.").unwrap(),
+        RecordType::A,
+    ));
     if let Some(size) = edns {
         let mut edns = Edns::new();
         edns.set_max_payload(size);
@@ -37,7 +40,11 @@ fn refusal(bytes: &[u8]) -> ResponseCode {
 
 fn records(count: u8) -> Vec<Record> {
     let name = Name::from_ascii("Web.Example.org.").unwrap();
-    (0..count).map(|last| Record::from_rdata(name.clone(), 30, RData::A(A(Ipv4Addr::new(10, 0, 0, last))))).collect()
+    (0..count)
+        .map(|last| {
+            Record::from_rdata(name.clone(), 30, RData::A(A(Ipv4Addr::new(10, 0, 0, last))))
+        })
+        .collect()
 }
 
 #[test]
@@ -50,8 +57,19 @@ fn a_query_is_read() {
 
 #[test]
 fn the_client_says_how_much_it_takes() {
-    for (offered, taken) in [(0, 512), (512, 512), (1232, 1232), (4096, 4096), (65_535, 4096)] {
-        assert_eq!(parse(&bytes(&query(Some(offered)))).unwrap().max_udp_bytes(), taken);
+    for (offered, taken) in [
+        (0, 512),
+        (512, 512),
+        (1232, 1232),
+        (4096, 4096),
+        (65_535, 4096),
+    ] {
+        assert_eq!(
+            parse(&bytes(&query(Some(offered))))
+                .unwrap()
+                .max_udp_bytes(),
+            taken
+        );
     }
 }
 
@@ -95,7 +113,10 @@ fn an_unknown_version_of_edns_is_refused() {
     let mut message = query(Some(1232));
     message.edns.as_mut().unwrap().set_version(1);
     // 16 has two names.
-    assert_eq!(u16::from(refusal(&bytes(&message))), u16::from(ResponseCode::BADVERS));
+    assert_eq!(
+        u16::from(refusal(&bytes(&message))),
+        u16::from(ResponseCode::BADVERS)
+    );
 }
 
 #[test]
@@ -104,14 +125,23 @@ fn an_answer_repeats_the_question_and_is_authoritative() {
     let request = parse(&bytes(&asked)).unwrap();
     let answer = Message::from_vec(&request.answer(records(2), 1232).unwrap()).unwrap();
     assert_eq!(answer.metadata.id, asked.metadata.id);
-    assert!(answer.metadata.authoritative && answer.metadata.recursion_available && answer.metadata.recursion_desired);
+    assert!(
+        answer.metadata.authoritative
+            && answer.metadata.recursion_available
+            && answer.metadata.recursion_desired
+    );
     assert!(!answer.metadata.truncation);
     assert_eq!(answer.queries, asked.queries);
     assert!(answer.queries[0].name.eq_case(&asked.queries[0].name));
     assert_eq!(answer.answers, records(2));
     assert!(answer.edns.is_some());
     let plain = parse(&bytes(&query(None))).unwrap();
-    assert!(Message::from_vec(&plain.answer(records(1), 512).unwrap()).unwrap().edns.is_none());
+    assert!(
+        Message::from_vec(&plain.answer(records(1), 512).unwrap())
+            .unwrap()
+            .edns
+            .is_none()
+    );
 }
 
 #[test]
@@ -123,12 +153,19 @@ fn an_answer_that_does_not_fit_is_cut_and_says_so() {
         let answer = Message::from_vec(&reply).unwrap();
         assert!(answer.metadata.truncation);
         // Nothing that would have fitted was left out: one more needs 16 bytes.
-        assert!(reply.len() + 16 > usize::from(limit), "{} of {limit}", reply.len());
+        assert!(
+            reply.len() + 16 > usize::from(limit),
+            "{} of {limit}",
+            reply.len()
+        );
         assert_eq!(answer.answers[..], records(200)[..answer.answers.len()]);
     }
     let request = parse(&bytes(&query(None))).unwrap();
     let whole = Message::from_vec(&request.answer(records(200), 65_535).unwrap()).unwrap();
-    assert_eq!((whole.answers.len(), whole.metadata.truncation), (200, false));
+    assert_eq!(
+        (whole.answers.len(), whole.metadata.truncation),
+        (200, false)
+    );
 }
 
 #[test]
@@ -136,18 +173,39 @@ fn only_the_answer_to_this_question_under_this_id_is_taken() {
     let request = parse(&bytes(&query(None))).unwrap();
     let answer = |change: &dyn Fn(&mut Message)| {
         let mut message = Message::response(7, OpCode::Query);
-        message.add_query(Query::query(Name::from_str("web.example.ORG.").unwrap(), RecordType::A));
+        message.add_query(Query::query(
+            Name::from_str("web.example.ORG.").unwrap(),
+            RecordType::A,
+        ));
         change(&mut message);
         request.verdict(&bytes(&message), 7)
     };
     assert_eq!(answer(&|_| {}), Some(Verdict::Answered));
-    assert_eq!(answer(&|it| it.metadata.response_code = ResponseCode::NXDomain), Some(Verdict::Answered));
-    assert_eq!(answer(&|it| it.metadata.response_code = ResponseCode::ServFail), Some(Verdict::Failed));
-    assert_eq!(answer(&|it| it.metadata.response_code = ResponseCode::Refused), Some(Verdict::Failed));
+    assert_eq!(
+        answer(&|it| it.metadata.response_code = ResponseCode::NXDomain),
+        Some(Verdict::Answered)
+    );
+    assert_eq!(
+        answer(&|it| it.metadata.response_code = ResponseCode::ServFail),
+        Some(Verdict::Failed)
+    );
+    assert_eq!(
+        answer(&|it| it.metadata.response_code = ResponseCode::Refused),
+        Some(Verdict::Failed)
+    );
     assert_eq!(answer(&|it| it.metadata.id = 8), None);
-    assert_eq!(answer(&|it| it.metadata.message_type = MessageType::Query), None);
-    assert_eq!(answer(&|it| it.queries[0].query_type = RecordType::AAAA), None);
-    assert_eq!(answer(&|it| it.queries[0].name = Name::from_str("x.example.org.").unwrap()), None);
+    assert_eq!(
+        answer(&|it| it.metadata.message_type = MessageType::Query),
+        None
+    );
+    assert_eq!(
+        answer(&|it| it.queries[0].query_type = RecordType::AAAA),
+        None
+    );
+    assert_eq!(
+        answer(&|it| it.queries[0].name = Name::from_str("x.example.org.").unwrap()),
+        None
+    );
     assert_eq!(answer(&|it| it.queries.clear()), None);
     assert_eq!(request.verdict(b"\x00\x07\x80", 7), None);
 }

@@ -13,12 +13,20 @@ fn nameserver_lines_are_read_in_order() {
 
 #[test]
 fn a_change_is_seen_within_five_seconds_and_a_loss_changes_nothing() {
-    let path = std::env::temp_dir().join(format!("resolv-{}-{:x}.conf", std::process::id(), fastrand::u64(..)));
+    let path = std::env::temp_dir().join(format!(
+        "resolv-{}-{:x}.conf",
+        std::process::id(),
+        fastrand::u64(..)
+    ));
     let conf = ResolvConf::new(&path);
     let start = net::clock::now();
     let after = |seconds| start + Duration::from_secs(seconds);
     let is = |seconds, expected: &[&str]| {
-        let servers: Vec<_> = conf.servers(after(seconds)).iter().map(ToString::to_string).collect();
+        let servers: Vec<_> = conf
+            .servers(after(seconds))
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(servers, expected, "after {seconds} s");
     };
     is(0, &[]);

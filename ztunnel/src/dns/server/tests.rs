@@ -64,7 +64,10 @@ fn start(upstreams: Vec<SocketAddr>) -> Running {
         }))
     };
     publisher.publish(Delta {
-        upserts: vec![service("cart.shop.svc.cluster.local", 1), service("large.shop.svc.cluster.local", 100)],
+        upserts: vec![
+            service("cart.shop.svc.cluster.local", 1),
+            service("large.shop.svc.cluster.local", 100),
+        ],
         removals: Vec::new(),
     });
     let udp = StdUdp::bind(LOCALHOST).unwrap();
@@ -72,21 +75,41 @@ fn start(upstreams: Vec<SocketAddr>) -> Running {
     let events = Arc::new(Mutex::new(Vec::new()));
     let recorded = Arc::clone(&events);
     let server = Server {
-        zone: Arc::new(Zone { domain: "cluster.local".to_owned(), preferred_namespace: None, ipv6: true }),
-        client: Client { namespace: "shop".into(), network: "".into() },
+        zone: Arc::new(Zone {
+            domain: "cluster.local".to_owned(),
+            preferred_namespace: None,
+            ipv6: true,
+        }),
+        client: Client {
+            namespace: "shop".into(),
+            network: "".into(),
+        },
         view: publisher.view(),
-        upstream: Upstream { netns: None, mark: None, servers: Arc::new(ResolvConf::fixed(upstreams)) },
+        upstream: Upstream {
+            netns: None,
+            mark: None,
+            servers: Arc::new(ResolvConf::fixed(upstreams)),
+        },
         observer: Some(Arc::new(move |event| recorded.lock().unwrap().push(event))),
     };
     let addresses = (udp.local_addr().unwrap(), tcp.local_addr().unwrap());
-    let sockets = Sockets { udp: vec![udp], tcp: vec![tcp] };
+    let sockets = Sockets {
+        udp: vec![udp],
+        tcp: vec![tcp],
+    };
     let task = tokio::spawn(async move {
         match serve(server, sockets).await {
             Ok(never) => match never {},
             Err(error) => panic!("{error}"),
         }
     });
-    Running { udp: addresses.0, tcp: addresses.1, events, task, _publisher: publisher }
+    Running {
+        udp: addresses.0,
+        tcp: addresses.1,
+        events,
+        task,
+        _publisher: publisher,
+    }
 }
 
 fn query(name: &str, edns: Option<u16>) -> Message {
@@ -124,18 +147,31 @@ async fn exchange_tcp(stream: &mut TcpStream, bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 async fn ask_tcp(stream: &mut TcpStream, query: &Message) -> Message {
-    Message::from_vec(&exchange_tcp(stream, &query.to_vec().unwrap()).await.unwrap()).unwrap()
+    Message::from_vec(
+        &exchange_tcp(stream, &query.to_vec().unwrap())
+            .await
+            .unwrap(),
+    )
+    .unwrap()
 }
 
 fn addresses(message: &Message) -> Vec<String> {
-    message.answers.iter().map(|record| record.data.to_string()).collect()
+    message
+        .answers
+        .iter()
+        .map(|record| record.data.to_string())
+        .collect()
 }
 
 /// What an upstream says to a query: `addresses` of the question's name.
 fn answered(query: &Message, addresses: &[[u8; 4]]) -> Message {
     let mut reply = Message::response(query.metadata.id, query.metadata.op_code);
     let question = query.queries[0].clone();
-    reply.add_answers(addresses.iter().map(|&ip| Record::from_rdata(question.name.clone(), 7, RData::A(A(ip.into())))));
+    reply.add_answers(
+        addresses
+            .iter()
+            .map(|&ip| Record::from_rdata(question.name.clone(), 7, RData::A(A(ip.into())))),
+    );
     reply.add_query(question);
     reply
 }
@@ -162,7 +198,10 @@ async fn udp_upstream(
             let replies = script(&query);
             record.lock().unwrap().push(query);
             for reply in replies {
-                socket.send_to(&reply.to_vec().unwrap(), peer).await.unwrap();
+                socket
+                    .send_to(&reply.to_vec().unwrap(), peer)
+                    .await
+                    .unwrap();
             }
         }
     });
@@ -179,12 +218,18 @@ async fn names_of_the_mesh_are_answered_over_udp_and_tcp() {
     let running = start(vec![]);
     let asked = query("cart.", None);
     let mut stream = TcpStream::connect(running.tcp).await.unwrap();
-    for answer in [ask_udp(running.udp, &asked).await, ask_tcp(&mut stream, &asked).await] {
+    for answer in [
+        ask_udp(running.udp, &asked).await,
+        ask_tcp(&mut stream, &asked).await,
+    ] {
         assert_eq!(answer.metadata.id, asked.metadata.id);
         assert!(answer.metadata.authoritative);
         assert_eq!(addresses(&answer), ["10.96.0.0"]);
     }
-    assert_eq!(*running.events.lock().unwrap(), [Event::Request, Event::Request]);
+    assert_eq!(
+        *running.events.lock().unwrap(),
+        [Event::Request, Event::Request]
+    );
 }
 
 #[tokio::test]
@@ -194,10 +239,16 @@ async fn a_long_answer_is_cut_over_udp_and_whole_over_tcp() {
     assert!(plain.metadata.truncation);
     assert!((1..100).contains(&plain.answers.len()));
     let roomy = ask_udp(running.udp, &query("large.", Some(4096))).await;
-    assert_eq!((roomy.metadata.truncation, roomy.answers.len()), (false, 100));
+    assert_eq!(
+        (roomy.metadata.truncation, roomy.answers.len()),
+        (false, 100)
+    );
     let mut stream = TcpStream::connect(running.tcp).await.unwrap();
     let whole = ask_tcp(&mut stream, &query("large.", None)).await;
-    assert_eq!((whole.metadata.truncation, whole.answers.len()), (false, 100));
+    assert_eq!(
+        (whole.metadata.truncation, whole.answers.len()),
+        (false, 100)
+    );
 }
 
 #[tokio::test]
@@ -211,15 +262,31 @@ async fn queries_beyond_the_limit_fail_at_once() {
     // One by one, so that no datagram is lost in a full buffer: each is seen before the next is sent.
     let refused = loop {
         assert!(sent <= MAX_IN_FLIGHT, "no limit");
-        socket.send(&query("www.example.org.", None).to_vec().unwrap()).await.unwrap();
+        socket
+            .send(&query("www.example.org.", None).to_vec().unwrap())
+            .await
+            .unwrap();
         sent += 1;
-        let seen = || running.events.lock().unwrap().iter().filter(|event| **event == Event::Request).count();
+        let seen = || {
+            running
+                .events
+                .lock()
+                .unwrap()
+                .iter()
+                .filter(|event| **event == Event::Request)
+                .count()
+        };
         let deadline = tokio::time::Instant::now() + DEADLINE;
         while seen() < sent {
             assert!(tokio::time::Instant::now() < deadline, "not seen");
             tokio::task::yield_now().await;
         }
-        match timeout(Duration::from_millis(u64::from(sent > MAX_IN_FLIGHT) * 5000), socket.recv(&mut reply)).await {
+        match timeout(
+            Duration::from_millis(u64::from(sent > MAX_IN_FLIGHT) * 5000),
+            socket.recv(&mut reply),
+        )
+        .await
+        {
             Ok(length) => break Message::from_vec(&reply[..length.unwrap()]).unwrap(),
             Err(_nothing_yet) => {}
         }
@@ -231,9 +298,14 @@ async fn queries_beyond_the_limit_fail_at_once() {
 #[tokio::test]
 async fn garbage_gets_format_errors_or_silence_and_changes_nothing() {
     let running = start(vec![]);
-    let reply =
-        Message::from_vec(&exchange_udp(running.udp, &[0xab, 0xcd, 0, 0, 0, 9, 1, 2, 3, 4, 5, 6, 7]).await).unwrap();
-    assert_eq!((reply.metadata.id, reply.metadata.response_code), (0xabcd, ResponseCode::FormErr));
+    let reply = Message::from_vec(
+        &exchange_udp(running.udp, &[0xab, 0xcd, 0, 0, 0, 9, 1, 2, 3, 4, 5, 6, 7]).await,
+    )
+    .unwrap();
+    assert_eq!(
+        (reply.metadata.id, reply.metadata.response_code),
+        (0xabcd, ResponseCode::FormErr)
+    );
     let socket = UdpSocket::bind(LOCALHOST).await.unwrap();
     socket.connect(running.udp).await.unwrap();
     let mut generator = fastrand::Rng::with_seed(11);
@@ -245,12 +317,23 @@ async fn garbage_gets_format_errors_or_silence_and_changes_nothing() {
         }
         socket.send(&garbage).await.unwrap();
     }
-    assert_eq!(addresses(&ask_udp(running.udp, &query("cart.", None)).await), ["10.96.0.0"]);
+    assert_eq!(
+        addresses(&ask_udp(running.udp, &query("cart.", None)).await),
+        ["10.96.0.0"]
+    );
     let mut nothing = [0; 1];
-    assert_eq!(socket.try_recv(&mut nothing).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(
+        socket.try_recv(&mut nothing).unwrap_err().kind(),
+        io::ErrorKind::WouldBlock
+    );
 
     let mut stream = TcpStream::connect(running.tcp).await.unwrap();
-    let reply = Message::from_vec(&exchange_tcp(&mut stream, &[1, 2, 0, 0, 0, 0]).await.unwrap()).unwrap();
+    let reply = Message::from_vec(
+        &exchange_tcp(&mut stream, &[1, 2, 0, 0, 0, 0])
+            .await
+            .unwrap(),
+    )
+    .unwrap();
     assert_eq!(reply.metadata.response_code, ResponseCode::FormErr);
     assert_eq!(exchange_tcp(&mut stream, &[]).await, None);
 }
@@ -263,7 +346,10 @@ async fn connections_beyond_the_limit_wait_and_silent_ones_give_way() {
         silent.push(TcpStream::connect(running.tcp).await.unwrap());
     }
     let mut late = TcpStream::connect(running.tcp).await.unwrap();
-    assert_eq!(addresses(&ask_tcp(&mut late, &query("cart.", None)).await), ["10.96.0.0"]);
+    assert_eq!(
+        addresses(&ask_tcp(&mut late, &query("cart.", None)).await),
+        ["10.96.0.0"]
+    );
     // It was served because the silent ones were closed.
     let mut byte = [0; 1];
     assert_eq!(within(silent[0].read(&mut byte)).await.unwrap(), 0);

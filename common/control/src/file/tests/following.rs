@@ -61,7 +61,12 @@ impl Followed {
     fn of(source: Source) -> Self {
         let publisher = Arc::new(Publisher::new());
         let status = FileStatus::new();
-        let task = tokio::spawn(run(source, Defaults::default(), Arc::clone(&publisher), status.clone()));
+        let task = tokio::spawn(run(
+            source,
+            Defaults::default(),
+            Arc::clone(&publisher),
+            status.clone(),
+        ));
         Self {
             view: publisher.view(),
             publisher,

@@ -440,12 +440,25 @@ fn the_examples_of_the_readme_are_accepted() {
 
 #[test]
 fn the_process_stands_in_for_what_a_workload_leaves_out() {
-    let defaults = Defaults { trust_domain: "example.org".into(), cluster: "east".into() };
+    let defaults = Defaults {
+        trust_domain: "example.org".into(),
+        cluster: "east".into(),
+    };
     let text = "workloads: [{uid: a, name: a, namespace: n, workloadIps: [10.0.0.1], services: {}}, \
                 {uid: b, name: b, namespace: n, workloadIps: [10.0.0.2], services: {}, trustDomain: '', clusterId: west}, \
                 {uid: c, name: c, namespace: n, workloadIps: [10.0.0.3], services: {}, trustDomain: own}]";
     let resources = parse_with(text, "mesh.yaml", &defaults).unwrap();
-    let found: Vec<_> =
-        resources.workloads.values().map(|it| (it.trust_domain.as_str(), it.cluster.as_str())).collect();
-    assert_eq!(found, [("example.org", "east"), ("example.org", "west"), ("own", "east")]);
+    let found: Vec<_> = resources
+        .workloads
+        .values()
+        .map(|it| (it.trust_domain.as_str(), it.cluster.as_str()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("example.org", "east"),
+            ("example.org", "west"),
+            ("own", "east")
+        ]
+    );
 }

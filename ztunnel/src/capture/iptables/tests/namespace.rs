@@ -49,8 +49,15 @@ fn namespace() -> Option<Netns> {
 /// Runs a command inside and returns what it printed.
 fn inside(netns: &Netns, command: &str) -> String {
     let mut words = command.split(' ');
-    let output = netns.run(|| Command::new(words.next().unwrap()).args(words).output()).unwrap().unwrap();
-    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = netns
+        .run(|| Command::new(words.next().unwrap()).args(words).output())
+        .unwrap()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{command}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -59,12 +66,24 @@ fn state(netns: &Netns) -> Vec<String> {
     let mut lines = Vec::new();
     for command in ["iptables-save", "ip6tables-save"] {
         let dump = inside(netns, command);
-        let kept = dump.lines().filter(|line| line.starts_with("-A") || line.starts_with(":ISTIO"));
+        let kept = dump
+            .lines()
+            .filter(|line| line.starts_with("-A") || line.starts_with(":ISTIO"));
         lines.extend(kept.map(|line| line.split(" [").next().unwrap().to_owned()));
     }
-    for command in ["ip -4 rule show", "ip -6 rule show", "ip -4 route show table all", "ip -6 route show table all"] {
+    for command in [
+        "ip -4 rule show",
+        "ip -6 rule show",
+        "ip -4 route show table all",
+        "ip -6 route show table all",
+    ] {
         let ours = |line: &&str| line.contains("lookup 100") || line.contains("table 100");
-        lines.extend(inside(netns, command).lines().filter(ours).map(|line| line.trim().to_owned()));
+        lines.extend(
+            inside(netns, command)
+                .lines()
+                .filter(ours)
+                .map(|line| line.trim().to_owned()),
+        );
     }
     lines
 }
@@ -112,7 +131,12 @@ fn whatever_is_damaged_is_repaired() {
     }
     apply(&netns, &super::settings(false)).unwrap();
     let without_dns = state(&netns);
-    assert!(without_dns.iter().all(|line| !line.contains("port 53 ") && !line.contains("-j CT ")), "{without_dns:#?}");
+    assert!(
+        without_dns
+            .iter()
+            .all(|line| !line.contains("port 53 ") && !line.contains("-j CT ")),
+        "{without_dns:#?}"
+    );
 }
 
 #[test]
@@ -129,7 +153,11 @@ fn a_pod_without_ipv6_gets_ipv4_rules_only() {
         .unwrap()
         .unwrap();
     assert_eq!(apply(&netns, &settings(false)).unwrap(), Families::V4);
-    assert!(inside(&netns, "ip6tables-save").lines().all(|line| !line.contains("ISTIO")));
+    assert!(
+        inside(&netns, "ip6tables-save")
+            .lines()
+            .all(|line| !line.contains("ISTIO"))
+    );
     remove(&netns).unwrap();
     assert_eq!(state(&netns), Vec::<String>::new());
 }
@@ -137,9 +165,15 @@ fn a_pod_without_ipv6_gets_ipv4_rules_only() {
 #[test]
 fn a_failure_is_taken_back_in_a_fresh_pod_and_leaves_a_captured_one_captured() {
     let Some(netns) = namespace() else { return };
-    let broken = Tools { restore_v6: "false".into(), ..Tools::default() };
+    let broken = Tools {
+        restore_v6: "false".into(),
+        ..Tools::default()
+    };
     let error = apply_with(&netns, &settings(true), &broken).unwrap_err();
-    assert!(matches!(&error, Error::Tool { command, .. } if command == "false --noflush --wait=30"), "{error:?}");
+    assert!(
+        matches!(&error, Error::Tool { command, .. } if command == "false --noflush --wait=30"),
+        "{error:?}"
+    );
     assert_eq!(state(&netns), Vec::<String>::new());
 
     apply(&netns, &settings(true)).unwrap();
@@ -151,12 +185,24 @@ fn a_failure_is_taken_back_in_a_fresh_pod_and_leaves_a_captured_one_captured() {
 #[test]
 fn a_missing_tool_is_named_with_its_package() {
     let Some(netns) = namespace() else { return };
-    let tools = Tools { ip: "no-such-ip".into(), ..Tools::default() };
+    let tools = Tools {
+        ip: "no-such-ip".into(),
+        ..Tools::default()
+    };
     let error = apply_with(&netns, &settings(true), &tools).unwrap_err();
-    assert_eq!(error.to_string(), "no-such-ip is not installed, it comes with the package iproute2");
-    let tools = Tools { save_v4: "no-such-save".into(), ..Tools::default() };
+    assert_eq!(
+        error.to_string(),
+        "no-such-ip is not installed, it comes with the package iproute2"
+    );
+    let tools = Tools {
+        save_v4: "no-such-save".into(),
+        ..Tools::default()
+    };
     let error = remove_with(&netns, &tools).unwrap_err();
-    assert_eq!(error.to_string(), "no-such-save is not installed, it comes with the package iptables");
+    assert_eq!(
+        error.to_string(),
+        "no-such-save is not installed, it comes with the package iptables"
+    );
 }
 
 #[test]
@@ -164,9 +210,17 @@ fn what_a_tool_says_is_in_the_error() {
     let Some(netns) = namespace() else { return };
     inside(&netns, "ip link set lo down");
     let error = apply(&netns, &settings(false)).unwrap_err();
-    let Error::Tool { command, stderr, .. } = &error else { panic!("{error:?}") };
+    let Error::Tool {
+        command, stderr, ..
+    } = &error
+    else {
+        panic!("{error:?}")
+    };
     assert_eq!(command, "ip -6 route replace local ::/0 dev lo table 100");
-    assert!(!stderr.is_empty() && error.to_string().ends_with(stderr), "{error}");
+    assert!(
+        !stderr.is_empty() && error.to_string().ends_with(stderr),
+        "{error}"
+    );
     inside(&netns, "ip link set lo up");
     assert_eq!(state(&netns), Vec::<String>::new());
 }
@@ -184,7 +238,8 @@ fn cable() -> Option<Cable> {
     let (end, ended) = mpsc::channel::<()>();
     let thread = thread::spawn(move || {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        tell.send((nix::unistd::gettid(), Netns::current().unwrap())).unwrap();
+        tell.send((nix::unistd::gettid(), Netns::current().unwrap()))
+            .unwrap();
         assert!(ended.recv().is_err());
     });
     let (thread_id, peer) = told.recv_timeout(DEADLINE).unwrap();
@@ -195,14 +250,20 @@ fn cable() -> Option<Cable> {
     for (netns, link, number) in [(&pod, "eth0", 1), (&peer, "eth1", 2)] {
         inside(netns, "ip link set lo up");
         inside(netns, &format!("ip addr add 10.9.9.{number}/24 dev {link}"));
-        inside(netns, &format!("ip -6 addr add fd09::{number}/64 dev {link} nodad"));
+        inside(
+            netns,
+            &format!("ip -6 addr add fd09::{number}/64 dev {link} nodad"),
+        );
         inside(netns, &format!("ip link set {link} up"));
     }
     // VIPs go out by the default route, as in a cluster.
     inside(&pod, "ip route add default via 10.9.9.2");
     inside(&pod, "ip -6 route add default via fd09::2");
     inside(&peer, &format!("ip addr add {PROBE_V4}/32 dev eth1"));
-    inside(&peer, &format!("ip -6 addr add {PROBE_V6}/128 dev eth1 nodad"));
+    inside(
+        &peer,
+        &format!("ip -6 addr add {PROBE_V6}/128 dev eth1 nodad"),
+    );
     Some(Cable { pod, peer })
 }
 
@@ -211,9 +272,16 @@ fn listen(netns: &Netns, address: &str) -> TcpListener {
 }
 
 /// Connects from `source` (any if none), with a mark if given.
-fn connect(netns: &Netns, source: Option<IpAddr>, to: &str, mark: Option<u32>) -> io::Result<TcpStream> {
+fn connect(
+    netns: &Netns,
+    source: Option<IpAddr>,
+    to: &str,
+    mark: Option<u32>,
+) -> io::Result<TcpStream> {
     let to: SocketAddr = to.parse().unwrap();
-    let socket = netns.run(|| Socket::new(Domain::for_address(to), Type::STREAM, None)).unwrap()?;
+    let socket = netns
+        .run(|| Socket::new(Domain::for_address(to), Type::STREAM, None))
+        .unwrap()?;
     if let Some(mark) = mark {
         socket.set_mark(mark)?;
     }
@@ -234,7 +302,11 @@ fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
                 return (stream, net::socket::canonical(peer));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                assert!(net::clock::now() < deadline, "nothing came to {:?}", listener.local_addr());
+                assert!(
+                    net::clock::now() < deadline,
+                    "nothing came to {:?}",
+                    listener.local_addr()
+                );
                 thread::yield_now();
             }
             Err(error) => panic!("{error}"),
@@ -244,7 +316,10 @@ fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 
 fn no_connection_waits(listener: &TcpListener) {
     listener.set_nonblocking(true).unwrap();
-    assert_eq!(listener.accept().map(drop).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(
+        listener.accept().map(drop).unwrap_err().kind(),
+        io::ErrorKind::WouldBlock
+    );
 }
 
 /// Proves that bytes go both ways.
@@ -263,7 +338,9 @@ fn transfer(from: &mut TcpStream, to: &mut TcpStream) {
 
 #[test]
 fn connections_go_where_the_table_of_this_module_says() {
-    let Some(Cable { pod, peer }) = cable() else { return };
+    let Some(Cable { pod, peer }) = cable() else {
+        return;
+    };
     for (own, other, vip, probe) in [
         ("10.9.9.1", "10.9.9.2", "10.96.0.1", PROBE_V4.to_string()),
         ("[fd09::1]", "[fd09::2]", "[fd96::1]", PROBE_V6.to_string()),
@@ -305,7 +382,13 @@ fn connections_go_where_the_table_of_this_module_says() {
         // In: plain, a tunnel, a probe.
         let mut from_peer = connect(&peer, None, &to_app, None).unwrap();
         let (mut captured, from) = accept(&plaintext);
-        assert_eq!((original_destination(&captured).unwrap().to_string(), from.ip()), (to_app.clone(), client));
+        assert_eq!(
+            (
+                original_destination(&captured).unwrap().to_string(),
+                from.ip()
+            ),
+            (to_app.clone(), client)
+        );
         exchange(&mut from_peer, &mut captured);
         let mut tunnel = connect(&peer, None, &format!("{own}:15008"), None).unwrap();
         exchange(&mut tunnel, &mut accept(&tunnels).0);
@@ -334,10 +417,21 @@ fn deliver(pod: &Netns, client: IpAddr, to: &str) -> TcpStream {
         user_timeout: false,
         timeout_connect: DEADLINE,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let client = SocketAddr::new(client, 40_000);
     let to = to.parse().unwrap();
-    let stream = runtime.block_on(connect_as(pod, client, to, &SpoofedPorts::default(), &options)).unwrap();
+    let stream = runtime
+        .block_on(connect_as(
+            pod,
+            client,
+            to,
+            &SpoofedPorts::default(),
+            &options,
+        ))
+        .unwrap();
     let stream = runtime.block_on(async { stream.into_std() }).unwrap();
     stream.set_nonblocking(false).unwrap();
     stream
@@ -345,7 +439,9 @@ fn deliver(pod: &Netns, client: IpAddr, to: &str) -> TcpStream {
 
 #[test]
 fn dns_goes_to_the_proxy_and_the_proxys_own_goes_out() {
-    let Some(Cable { pod, peer }) = cable() else { return };
+    let Some(Cable { pod, peer }) = cable() else {
+        return;
+    };
     apply(&pod, &settings(true)).unwrap();
     for (loopback, server) in [("127.0.0.1", "10.9.9.2:53"), ("[::1]", "[fd09::2]:53")] {
         let udp = |netns: &Netns, address: &str| {
@@ -353,7 +449,11 @@ fn dns_goes_to_the_proxy_and_the_proxys_own_goes_out() {
             socket.set_read_timeout(Some(DEADLINE)).unwrap();
             socket
         };
-        let any = if loopback == "127.0.0.1" { "0.0.0.0:0" } else { "[::]:0" };
+        let any = if loopback == "127.0.0.1" {
+            "0.0.0.0:0"
+        } else {
+            "[::]:0"
+        };
         let proxy = udp(&pod, &format!("{loopback}:15053"));
         let upstream = udp(&peer, server);
         let app = udp(&pod, any);

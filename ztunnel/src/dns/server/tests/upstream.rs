@@ -21,7 +21,17 @@ async fn other_names_are_forwarded_and_answered_as_they_are() {
     }
     assert!(ids.len() > 4, "{ids:?}");
     let events = running.events.lock().unwrap();
-    assert!(matches!(events[..3], [Event::Request, Event::UpstreamRequest, Event::UpstreamDuration(_)]), "{events:?}");
+    assert!(
+        matches!(
+            events[..3],
+            [
+                Event::Request,
+                Event::UpstreamRequest,
+                Event::UpstreamDuration(_)
+            ]
+        ),
+        "{events:?}"
+    );
 }
 
 #[tokio::test]
@@ -31,11 +41,19 @@ async fn forged_answers_are_passed_over() {
         other_id.metadata.id ^= 1;
         let mut other_name = answered(query, &[[6, 6, 6, 6]]);
         other_name.queries[0].name = Name::from_str("example.org.").unwrap();
-        vec![other_id, other_name, query.clone(), answered(query, &[[192, 0, 2, 1]])]
+        vec![
+            other_id,
+            other_name,
+            query.clone(),
+            answered(query, &[[192, 0, 2, 1]]),
+        ]
     })
     .await;
     let running = start(vec![upstream]);
-    assert_eq!(addresses(&ask_udp(running.udp, &query("www.example.org.", None)).await), ["192.0.2.1"]);
+    assert_eq!(
+        addresses(&ask_udp(running.udp, &query("www.example.org.", None)).await),
+        ["192.0.2.1"]
+    );
 }
 
 #[tokio::test]
@@ -50,10 +68,14 @@ async fn no_such_name_is_an_answer() {
 async fn the_next_server_is_asked_when_the_first_is_closed_silent_or_failing() {
     let good = || udp_upstream(|query| vec![answered(query, &[[192, 0, 2, 2]])]);
     let (silent, asked_silent) = udp_upstream(|_| Vec::new()).await;
-    let (failing, asked_failing) = udp_upstream(|query| vec![failed(query, ResponseCode::ServFail)]).await;
+    let (failing, asked_failing) =
+        udp_upstream(|query| vec![failed(query, ResponseCode::ServFail)]).await;
     for first in [closed(), silent, failing] {
         let running = start(vec![first, good().await.0]);
-        assert_eq!(addresses(&ask_udp(running.udp, &query("www.example.org.", None)).await), ["192.0.2.2"]);
+        assert_eq!(
+            addresses(&ask_udp(running.udp, &query("www.example.org.", None)).await),
+            ["192.0.2.2"]
+        );
     }
     assert_eq!(asked_silent.lock().unwrap().len(), 1);
     assert_eq!(asked_failing.lock().unwrap().len(), 1);
@@ -80,15 +102,24 @@ async fn a_slow_upstream_delays_nobody_else() {
     let running = start(vec![silent]);
     let waiting = UdpSocket::bind(LOCALHOST).await.unwrap();
     waiting.connect(running.udp).await.unwrap();
-    waiting.send(&query("www.example.org.", None).to_vec().unwrap()).await.unwrap();
+    waiting
+        .send(&query("www.example.org.", None).to_vec().unwrap())
+        .await
+        .unwrap();
     let deadline = tokio::time::Instant::now() + DEADLINE;
     while asked.lock().unwrap().is_empty() {
         assert!(tokio::time::Instant::now() < deadline, "never forwarded");
         tokio::task::yield_now().await;
     }
-    assert_eq!(addresses(&ask_udp(running.udp, &query("cart.", None)).await), ["10.96.0.0"]);
+    assert_eq!(
+        addresses(&ask_udp(running.udp, &query("cart.", None)).await),
+        ["10.96.0.0"]
+    );
     let mut nothing = [0; 1];
-    assert_eq!(waiting.try_recv(&mut nothing).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(
+        waiting.try_recv(&mut nothing).unwrap_err().kind(),
+        io::ErrorKind::WouldBlock
+    );
 }
 
 #[tokio::test]
@@ -100,7 +131,12 @@ async fn truncation_upstream_reaches_the_client() {
     })
     .await;
     let running = start(vec![upstream]);
-    assert!(ask_udp(running.udp, &query("www.example.org.", None)).await.metadata.truncation);
+    assert!(
+        ask_udp(running.udp, &query("www.example.org.", None))
+            .await
+            .metadata
+            .truncation
+    );
 }
 
 #[tokio::test]
@@ -111,7 +147,10 @@ async fn an_upstream_answer_that_is_too_long_for_the_client_sends_it_to_tcp() {
     assert!(answer.metadata.truncation);
     assert_eq!(answer.answers, []);
     let answer = ask_udp(running.udp, &query("www.example.org.", Some(4096))).await;
-    assert_eq!((answer.metadata.truncation, answer.answers.len()), (false, 60));
+    assert_eq!(
+        (answer.metadata.truncation, answer.answers.len()),
+        (false, 60)
+    );
 }
 
 #[tokio::test]
@@ -121,10 +160,14 @@ async fn tcp_is_forwarded_over_tcp_and_in_order() {
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let query = Message::from_vec(&read_message(&mut stream).await.unwrap().unwrap()).unwrap();
+            let query =
+                Message::from_vec(&read_message(&mut stream).await.unwrap().unwrap()).unwrap();
             let reply = answered(&query, &[[192, 0, 2, 1]; 1000]).to_vec().unwrap();
             // In pieces: a message may come in any.
-            stream.write_all(&u16::try_from(reply.len()).unwrap().to_be_bytes()).await.unwrap();
+            stream
+                .write_all(&u16::try_from(reply.len()).unwrap().to_be_bytes())
+                .await
+                .unwrap();
             for piece in reply.chunks(1000) {
                 stream.write_all(piece).await.unwrap();
                 stream.flush().await.unwrap();
@@ -134,10 +177,18 @@ async fn tcp_is_forwarded_over_tcp_and_in_order() {
     let running = start(vec![upstream]);
     let mut stream = TcpStream::connect(running.tcp).await.unwrap();
     let (forwarded, own) = (query("www.example.org.", None), query("cart.", None));
-    write_message(&mut stream, &forwarded.to_vec().unwrap()).await.unwrap();
-    write_message(&mut stream, &own.to_vec().unwrap()).await.unwrap();
+    write_message(&mut stream, &forwarded.to_vec().unwrap())
+        .await
+        .unwrap();
+    write_message(&mut stream, &own.to_vec().unwrap())
+        .await
+        .unwrap();
     for (asked, records) in [(forwarded, 1000), (own, 1)] {
-        let answer = Message::from_vec(&within(read_message(&mut stream)).await.unwrap().unwrap()).unwrap();
-        assert_eq!((answer.metadata.id, answer.answers.len()), (asked.metadata.id, records));
+        let answer =
+            Message::from_vec(&within(read_message(&mut stream)).await.unwrap().unwrap()).unwrap();
+        assert_eq!(
+            (answer.metadata.id, answer.answers.len()),
+            (asked.metadata.id, records)
+        );
     }
 }
