@@ -18,6 +18,7 @@ use hbone::server::{self, Incoming};
 use http::StatusCode;
 use mesh::{SpiffeId, Workload};
 use net::{
+    drain::Phase,
     relay::{RelayError, TcpEnd},
     socket,
 };
@@ -89,7 +90,12 @@ async fn tunnel(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses) ->
     let credential = proxy.credential(&workload.identity()).await?;
     let socket = TcpStream::from_std(socket)?;
     let config = credential.server_config();
-    let accepted = server::handshake(socket, config, credential.not_after(), &proxy.hbone).await?;
+    let mut draining = pod.draining();
+    let accepted = tokio::select! {
+        accepted = server::handshake(socket, config, credential.not_after(), &proxy.hbone) => accepted?,
+        // The pod has left, and nothing is known of the peer that could be told.
+        () = draining.reached(Phase::Cut) => return Ok(()),
+    };
     let at = Arc::new(Arrived {
         proxy: Arc::clone(proxy),
         pod,
@@ -98,7 +104,6 @@ async fn tunnel(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses) ->
         workload,
     });
     let identity = Arc::new(accepted.peer.id.clone());
-    let draining = at.pod.draining();
     let served = accepted.serve(&proxy.hbone, &draining, |incoming| {
         let (at, identity) = (Arc::clone(&at), Arc::clone(&identity));
         tokio::spawn(async move { at.stream(incoming, &identity).await });

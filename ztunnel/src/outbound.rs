@@ -228,6 +228,8 @@ impl From<'_> {
             }
         };
         counters.add_received(early.bytes());
+        // It has kept those bytes, which nobody asks for again.
+        drop(early);
         match upstream {
             Ok(Upstream::Tcp(upstream)) => {
                 relay::run(client, TcpEnd::new(upstream), counters, cut).await

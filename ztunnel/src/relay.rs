@@ -29,8 +29,10 @@ pub(crate) async fn run<D: Duplex, U: Duplex>(
 ) -> Outcome {
     let meter = Counted(counters);
     let cut = tokio::select! {
-        result = net::relay::relay(&mut downstream, &mut upstream, &meter) => return outcome(result),
+        biased;
+        // First: a tunnel that ends for the same reason must not hide it.
         cut = cut => cut.unwrap_or(Cut::Drain),
+        result = net::relay::relay(&mut downstream, &mut upstream, &meter) => return outcome(result),
     };
     downstream.reset();
     upstream.reset();

@@ -37,7 +37,7 @@ use crate::{
     tunnel::{Slot, Usage},
 };
 
-/// Tunnels that die under a request before it is given up. No bytes of the application were sent on them.
+/// Tunnels that die under a request before it is given up, not counting those of the pool that were dead already.
 const MAX_ATTEMPTS: usize = 3;
 /// Turns of waiting for others' dials before giving up: each turn opens room for `max_streams` more.
 const MAX_TURNS: usize = 64;
@@ -155,7 +155,7 @@ impl Pool {
     where
         F: Future<Output = Result<Dialed, DialError>> + Send + 'static,
     {
-        let mut attempts = 0;
+        let (mut attempts, mut dialed) = (0, false);
         for _ in 0..MAX_TURNS {
             if self.draining.phase() != Phase::Running {
                 return Err(OpenError::Draining);
@@ -164,15 +164,16 @@ impl Pool {
                 Next::Use(sender, slot, usage) => (sender, slot, usage),
                 Next::Wait(dial) => {
                     dial.await.map_err(OpenError::Dial)?;
+                    dialed = true;
                     continue;
                 }
             };
             match self.request(sender, slot, request(), early).await {
                 Ok(opened) => return Ok(opened),
                 Err(Failed::Final(error)) => return Err(error),
-                Err(Failed::Tunnel(error)) => {
+                Err(Failed::Tunnel { error, asked }) => {
                     usage.close();
-                    attempts += 1;
+                    attempts += usize::from(asked || dialed);
                     if attempts == MAX_ATTEMPTS {
                         return Err(error);
                     }
@@ -304,13 +305,12 @@ impl Pool {
         request: Request<()>,
         early: &mut Early<'_, D>,
     ) -> Result<(Stream, response::Parts), Failed> {
-        let mut sender = sender
-            .ready()
-            .await
-            .map_err(|error| Failed::Tunnel(OpenError::Http2(io::Error::other(error))))?;
-        let (mut answer, mut send) = sender
-            .send_request(request, false)
-            .map_err(|error| Failed::Tunnel(OpenError::Http2(io::Error::other(error))))?;
+        let dead = |error| Failed::Tunnel {
+            error: OpenError::Http2(io::Error::other(error)),
+            asked: false,
+        };
+        let mut sender = sender.ready().await.map_err(dead)?;
+        let (mut answer, mut send) = sender.send_request(request, false).map_err(dead)?;
         // The tunnel must be able to end while this stream goes on.
         drop(sender);
         early.repeat(&mut send).map_err(Failed::of)?;
@@ -339,19 +339,21 @@ impl Pool {
 
 /// How a request failed.
 enum Failed {
-    /// With its tunnel, before the peer saw it.
-    Tunnel(OpenError),
+    /// With its tunnel, and the peer has not processed it. `asked`: the request was sent.
+    Tunnel { error: OpenError, asked: bool },
     /// For good.
     Final(OpenError),
 }
 
 impl Failed {
     fn of(error: h2::Error) -> Self {
-        // RFC 9113 §6.8 and §8.7: the peer has not processed it, so another tunnel may carry it.
-        let unprocessed = error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        // RFC 9113 §6.8 and §8.7: the peer says that it has not processed it, so another tunnel may carry it. Where
+        // our own engine ends the tunnel, the application may have the first bytes already.
+        let refused = error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        let unprocessed = refused && error.is_remote();
         let error = OpenError::Http2(io::Error::other(error));
         if unprocessed {
-            Self::Tunnel(error)
+            Self::Tunnel { error, asked: true }
         } else {
             Self::Final(error)
         }
@@ -395,3 +397,6 @@ impl Owner for Tending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ use identity::PeerRefusal;
 use net::chunk;
 use parking_lot::Mutex;
 use rustls::{
-    ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection,
+    ClientConfig, ClientConnection, Connection, InvalidMessage, ServerConfig, ServerConnection,
     pki_types::ServerName,
 };
 use tokio::{
@@ -169,8 +169,12 @@ impl Inner {
             match self.tls.read_tls(&mut reader) {
                 Ok(0) => break,
                 Ok(_) => {}
-                // It holds a record of plaintext that was not taken yet.
-                Err(_full) => break,
+                // It has no room: plaintext was not taken yet, or a message is longer than any may be. Only the first
+                // passes by being read.
+                Err(_full) if self.tls.process_new_packets()?.plaintext_bytes_to_read() > 0 => {
+                    break;
+                }
+                Err(_full) => return Err(InvalidMessage::HandshakePayloadTooLarge.into()),
             }
             let state = self.tls.process_new_packets()?;
             if state.plaintext_bytes_to_read() > 0 {
@@ -225,7 +229,7 @@ impl Inner {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.tcp.poll_write_ready(cx))?
+                    ready!(self.tcp.poll_write_ready(cx))?;
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }

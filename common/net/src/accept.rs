@@ -25,12 +25,12 @@ impl Acceptor {
     /// # Errors
     /// When the listener cannot be registered.
     pub fn new(listener: StdListener) -> io::Result<Self> {
-        // SAFETY: a std listener owns its descriptor, answers the same one always, and closes it only when dropped,
-        // which AsyncFd does after it has left the reactor.
         #[expect(
             unsafe_code,
             reason = "the only way to accept sockets that belong to no runtime yet"
         )]
+        // SAFETY: a std listener owns its descriptor, answers the same one always, and closes it only when dropped,
+        // which AsyncFd does after it has left the reactor.
         let listener = unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE)? };
         Ok(Self { listener })
     }

@@ -4,6 +4,7 @@
 //! serves many pods enters a namespace only to call `socket()`, and never across an await.
 
 use std::{
+    cell::OnceCell,
     fs::File,
     io,
     os::fd::{AsFd, OwnedFd},
@@ -16,8 +17,9 @@ use nix::{
 };
 
 thread_local! {
-    /// The namespace that this thread was in before it first entered another.
-    static HOME: io::Result<OwnedFd> = File::open("/proc/thread-self/ns/net").map(OwnedFd::from);
+    /// The namespace that this thread was in before it first entered another. Empty until it could be opened: a
+    /// shortage of descriptors passes.
+    static HOME: OnceCell<OwnedFd> = const { OnceCell::new() };
 }
 
 /// One network namespace. It lives for as long as this value does.
@@ -70,9 +72,13 @@ impl Netns {
     /// When the namespace cannot be entered; `work` has not run then.
     pub fn run<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
         HOME.with(|home| {
-            let home = home
-                .as_ref()
-                .map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
+            let home = match home.get() {
+                Some(home) => home,
+                None => {
+                    let opened = File::open("/proc/thread-self/ns/net")?;
+                    home.get_or_init(|| opened.into())
+                }
+            };
             setns(self.fd.as_fd(), CloneFlags::CLONE_NEWNET)?;
             let _back = Back(home);
             Ok(work())

@@ -7,7 +7,14 @@
 //! Tasks: one that tries failed pods again, and one per new pod that fetches its certificate, on the control
 //! runtime; they end with the process.
 
-use std::{collections::HashMap, io, net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
+    sync::Arc,
+    time::Duration,
+};
 
 use mesh::{SpiffeId, Workload};
 use net::{
@@ -109,6 +116,13 @@ struct Served {
     hold: Arc<Mutex<Hold>>,
 }
 
+/// What is bound and written before a pod is served.
+struct Prepared {
+    /// For outbound, plaintext and HBONE, in this order.
+    listeners: [TcpListener; 3],
+    names: dns::Sockets,
+}
+
 /// A pod's claim on its certificate.
 #[derive(Debug, PartialEq, Eq)]
 enum Hold {
@@ -181,13 +195,18 @@ impl Pods {
             return Err(PodError::TooMany(uid));
         }
         let netns = Arc::new(netns);
-        let result = self.start(&uid, &info, &netns).await;
-        if result.is_err() {
-            self.failed.lock().insert(uid, (info, netns));
-        } else {
-            self.failed.lock().remove(&uid);
+        // What failed earlier is not wanted any more, not even where it is just being tried again.
+        self.failed.lock().remove(&uid);
+        match self.prepare(&uid, &netns).await {
+            Ok(prepared) => {
+                self.start(uid, info, netns, prepared);
+                Ok(())
+            }
+            Err(error) => {
+                self.failed.lock().insert(uid, (info, netns));
+                Err(error)
+            }
         }
-        result
     }
 
     /// Lets a pod go: its listeners close, its connections are cut, its rules go.
@@ -205,17 +224,20 @@ impl Pods {
             }
             None => failed,
         };
-        if let Some(netns) = netns
-            && self.capture.mode == CaptureMode::Iptables
-        {
-            let removed = tokio::task::spawn_blocking(move || iptables::remove(&netns)).await;
-            match removed {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(uid, %error, "rules of a removed pod are left"),
-                Err(_interrupted) => {
-                    tracing::warn!(uid, "removal of a pod's rules was interrupted")
-                }
-            }
+        if let Some(netns) = netns {
+            self.remove_rules(uid, netns).await;
+        }
+    }
+
+    async fn remove_rules(&self, uid: &str, netns: Arc<Netns>) {
+        if self.capture.mode != CaptureMode::Iptables {
+            return;
+        }
+        let removed = tokio::task::spawn_blocking(move || iptables::remove(&netns)).await;
+        match removed {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(uid, %error, "rules of a removed pod are left"),
+            Err(_interrupted) => tracing::warn!(uid, "removal of a pod's rules was interrupted"),
         }
     }
 
@@ -246,12 +268,31 @@ impl Pods {
                 .map(|(uid, pod)| (uid.clone(), pod.clone()))
                 .collect();
             for (uid, (info, netns)) in failed {
-                match self.start(&uid, &info, &netns).await {
-                    Ok(()) => drop(self.failed.lock().remove(&uid)),
+                match self.prepare(&uid, &netns).await {
+                    Ok(prepared) if self.take_failed(&uid, &netns) => {
+                        self.start(uid, info, netns, prepared);
+                    }
+                    // The agent has let it go meanwhile, and its rules were taken away while these were written.
+                    Ok(_unwanted) if !self.knows(&uid) => self.remove_rules(&uid, netns).await,
+                    Ok(_unwanted) => {}
                     Err(error) => tracing::warn!(%error, "pod is still not served; trying again"),
                 }
             }
         }
+    }
+
+    /// Takes a pod out of those that failed, if the agent still means this very one.
+    fn take_failed(&self, uid: &str, netns: &Arc<Netns>) -> bool {
+        let mut failed = self.failed.lock();
+        let same = failed
+            .get(uid)
+            .is_some_and(|(_info, wanted)| Arc::ptr_eq(wanted, netns));
+        same && failed.remove(uid).is_some()
+    }
+
+    /// Whether a pod is to be served, in whichever namespace.
+    fn knows(&self, uid: &str) -> bool {
+        self.contains(uid) || self.failed.lock().contains_key(uid)
     }
 
     /// Drains every pod: no new connections, open ones may finish.
@@ -293,12 +334,7 @@ impl Pods {
     }
 
     /// Listeners first, then rules: nothing is captured before somebody listens.
-    async fn start(
-        self: &Arc<Self>,
-        uid: &str,
-        info: &PodInfo,
-        netns: &Arc<Netns>,
-    ) -> Result<(), PodError> {
+    async fn prepare(&self, uid: &str, netns: &Arc<Netns>) -> Result<Prepared, PodError> {
         let listen = |port, peers| {
             let address = socket::wildcard(port, self.capture.ipv6);
             socket::listen(netns, address, peers, &self.proxy.sockets.socket)
@@ -324,11 +360,22 @@ impl Pods {
                 .map_err(|_panic| PodError::Interrupted(uid.to_owned()))?
                 .map_err(|error| PodError::Rules(uid.to_owned(), error))?;
         }
+        Ok(Prepared { listeners, names })
+    }
+
+    /// Serves a pod. Never waits, so that whoever has just seen that it is wanted is still right.
+    fn start(
+        self: &Arc<Self>,
+        uid: String,
+        info: PodInfo,
+        netns: Arc<Netns>,
+        Prepared { listeners, names }: Prepared,
+    ) {
         let proxy = &self.proxy;
         let pod = Arc::new(Pod::new(
-            uid.to_owned(),
-            info.clone(),
-            Arc::clone(netns),
+            uid.clone(),
+            info,
+            netns,
             proxy.workers.count(),
             &proxy.hbone,
         ));
@@ -365,11 +412,8 @@ impl Pods {
             Arc::clone(&pod),
             Arc::clone(&hold),
         ));
-        tracing::info!(pod = %info.name, namespace = %info.namespace, uid, "pod added");
-        self.served
-            .lock()
-            .insert(uid.to_owned(), Served { pod, hold });
-        Ok(())
+        tracing::info!(pod = %pod.info.name, namespace = %pod.info.namespace, uid, "pod added");
+        self.served.lock().insert(uid, Served { pod, hold });
     }
 
     fn serve_names(&self, pod: &Arc<Pod>, sockets: dns::Sockets, home: usize) {

@@ -46,6 +46,7 @@ enum Ended {
 pub async fn follow(path: PathBuf, pods: Arc<Pods>, heard_all: Condition) {
     let mut pause = PAUSE_FIRST;
     loop {
+        // Its whole snapshot: an agent that breaks off in the middle each time is not called at full speed.
         let mut heard = false;
         let Err(ended) = converse(&path, &pods, &heard_all, &mut heard).await;
         if heard {
@@ -74,7 +75,6 @@ async fn converse(
             .await?
             .ok_or(Ended::Closed)?;
         let request = Request::decode(&bytes)?;
-        *heard = true;
         let result = match request {
             Request::Add { uid, pod } => {
                 let netns = one("add", descriptors)?;
@@ -106,6 +106,7 @@ async fn converse(
                 if in_snapshot {
                     pods.retain(&mentioned).await;
                     in_snapshot = false;
+                    *heard = true;
                     heard_all.meet();
                 }
                 Ok(())

@@ -82,7 +82,7 @@ impl ResolvConf {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "cannot be read, keeping the servers")
+                    tracing::warn!(path = %path.display(), %error, "cannot be read, keeping the servers");
                 }
             }
         }

@@ -158,7 +158,7 @@ fn an_application_that_writes_in_crumbs_to_one_that_does_not_read_keeps_its_tunn
         for number in 0..CRUMBS {
             let due = Instant::now() + CRUMB_PAUSE;
             while Instant::now() < due {
-                std::thread::yield_now();
+                std::hint::spin_loop();
             }
             match stream.write(&[7]) {
                 Ok(_) => written += 1,
