@@ -14,7 +14,10 @@ use decision::{
     authorize::DryRun,
     inbound::{Admitted, Arrival, Authority, Facts, admit},
 };
-use hbone::server::{self, Incoming};
+use hbone::{
+    server::{self, Incoming},
+    tls::TlsError,
+};
 use http::StatusCode;
 use mesh::{SpiffeId, Workload};
 use net::{
@@ -91,8 +94,15 @@ async fn tunnel(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses) ->
     let socket = TcpStream::from_std(socket)?;
     let config = credential.server_config();
     let mut draining = pod.draining();
+    let handshake = async {
+        let place = tokio::time::timeout(proxy.hbone.timeout_handshake, pod.handshakes.acquire());
+        let Ok(_place) = place.await else {
+            return Err(TlsError::TimedOut);
+        };
+        server::handshake(socket, config, credential.not_after(), &proxy.hbone).await
+    };
     let accepted = tokio::select! {
-        accepted = server::handshake(socket, config, credential.not_after(), &proxy.hbone) => accepted?,
+        accepted = handshake => accepted?,
         // The pod has left, and nothing is known of the peer that could be told.
         () = draining.reached(Phase::Cut) => return Ok(()),
     };

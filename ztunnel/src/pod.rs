@@ -8,9 +8,14 @@ use net::{
     drain::{Drain, Draining, Phase},
     socket::SpoofedPorts,
 };
+use tokio::sync::Semaphore;
 use wire::zds::PodInfo;
 
 use crate::{connections::Connections, head::OwnBaggage};
+
+/// TLS handshakes of one pod at once. Each holds up to 64 KiB for whom nobody knows yet; those beyond wait, as long as
+/// a handshake may take, with nothing but their socket.
+const MAX_HANDSHAKES: usize = 1024;
 
 /// One pod.
 #[derive(Debug)]
@@ -25,6 +30,8 @@ pub struct Pod {
     pub ports: SpoofedPorts,
     /// Its workload's baggage, encoded.
     pub baggage: OwnBaggage,
+    /// Places for TLS handshakes under way.
+    pub handshakes: Semaphore,
     /// What is open.
     pub connections: Connections,
     /// One pool per worker.
@@ -53,6 +60,7 @@ impl Pod {
             netns,
             ports: SpoofedPorts::default(),
             baggage: OwnBaggage::default(),
+            handshakes: Semaphore::new(MAX_HANDSHAKES),
             connections,
             pools,
             drain,

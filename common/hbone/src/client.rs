@@ -84,9 +84,10 @@ pub async fn handshake(
     let handshake = async {
         let io = tls::connect(tcp, config).await?;
         let expires = io.peer()?.not_after.min(own_expiry);
+        let (stream_window, connection_window) = settings.windows(settings.max_streams);
         let (sender, connection) = h2::client::Builder::new()
-            .initial_window_size(settings.stream_window)
-            .initial_connection_window_size(settings.window_for(settings.max_streams))
+            .initial_window_size(stream_window)
+            .initial_connection_window_size(connection_window)
             .max_frame_size(settings.frame_size)
             .max_header_list_size(settings::MAX_RESPONSE_HEADER_BYTES)
             .max_send_buffer_size(settings::MAX_SEND_BUFFER_BYTES)

@@ -14,6 +14,7 @@
 
 pub mod client;
 pub mod early;
+mod held;
 pub mod pool;
 pub mod server;
 pub mod settings;

@@ -100,11 +100,12 @@ impl Accepted {
         mut on_request: impl FnMut(Incoming),
     ) -> io::Result<()> {
         let Self { io, expires, .. } = self;
+        let (stream_window, connection_window) = settings.windows(settings::MAX_SERVER_STREAMS);
         let mut connection = match tokio::time::timeout(
             settings.timeout_handshake,
             h2::server::Builder::new()
-                .initial_window_size(settings.stream_window)
-                .initial_connection_window_size(settings.window_for(settings::MAX_SERVER_STREAMS))
+                .initial_window_size(stream_window)
+                .initial_connection_window_size(connection_window)
                 .max_frame_size(settings.frame_size)
                 .max_header_list_size(settings::MAX_REQUEST_HEADER_BYTES)
                 .max_concurrent_streams(settings::MAX_SERVER_STREAMS)

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use crate::held;
+
 /// Settings of every tunnel of a process.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// What a peer may send on one stream before it is read. Units: bytes.
     pub stream_window: u32,
-    /// What a peer may send on one connection at least. Units: bytes. See [`Settings::connection_window`].
+    /// What a peer may send on one connection at least. Units: bytes. A tunnel of many streams is given more.
     pub connection_window: u32,
     /// The largest frame that is accepted. Units: bytes.
     pub frame_size: u32,
@@ -58,14 +60,17 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The window of a connection that carries up to `streams` streams. Units: bytes.
+    /// The windows of a stream and of a connection that carries up to `streams` of them. Units: bytes.
     ///
-    /// It is the sum of the stream windows, so that applications which have stopped reading use up their own
-    /// windows and never the connection's: a stalled stream stalls nobody else.
-    pub(crate) fn window_for(&self, streams: u32) -> u32 {
-        self.stream_window
+    /// The connection's is the sum of the streams', so that applications which have stopped reading use up their own
+    /// windows and never the connection's: a stalled stream stalls nobody else. Both are small while the process
+    /// holds much already.
+    pub(crate) fn windows(&self, streams: u32) -> (u32, u32) {
+        let stream = held::window(self.stream_window);
+        let connection = stream
             .saturating_mul(streams)
             .max(self.connection_window)
-            .min(MAX_WINDOW)
+            .min(MAX_WINDOW);
+        (stream, connection)
     }
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
 use net::relay::{Duplex, Queue, Read};
 
-use crate::tunnel::Slot;
+use crate::{held::Held, tunnel::Slot};
 
 /// The largest DATA frame that is sent. A peer hands a frame on only when it is complete, so larger ones would
 /// add delay and push the working set out of the cache. Units: bytes.
@@ -23,6 +23,8 @@ const MAX_DATA_BYTES: usize = 64 * 1024;
 pub struct Stream {
     send: SendStream<Bytes>,
     recv: RecvStream,
+    /// What was read of it and has not left.
+    held: Held,
     /// Keeps the place in the tunnel's count of streams.
     _slot: Slot,
 }
@@ -32,7 +34,20 @@ impl Stream {
         Self {
             send,
             recv,
+            held: Held::default(),
             _slot: slot,
+        }
+    }
+
+    fn hold(&mut self, bytes: Bytes, queue: &mut Queue) -> io::Result<()> {
+        let fits = self.held.add(bytes.len());
+        queue.push(bytes);
+        if fits {
+            Ok(())
+        } else {
+            Err(io::Error::other(
+                "too many bytes are held for slow applications",
+            ))
         }
     }
 }
@@ -57,7 +72,7 @@ impl Duplex for Stream {
         let before = queue.len();
         while !queue.is_full() {
             match self.recv.poll_data(cx) {
-                Poll::Ready(Some(Ok(bytes))) => queue.push(bytes),
+                Poll::Ready(Some(Ok(bytes))) => self.hold(bytes, queue)?,
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(failed(error))),
                 Poll::Ready(None) if queue.len() == before => return Poll::Ready(Ok(Read::End)),
                 Poll::Pending if queue.len() == before => return Poll::Pending,
@@ -72,9 +87,9 @@ impl Duplex for Stream {
         cx: &mut Context<'_>,
         queue: &mut Queue,
     ) -> Poll<io::Result<Read>> {
-        // The window bounds it. An engine that is left with many small frames ends the tunnel for all its streams.
+        // The window bounds it, and the process's count. An engine that is left with many small frames ends the tunnel for all its streams.
         match ready!(self.recv.poll_data(cx)) {
-            Some(Ok(bytes)) => queue.push(bytes),
+            Some(Ok(bytes)) => self.hold(bytes, queue)?,
             Some(Err(error)) => return Poll::Ready(Err(failed(error))),
             None => return Poll::Ready(Ok(Read::End)),
         }
@@ -82,6 +97,7 @@ impl Duplex for Stream {
     }
 
     fn consumed(&mut self, bytes: usize) {
+        self.held.take(bytes);
         // It fails only when the stream is gone, and then nobody waits for the window.
         drop(self.recv.flow_control().release_capacity(bytes));
     }
