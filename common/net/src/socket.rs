@@ -23,7 +23,7 @@ const BACKLOG: i32 = 4096;
 
 /// What the kernel holds of a connection beyond what is in flight. More would wait in memory instead of in a cache,
 /// and, in a tunnel, in front of other streams. Units: bytes.
-const MAX_UNSENT_BYTES: u32 = 256 * 1024;
+const MAX_UNSENT_BYTES: u32 = 1024 * 1024;
 
 /// Options of the sockets that carry connections.
 #[derive(Clone, Debug)]
