@@ -295,13 +295,6 @@ impl Pods {
         self.contains(uid) || self.failed.lock().contains_key(uid)
     }
 
-    /// Drains every pod: no new connections, open ones may finish.
-    pub fn drain(&self) {
-        for pod in self.list() {
-            pod.drain();
-        }
-    }
-
     /// Re-examines open connections whenever the mesh changes, and forgets the metrics of workloads that have left,
     /// until there is nobody left to change the mesh.
     ///
