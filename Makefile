@@ -24,12 +24,12 @@ test:
 
 bench:
 	@scripts/install
-	cargo build --release --locked -p ztunnel -p bench
+	cargo build --release --locked -p ztunnel -p controller -p bench
 	target/release/bench $(BENCH_ARGS)
 
 lab:
 	@scripts/install
-	cargo build --release --locked -p ztunnel
+	cargo build --release --locked -p ztunnel -p controller
 	cargo run --locked -p lab -- $(LAB_ARGS)
 
 clean:

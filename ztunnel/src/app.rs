@@ -3,8 +3,8 @@
 //! Threads: this one runs the control runtime (configuration, certificates, the agent, the operators'
 //! endpoints), so that none of it delays a byte; the workers carry connections; one more writes the log.
 //!
-//! Tasks, all on the control runtime and all ended by dropping it: the file source, the certificate store, the
-//! agent's conversation, the retry of failed pods, the re-examination of open connections, three HTTP servers.
+//! Tasks, all on the control runtime and all ended by dropping it: the source of configuration, the certificate store,
+//! the revocation lists and what they cut, the agent's conversation, the retry of failed pods, the re-examination of open connections, three HTTP servers.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -12,8 +12,9 @@ use anyhow::Context as _;
 use control::{
     file::{self, Defaults, FileStatus, Source},
     publish::Publisher,
+    xds,
 };
-use identity::{FileCa, Store};
+use identity::{CertificateAuthority, CrlFile, FileCa, RemoteCa, Store};
 use net::{Workers, drain::Phase};
 use telemetry::{
     Build, Logging, Telemetry,
@@ -21,7 +22,7 @@ use telemetry::{
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::Notify,
+    sync::{Notify, SetOnce},
 };
 
 use crate::{
@@ -29,10 +30,13 @@ use crate::{
         pods::{Names, Pods},
         zds,
     },
-    config::{self, Config, LogFormat, Warning},
+    config::{self, Authority, Config, LogFormat, Warning},
     dns,
     dump::Dump,
+    metrics,
     proxy::Proxy,
+    revocation,
+    source::ConfigSource,
 };
 
 /// How often the end of a drain is looked for.
@@ -69,15 +73,16 @@ async fn serve(config: Config, warnings: &[Warning]) -> anyhow::Result<()> {
     );
 
     // Certificates.
-    let ca = FileCa::load(
-        &config.identity.ca_certificate,
-        &config.identity.ca_key,
-        net::clock::wall(),
-    )?;
+    let crl = config
+        .identity
+        .crl
+        .clone()
+        .map(|path| CrlFile::open(path, identity::Clock::default()));
     let store = Store::new(
-        Arc::new(ca),
+        authority(&config.identity)?,
         identity::Config {
             ttl: config.identity.ttl,
+            crl: crl.clone(),
             ..identity::Config::default()
         },
     );
@@ -85,26 +90,15 @@ async fn serve(config: Config, warnings: &[Warning]) -> anyhow::Result<()> {
 
     // Configuration.
     let publisher = Arc::new(Publisher::new());
-    let status = FileStatus::new();
-    let source = match &config.control.source {
-        config::Source::File(path) => Source::Path(path.clone()),
-        config::Source::Inline(text) => Source::Text(text.clone()),
-    };
-    let defaults = Defaults {
-        trust_domain: config.identity.trust_domain.clone(),
-        cluster: config.node.cluster.clone(),
-    };
-    tokio::spawn(file::run(
-        source,
-        defaults,
-        Arc::clone(&publisher),
-        status.clone(),
-    ));
+    let (source, demand) = follow_configuration(&config, &publisher);
 
     // The data path.
     let proxy = Arc::new(Proxy {
         view: publisher.view(),
+        configured: SetOnce::new(),
+        demand,
         store,
+        crl: crl.clone(),
         telemetry: telemetry.clone(),
         workers: Workers::start(config.workers)?,
         hbone: Arc::new(hbone_settings(&config.hbone)),
@@ -129,7 +123,7 @@ async fn serve(config: Config, warnings: &[Warning]) -> anyhow::Result<()> {
     let dump = Dump {
         proxy: Arc::clone(&proxy),
         pods: Arc::clone(&pods),
-        file: status,
+        source: source.clone(),
         config: format!("{config:#?}"),
     };
     let on_quit = Arc::clone(&quit);
@@ -148,11 +142,20 @@ async fn serve(config: Config, warnings: &[Warning]) -> anyhow::Result<()> {
 
     tokio::spawn(Arc::clone(&pods).recheck());
     tokio::spawn(Arc::clone(&pods).retry());
-    let mut view = proxy.view.clone();
+    if let Some(crl) = crl {
+        telemetry.register(|registry| metrics::crl(registry, Arc::clone(&crl)));
+        tokio::spawn(Arc::clone(&crl).run());
+        tokio::spawn(revocation::enforce(crl, Arc::clone(&proxy), Arc::clone(&pods)));
+    }
+    if let ConfigSource::Xds(status) = &source {
+        telemetry.register(|registry| metrics::xds(registry, status.clone()));
+    }
+    let waiting = Arc::clone(&proxy);
     tokio::spawn(async move {
-        if view.version() > 0 || view.changed().await.is_ok() {
-            configured.meet();
-        }
+        source.ready(waiting.view.clone()).await;
+        // It is set here only.
+        drop(waiting.configured.set(()));
+        configured.meet();
     });
     tokio::spawn(zds::follow(
         config.capture.socket.clone(),
@@ -168,6 +171,53 @@ async fn serve(config: Config, warnings: &[Warning]) -> anyhow::Result<()> {
     // Publishing ends here, and not before: views must not close while connections drain.
     drop(publisher);
     Ok(())
+}
+
+/// Who signs.
+fn authority(config: &config::Identity) -> anyhow::Result<Arc<dyn CertificateAuthority>> {
+    Ok(match &config.authority {
+        Authority::Files { certificate, key } => {
+            Arc::new(FileCa::load(certificate, key, net::clock::wall())?)
+        }
+        Authority::Remote(endpoint) => Arc::new(RemoteCa::new(endpoint.clone())),
+    })
+}
+
+/// Starts the source of configuration; also says how to ask it for what it has not told.
+fn follow_configuration(
+    config: &Config,
+    publisher: &Arc<Publisher>,
+) -> (ConfigSource, xds::Demand) {
+    let publisher = Arc::clone(publisher);
+    let source = match &config.control.source {
+        config::Source::File(path) => Source::Path(path.clone()),
+        config::Source::Inline(text) => Source::Text(text.clone()),
+        config::Source::Xds(remote) => {
+            let (status, demand) = (
+                xds::XdsStatus::new(),
+                xds::Demand::new(remote.on_demand),
+            );
+            let settings = xds::Settings {
+                endpoint: remote.endpoint.clone(),
+                node: xds::Node {
+                    pod: remote.pod.clone(),
+                    namespace: remote.namespace.clone(),
+                    instance_ip: remote.ip.clone(),
+                    node_name: config.node.name.to_string(),
+                    metadata: remote.metadata.clone(),
+                },
+            };
+            tokio::spawn(xds::run(settings, publisher, status.clone(), demand.clone()));
+            return (ConfigSource::Xds(status), demand);
+        }
+    };
+    let defaults = Defaults {
+        trust_domain: config.identity.trust_domain.clone(),
+        cluster: config.node.cluster.clone(),
+    };
+    let status = FileStatus::new();
+    tokio::spawn(file::run(source, defaults, publisher, status.clone()));
+    (ConfigSource::File(status), xds::Demand::new(false))
 }
 
 fn start_logging(config: &config::Telemetry) -> anyhow::Result<Logging> {

@@ -8,6 +8,7 @@
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use decision::inbound::{Admitted, Refusal};
+use identity::PeerCertificate;
 use mesh::Snapshot;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -18,6 +19,9 @@ pub enum Cut {
     /// A policy that came later denies it.
     #[error("{0}")]
     Policy(Refusal),
+    /// A revocation list names the peer's certificate.
+    #[error("connection closed: peer certificate revoked by CRL")]
+    Revoked,
     /// The pod is gone, has left the mesh, or the process ends and the grace period is over.
     #[error("connection closed due to connection drain")]
     Drain,
@@ -34,6 +38,8 @@ pub enum Open {
         original_destination: SocketAddr,
         /// Where it goes.
         destination: SocketAddr,
+        /// Who is at the other end of the tunnel, once there is one.
+        peer: Option<Arc<PeerCertificate>>,
     },
     /// To this pod.
     Inbound {
@@ -41,6 +47,8 @@ pub enum Open {
         source: SocketAddr,
         /// Why it may.
         admitted: Arc<Admitted>,
+        /// Who is at the other end of the tunnel, if it came through one.
+        peer: Option<Arc<PeerCertificate>>,
     },
 }
 
@@ -69,6 +77,25 @@ struct Entry {
 pub struct Registered<'a> {
     shard: &'a Mutex<Shard>,
     number: u64,
+}
+
+impl Registered<'_> {
+    /// The tunnel of an outbound connection stands, and this is its peer.
+    pub fn reached(&self, reached: &Arc<PeerCertificate>) {
+        if let Some(entry) = self.shard.lock().entries.get_mut(&self.number)
+            && let Open::Outbound { peer, .. } = &mut entry.open
+        {
+            *peer = Some(Arc::clone(reached));
+        }
+    }
+}
+
+impl Open {
+    fn peer(&self) -> Option<&Arc<PeerCertificate>> {
+        match self {
+            Self::Outbound { peer, .. } | Self::Inbound { peer, .. } => peer.as_ref(),
+        }
+    }
 }
 
 impl Drop for Registered<'_> {
@@ -113,11 +140,13 @@ impl Connections {
         &self,
         worker: usize,
         admitted: &Arc<Admitted>,
+        peer: Option<Arc<PeerCertificate>>,
         readmit: impl FnOnce(&Admitted) -> Result<(), Refusal>,
     ) -> (Registered<'_>, oneshot::Receiver<Cut>, Result<(), Refusal>) {
         let open = Open::Inbound {
             source: admitted.client(),
             admitted: Arc::clone(admitted),
+            peer,
         };
         let (registered, cut) = self.register(worker, open);
         let still = readmit(admitted);
@@ -143,6 +172,26 @@ impl Connections {
                     if let Some(entry) = entry {
                         // It fails only when the connection has just ended by itself.
                         drop(entry.cut.send(Cut::Policy(refusal)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Cuts every connection of a peer that a revocation list names.
+    pub fn cut_revoked(&self, is_revoked: impl Fn(&PeerCertificate) -> bool) {
+        for shard in &self.shards {
+            let peers: Vec<(u64, Arc<PeerCertificate>)> = shard
+                .lock()
+                .entries
+                .iter()
+                .filter_map(|(number, entry)| Some((*number, Arc::clone(entry.open.peer()?))))
+                .collect();
+            for (number, peer) in peers {
+                if is_revoked(&peer) {
+                    let entry = shard.lock().entries.remove(&number);
+                    if let Some(entry) = entry {
+                        drop(entry.cut.send(Cut::Revoked));
                     }
                 }
             }

@@ -1,15 +1,20 @@
-//! The DNS proxy in each pod: answers names of the mesh, forwards everything else.
+//! The DNS proxy in each pod: answers names of the mesh, forwards everything else. And the names of workloads that
+//! have no address, which connections wait for.
 //!
 //! In: queries on the pod's loopback, the mesh's [`Snapshot`](mesh::snapshot::Snapshot), the servers of
-//! ztunnel's own `resolv.conf`. Out: answers. Never: caches, resolves recursively, asks from ztunnel's namespace.
+//! ztunnel's own `resolv.conf`. Out: answers. Never: caches what is forwarded, resolves recursively, asks from ztunnel's
+//! namespace.
 //!
 //! Reading order: `message` (bytes to question and back), `name` (what a name may stand for), `resolve`
-//! (the pure answer), `resolv_conf` and `forward` (upstream), `sockets` and `server` (the loops).
+//! (the pure answer), `resolv_conf` and `forward` (upstream), `found` and `lookup` (names of workloads), `sockets` and
+//! `server` (the loops).
 //!
 //! Tasks: none of its own. [`serve`] is one future that holds all queries and connections of a pod in it;
 //! dropping it ends them all.
 
 mod forward;
+mod found;
+mod lookup;
 mod message;
 mod name;
 mod resolv_conf;
@@ -17,9 +22,10 @@ mod resolve;
 mod server;
 mod sockets;
 
-pub use forward::Upstream;
+pub use forward::{ForwardError, Upstream};
+pub use lookup::{Addresses, LookupError, Resolver};
 pub use resolv_conf::ResolvConf;
-pub use resolve::{Answer, Client, Zone, answer};
+pub use resolve::{Answer, Client, Pending, Zone, answer};
 pub use server::{Event, Observer, Server, serve};
 pub use sockets::Sockets;
 

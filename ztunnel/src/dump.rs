@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use control::file::FileStatus;
 use mesh::{
     Authorization, Service, Workload,
     authorization::{Action, Match, Scope, StringMatch},
@@ -14,7 +13,7 @@ use mesh::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::{capture::pods::Pods, connections::Open, pod::Pod, proxy::Proxy};
+use crate::{capture::pods::Pods, connections::Open, pod::Pod, proxy::Proxy, source::ConfigSource};
 
 /// Where the dump takes its parts from.
 #[derive(Debug)]
@@ -23,8 +22,8 @@ pub struct Dump {
     pub proxy: Arc<Proxy>,
     /// The pods.
     pub pods: Arc<Pods>,
-    /// What became of the configuration file.
-    pub file: FileStatus,
+    /// Where the configuration comes from, and what became of it.
+    pub source: ConfigSource,
     /// The process's own configuration, as text.
     pub config: String,
 }
@@ -55,7 +54,8 @@ impl Dump {
             "stagedServices": {},
             "certificates": self.proxy.store.dump(),
             "workloadState": pods,
-            "staticConfig": self.file.state(),
+            "staticConfig": self.source.file_state(),
+            "xds": self.source.xds_state(net::clock::now()),
             "snapshotVersion": snapshot.version,
             "version": {"version": env!("CARGO_PKG_VERSION")},
             "config": self.config,
@@ -71,10 +71,13 @@ fn up(pod: &Pod) -> Value {
                 source,
                 original_destination,
                 destination,
+                peer: _,
             } => outbound.push(json!({
                 "src": source, "originalDst": original_destination, "actualDst": destination,
             })),
-            Open::Inbound { source, admitted } => inbound.push(json!({
+            Open::Inbound {
+                source, admitted, ..
+            } => inbound.push(json!({
                 "src": source,
                 "dst": admitted.destination(),
                 "srcIdentity": admitted.identity().map(ToString::to_string),

@@ -19,7 +19,8 @@ use hbone::{
     tls::TlsError,
 };
 use http::StatusCode;
-use mesh::{SpiffeId, Workload};
+use identity::PeerCertificate;
+use mesh::Workload;
 use net::{
     drain::Phase,
     relay::{RelayError, TcpEnd},
@@ -35,7 +36,9 @@ mod report;
 
 use error::Error;
 
-use crate::{capture::listen::Captured, connections::Cut, pod::Pod, proxy::Proxy, relay};
+use crate::{
+    capture::listen::Captured, connections::Cut, pod::Pod, proxy::Proxy, relay, revocation,
+};
 
 /// Serves one tunnel to its end.
 pub async fn serve_tunnel(proxy: Arc<Proxy>, captured: Captured) {
@@ -113,13 +116,24 @@ async fn tunnel(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses) ->
         addresses,
         workload,
     });
-    let identity = Arc::new(accepted.peer.id.clone());
+    let certificate = Arc::clone(&accepted.peer);
     let served = accepted.serve(&proxy.hbone, &draining, |incoming| {
-        let (at, identity) = (Arc::clone(&at), Arc::clone(&identity));
-        tokio::spawn(async move { at.stream(incoming, &identity).await });
+        let (at, certificate) = (Arc::clone(&at), Arc::clone(&certificate));
+        tokio::spawn(async move { at.stream(incoming, certificate).await });
     });
-    if let Err(error) = served.await {
-        let peer = addresses.peer;
+    let served = tokio::select! {
+        served = served => served,
+        () = revocation::revoked(proxy, &certificate) => {
+            // Its streams first: they are to end for this reason, and not because their tunnel broke under them.
+            let is_revoked = |peer: &PeerCertificate| proxy.store.revocation(peer).is_some();
+            at.pod.connections.cut_revoked(is_revoked);
+            let (peer, identity) = (addresses.peer, &certificate.id);
+            tracing::warn!(%peer, %identity, "tunnel closed: peer certificate revoked by CRL");
+            return Ok(());
+        }
+    };
+    if let Err(error) = served {
+        let (peer, identity) = (addresses.peer, &certificate.id);
         // A peer that is merely gone is told of by its streams, if it had any.
         if matches!(
             error.kind(),
@@ -180,12 +194,13 @@ struct Arrived {
 /// What an admitted connection came through.
 enum Downstream {
     Tcp(TcpStream),
-    Hbone(Box<Incoming>),
+    Hbone(Box<Incoming>, Arc<PeerCertificate>),
 }
 
 impl Arrived {
     /// Serves one CONNECT of a tunnel.
-    async fn stream(&self, incoming: Incoming, identity: &SpiffeId) {
+    async fn stream(&self, incoming: Incoming, certificate: Arc<PeerCertificate>) {
+        let identity = &certificate.id;
         let head = match ConnectHead::parse(&incoming.head) {
             Ok(head) => head,
             Err(error) => {
@@ -207,8 +222,8 @@ impl Arrived {
         }) {
             Ok(admitted) => {
                 let report = report::of_tunnel(self, &admitted, &head);
-                self.carry(&admitted, report, Downstream::Hbone(Box::new(incoming)))
-                    .await;
+                let downstream = Downstream::Hbone(Box::new(incoming), certificate);
+                self.carry(&admitted, report, downstream).await;
             }
             Err(error) => {
                 incoming.refuse(error.status());
@@ -268,10 +283,12 @@ impl Arrived {
     async fn carry(&self, admitted: &Arc<Admitted>, report: Connection, downstream: Downstream) {
         let open = self.proxy.telemetry.opened(report, net::clock::now());
         let readmit = |admitted: &Admitted| admitted.readmit(&self.proxy.view.borrow());
-        let (_registered, mut cut, still) =
-            self.pod
-                .connections
-                .register_admitted(self.worker, admitted, readmit);
+        let (_registered, mut cut, still) = self.pod.connections.register_admitted(
+            self.worker,
+            admitted,
+            downstream.peer(),
+            readmit,
+        );
         let upstream = async {
             still?;
             deliver::connect(&self.proxy, &self.pod, admitted).await
@@ -281,7 +298,7 @@ impl Arrived {
             reason = &mut cut => {
                 let reason = reason.unwrap_or(Cut::Drain);
                 downstream.refuse(match reason {
-                    Cut::Policy(_) => StatusCode::UNAUTHORIZED,
+                    Cut::Policy(_) | Cut::Revoked => StatusCode::UNAUTHORIZED,
                     Cut::Drain => StatusCode::SERVICE_UNAVAILABLE,
                 });
                 open.close(relay::cut(&reason), net::clock::now());
@@ -298,7 +315,7 @@ impl Arrived {
                 )
                 .await
             }
-            (Ok(upstream), Downstream::Hbone(incoming)) => match incoming.accept(self.baggage()) {
+            (Ok(upstream), Downstream::Hbone(incoming, _)) => match incoming.accept(self.baggage()) {
                 Ok(stream) => relay::run(stream, TcpEnd::new(upstream), open.counters(), cut).await,
                 Err(error) => {
                     // The client broke off meanwhile; its application's end must not look like a polite one.
@@ -330,7 +347,14 @@ impl Downstream {
     fn refuse(self, status: StatusCode) {
         match self {
             Self::Tcp(client) => socket::reset_on_close(&client),
-            Self::Hbone(incoming) => incoming.refuse(status),
+            Self::Hbone(incoming, _) => incoming.refuse(status),
+        }
+    }
+
+    fn peer(&self) -> Option<Arc<PeerCertificate>> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Hbone(_, peer) => Some(Arc::clone(peer)),
         }
     }
 }

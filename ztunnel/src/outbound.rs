@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! accept ─▶ facts ─▶ decision::outbound ─┬─ Passthrough, Plain ─▶ connect ──────────┐
-//!                                        └─ Hbone ─▶ credential ─▶ hbone::Pool ─────┴─▶ relay ─▶ event
+//!                         │        ▲     └─ Hbone ─▶ credential ─▶ hbone::Pool ─────┴─▶ relay ─▶ event
+//!                         └ Lookup ┘
 //! ```
 //! In: a captured socket. Out: one event per connection. Never: sends a byte to a peer that is not verified.
 
 use std::{net::SocketAddr, sync::Arc};
 
-use decision::outbound::{Facts, Plan, Refusal, plan};
+use decision::outbound::{Facts, Lookup, Plan, Planned, Refusal};
 use hbone::{Early, OpenError, TunnelKey, client::DialError};
 use mesh::{San, Service, Workload};
 use net::{
@@ -21,11 +22,14 @@ use tokio::net::TcpStream;
 use crate::{
     capture::listen::Captured,
     connections::{Cut, Open},
+    dns::LookupError,
     head,
     pod::Pod,
     proxy::{Proxy, UnknownPod},
     relay,
 };
+
+mod decide;
 
 /// Why a connection failed before it was relayed.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +40,10 @@ enum Error {
     UnknownPod(#[from] UnknownPod),
     #[error(transparent)]
     Refused(#[from] Refusal),
+    #[error("failed to fetch information about destination: {0}")]
+    Unanswered(String),
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
     #[error("connection failed: {0}")]
     Connect(#[from] ConnectError),
     #[error("identity error: {0}")]
@@ -48,10 +56,13 @@ impl Error {
     fn reason(&self) -> Reason {
         match self {
             Self::Socket(_) => Reason::Io,
-            Self::UnknownPod(_) => Reason::NoRoute,
+            Self::UnknownPod(_) | Self::Unanswered(_) => Reason::NoRoute,
             Self::Refused(Refusal::NoHealthyUpstream { .. }) => Reason::NoHealthyUpstream,
+            Self::Lookup(LookupError::TooMany { .. }) => Reason::Overloaded,
+            Self::Refused(Refusal::NoValidAddress { .. }) | Self::Lookup(_) | Self::Connect(_) => {
+                Reason::ConnectFailed
+            }
             Self::Refused(_) => Reason::NoRoute,
-            Self::Connect(_) => Reason::ConnectFailed,
             Self::Identity(_) => Reason::Identity,
             Self::Open(error) => match error {
                 OpenError::Dial(dial) => match **dial {
@@ -118,11 +129,21 @@ async fn accept(proxy: &Proxy, captured: Captured, destination: SocketAddr) -> R
         source: &source,
         destination,
     };
-    let decided = plan(&proxy.view.borrow(), &facts, &mut || fastrand::u64(..));
-    let open = proxy.telemetry.opened(
-        report(peer, destination, &source, &decided),
-        net::clock::now(),
-    );
+    let mut connection = Connection::between(Direction::Outbound, peer, destination);
+    connection.source = Some(Arc::clone(&source));
+    let decided = match decide::decide(proxy, &facts).await {
+        Ok(Planned::Ready(plan)) => Ok(plan),
+        Ok(Planned::Lookup(lookup)) => {
+            connection.destination = Some(Arc::clone(lookup.workload()));
+            connection.service = lookup.service().cloned();
+            resolve(proxy, &pod, &source, lookup).await
+        }
+        Err(error) => Err(error),
+    };
+    if let Ok(plan) = &decided {
+        describe(&mut connection, plan);
+    }
+    let open = proxy.telemetry.opened(connection, net::clock::now());
     let from = From {
         proxy,
         pod: &pod,
@@ -132,9 +153,8 @@ async fn accept(proxy: &Proxy, captured: Captured, destination: SocketAddr) -> R
     };
     let outcome = match decided {
         Ok(plan) => from.carry(client, destination, plan, open.counters()).await,
-        Err(refusal) => {
+        Err(error) => {
             socket::reset_on_close(&client);
-            let error = Error::from(refusal);
             Outcome::failed(error.reason(), error)
         }
     };
@@ -142,52 +162,45 @@ async fn accept(proxy: &Proxy, captured: Captured, destination: SocketAddr) -> R
     Ok(())
 }
 
-/// What the metrics and the access log say of it.
-fn report(
-    client: SocketAddr,
-    original_destination: SocketAddr,
-    source: &Arc<Workload>,
-    decided: &Result<Plan, Refusal>,
-) -> Connection {
-    let mut connection = Connection::between(Direction::Outbound, client, original_destination);
-    connection.source = Some(Arc::clone(source));
-    match decided {
-        Ok(Plan::Passthrough {
+/// Finds the address of a destination that is known by name.
+async fn resolve(
+    proxy: &Proxy,
+    pod: &Pod,
+    source: &Workload,
+    lookup: Lookup,
+) -> Result<Plan, Error> {
+    let hostname = lookup.hostname();
+    proxy.telemetry.dns().resolved(source, hostname);
+    let addresses = pod.resolver.resolve(hostname, lookup.families()).await?;
+    Ok(lookup.resolved(&addresses, &mut || fastrand::u64(..))?)
+}
+
+/// What the metrics and the access log say of the way that a connection takes.
+fn describe(connection: &mut Connection, plan: &Plan) {
+    connection.service = plan.service().cloned();
+    connection.destination = plan.workload().cloned();
+    match plan {
+        Plan::Passthrough {
             destination,
             service,
-        }) => {
+        } => {
             connection.destination_addr = *destination;
-            connection.service.clone_from(service);
             connection.passthrough = service.is_none();
         }
-        Ok(Plan::Plain {
-            destination,
-            workload,
-            service,
-        }) => {
-            connection.destination_addr = *destination;
-            connection.destination = Some(Arc::clone(workload));
-            connection.service.clone_from(service);
-        }
-        Ok(Plan::Hbone {
+        Plan::Plain { destination, .. } => connection.destination_addr = *destination,
+        Plan::Hbone {
             peer,
             authority,
-            via: _,
             workload,
-            service,
-            expected: _,
-        }) => {
+            ..
+        } => {
             connection.destination_addr = *peer;
             connection.hbone_addr = Some((*authority).into());
-            connection.destination = Some(Arc::clone(workload));
-            connection.service.clone_from(service);
-            connection.source_identity = Some(source.identity());
+            connection.source_identity = connection.source.as_ref().map(|source| source.identity());
             connection.destination_identity = Some(workload.identity());
             connection.security = Security::MutualTls;
         }
-        Err(_) => {}
     }
-    connection
 }
 
 /// Where a connection comes from.
@@ -216,8 +229,9 @@ impl From<'_> {
             source: self.client,
             original_destination,
             destination,
+            peer: None,
         };
-        let (_registered, mut cut) = self.pod.connections.register(self.worker, open);
+        let (registered, mut cut) = self.pod.connections.register(self.worker, open);
         let mut client = TcpEnd::new(client);
         let mut early = Early::of(&mut client);
         let upstream = tokio::select! {
@@ -234,7 +248,17 @@ impl From<'_> {
             Ok(Upstream::Tcp(upstream)) => {
                 relay::run(client, TcpEnd::new(upstream), counters, cut).await
             }
-            Ok(Upstream::Hbone(upstream)) => relay::run(client, upstream, counters, cut).await,
+            Ok(Upstream::Hbone(upstream)) => {
+                registered.reached(upstream.peer());
+                // A list that came before the peer was noted has found nothing to cut.
+                if self.proxy.crl.is_some()
+                    && self.proxy.store.revocation(upstream.peer()).is_some()
+                {
+                    client.reset();
+                    return relay::cut(&Cut::Revoked);
+                }
+                relay::run(client, upstream, counters, cut).await
+            }
             Err(error) => {
                 // The application is to see a failed connection, not an empty answer.
                 client.reset();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hbone::Pool;
+use identity::PeerCertificate;
 use net::{
     Netns,
     drain::{Drain, Draining, Phase},
@@ -11,7 +12,7 @@ use net::{
 use tokio::sync::Semaphore;
 use wire::zds::PodInfo;
 
-use crate::{connections::Connections, head::OwnBaggage};
+use crate::{connections::Connections, dns::Resolver, head::OwnBaggage};
 
 /// TLS handshakes of one pod at once. Each holds up to 64 KiB for whom nobody knows yet; those beyond wait, as long as
 /// a handshake may take, with nothing but their socket.
@@ -32,6 +33,8 @@ pub struct Pod {
     pub baggage: OwnBaggage,
     /// Places for TLS handshakes under way.
     pub handshakes: Semaphore,
+    /// The addresses of workloads that have names in their place.
+    pub resolver: Arc<Resolver>,
     /// What is open.
     pub connections: Connections,
     /// One pool per worker.
@@ -46,6 +49,7 @@ impl Pod {
         uid: String,
         info: PodInfo,
         netns: Arc<Netns>,
+        resolver: Arc<Resolver>,
         workers: usize,
         settings: &Arc<hbone::Settings>,
     ) -> Self {
@@ -61,6 +65,7 @@ impl Pod {
             ports: SpoofedPorts::default(),
             baggage: OwnBaggage::default(),
             handshakes: Semaphore::new(MAX_HANDSHAKES),
+            resolver,
             connections,
             pools,
             drain,
@@ -71,6 +76,13 @@ impl Pod {
     #[must_use]
     pub fn pool(&self, worker: usize) -> &Arc<Pool> {
         &self.pools[worker % self.pools.len()]
+    }
+
+    /// Lets go of tunnels to peers that are not believed any more.
+    pub fn let_go(&self, believed: impl Fn(&PeerCertificate) -> bool) {
+        for pool in &self.pools {
+            pool.let_go(&believed);
+        }
     }
 
     /// Tells when the pod is to end.

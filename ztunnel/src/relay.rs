@@ -43,6 +43,7 @@ pub(crate) async fn run<D: Duplex, U: Duplex>(
 pub(crate) fn cut(cut: &Cut) -> Outcome {
     let reason = match cut {
         Cut::Policy(_) => Reason::PolicyChange,
+        Cut::Revoked => Reason::Revoked,
         Cut::Drain => Reason::Drained,
     };
     Outcome::failed(reason, cut)

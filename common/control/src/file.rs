@@ -7,17 +7,14 @@
 //! The format is in this crate's README. A file is accepted whole or refused whole; refused, it leaves the
 //! configuration that was in force, logs the [`FileError`] and shows it in the [`FileStatus`].
 //!
-//! Reading order: [`FileError`], `node` (YAML with positions), `cursor` (positions with paths), `scalar`,
-//! `workload`, `service`, `policy`, [`Resources`], `read` (bytes), `watch` and `follow` (the task).
+//! Reading order: [`FileError`], crate [`yaml`] (YAML with positions), `scalar`, `workload`, `service`, `policy`,
+//! [`Resources`], `read` (bytes), `watch` and `follow` (the task).
 
 use std::{borrow::Cow, path::PathBuf};
 
-mod cursor;
 mod defaults;
 mod error;
 mod follow;
-mod nearest;
-mod node;
 mod policy;
 mod read;
 mod resources;
@@ -28,11 +25,11 @@ mod watch;
 mod workload;
 
 pub use defaults::Defaults;
-pub use error::{FileError, Problem, Warning};
+pub use error::FileError;
 pub use follow::run;
-pub use node::Position;
 pub use resources::Resources;
 pub use status::{FileState, FileStatus, RefusedFile};
+pub use yaml::{Position, Problem, Warning};
 
 /// The largest file that is read: room for some 50,000 workloads. A whole file is held in memory while it is
 /// read, and larger meshes change too often to be delivered whole.

@@ -1,20 +1,30 @@
 //! Where a connection of a local pod goes.
 //!
-//! In: a snapshot, the source pod, the original destination, a random source. Out: a [`Plan`] or a [`Refusal`].
+//! In: a snapshot, the source pod, the original destination, a random source. Out: a [`Plan`], a name that must be
+//! resolved before there is one ([`Lookup`]), or a [`Refusal`].
 //! Never: awaits, opens a socket, reads the clock.
 //!
 //! In this order: a call to ourselves; a service's VIP, through its waypoint or to one of its endpoints; a
 //! workload's address, through its waypoint or directly; anything else as it is. What comes from a waypoint or
 //! a gateway never enters a waypoint again.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
-use mesh::{San, Service, Snapshot, Workload, service::LoadBalancingMode, workload::Tunnel};
+use mesh::{
+    San, Service, Snapshot, Workload,
+    service::{IpFamilies, LoadBalancingMode},
+    workload::Tunnel,
+};
 
 mod endpoint;
+mod lookup;
 mod refusal;
 mod waypoint;
 
+pub use lookup::{Family, Lookup};
 pub use refusal::Refusal;
 
 /// Where a workload's ztunnel, or the workload itself, ends HBONE. Source: Istio's ztunnel, inbound port.
@@ -30,6 +40,15 @@ pub struct Facts<'a> {
     pub source: &'a Arc<Workload>,
     /// The original destination.
     pub destination: SocketAddr,
+}
+
+/// What is decided of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Planned {
+    /// Everything.
+    Ready(Plan),
+    /// Who it goes to, by a name that must be resolved first.
+    Lookup(Lookup),
 }
 
 /// What to do with a connection.
@@ -108,7 +127,7 @@ pub fn plan(
     snapshot: &Snapshot,
     facts: &Facts<'_>,
     random: &mut dyn FnMut() -> u64,
-) -> Result<Plan, Refusal> {
+) -> Result<Planned, Refusal> {
     let destination = SocketAddr::new(
         facts.destination.ip().to_canonical(),
         facts.destination.port(),
@@ -121,14 +140,14 @@ pub fn plan(
     let ip = destination.ip();
     // What stays within the pod is captured only by a client that dials our own ports; anything else that comes
     // here all the same goes on as it would have gone without us.
-    if ip.is_loopback() || ip.is_unspecified() || call.source.ips.contains(&ip) {
-        return if OWN_PORTS.contains(&destination.port()) {
+    if stays_within(call.source, ip) {
+        return if is_self_call(call.source, destination) {
             Err(Refusal::SelfCall)
         } else {
-            Ok(Plan::Passthrough {
+            Ok(Planned::Ready(Plan::Passthrough {
                 destination,
                 service: None,
-            })
+            }))
         };
     }
     if let Some(service) = snapshot.service_by_vip(&call.source.network, ip, &call.source.namespace)
@@ -138,10 +157,20 @@ pub fn plan(
     if let Some(workload) = snapshot.workload_by_address(&call.source.network, ip) {
         return call.to_workload(workload, None, random);
     }
-    Ok(Plan::Passthrough {
+    Ok(Planned::Ready(Plan::Passthrough {
         destination,
         service: None,
-    })
+    }))
+}
+
+/// Whether an address is the pod's own.
+fn stays_within(source: &Workload, ip: IpAddr) -> bool {
+    ip.is_loopback() || ip.is_unspecified() || source.ips.contains(&ip)
+}
+
+/// Whether somebody would listen there who is ourselves.
+fn is_self_call(source: &Workload, address: SocketAddr) -> bool {
+    stays_within(source, address.ip()) && OWN_PORTS.contains(&address.port())
 }
 
 /// One connection and the mesh that it is planned in.
@@ -157,10 +186,8 @@ impl Call<'_> {
         &self,
         service: &Arc<Service>,
         random: &mut dyn FnMut() -> u64,
-    ) -> Result<Plan, Refusal> {
-        if let Some(waypoint) = &service.waypoint
-            && self.enters(waypoint)
-        {
+    ) -> Result<Planned, Refusal> {
+        if let Some(waypoint) = self.waypoint_of(service, random) {
             return self.to_waypoint(waypoint, Some(service), random);
         }
         match service.load_balancing.mode {
@@ -168,17 +195,17 @@ impl Call<'_> {
                 let ip = self.destination.ip();
                 match self.snapshot.workload_by_address(&self.source.network, ip) {
                     Some(workload) => self.to_workload(workload, Some(service), random),
-                    None => Ok(Plan::Passthrough {
+                    None => Ok(Planned::Ready(Plan::Passthrough {
                         destination: self.destination,
                         service: Some(Arc::clone(service)),
-                    }),
+                    })),
                 }
             }
             LoadBalancingMode::Unspecified
             | LoadBalancingMode::Strict
             | LoadBalancingMode::Failover => {
-                let (workload, address) = self.choose(service, random)?;
-                Ok(direct(workload, address, Some(service)))
+                let chosen = self.choose(service, random)?;
+                Ok(self.go(Via::Endpoint, chosen, Some(service)))
             }
         }
     }
@@ -189,33 +216,94 @@ impl Call<'_> {
         workload: &Arc<Workload>,
         service: Option<&Arc<Service>>,
         random: &mut dyn FnMut() -> u64,
-    ) -> Result<Plan, Refusal> {
+    ) -> Result<Planned, Refusal> {
         if let Some(waypoint) = &workload.waypoint
             && self.enters(waypoint)
         {
             return self.to_waypoint(waypoint, service, random);
         }
-        Ok(direct(workload, self.destination, service))
+        let chosen = Chosen {
+            workload,
+            place: Place::Address(self.destination),
+        };
+        Ok(self.go(Via::Endpoint, chosen, service))
+    }
+
+    /// To the workload that was chosen.
+    fn go(&self, via: Via, chosen: Chosen<'_>, service: Option<&Arc<Service>>) -> Planned {
+        let hop = Hop {
+            via,
+            dialled: self.destination,
+            workload: Arc::clone(chosen.workload),
+            service: service.cloned(),
+        };
+        match chosen.place {
+            Place::Address(address) => Planned::Ready(hop.at(address)),
+            Place::Named { port, families } => Planned::Lookup(Lookup {
+                hop,
+                source: Arc::clone(self.source),
+                families,
+                port,
+            }),
+        }
     }
 }
 
-/// To a workload of our own network, without anyone between.
-fn direct(workload: &Arc<Workload>, address: SocketAddr, service: Option<&Arc<Service>>) -> Plan {
-    let service = service.cloned();
-    match workload.tunnel {
-        Tunnel::Hbone => Plan::Hbone {
-            peer: SocketAddr::new(address.ip(), HBONE_PORT),
-            authority: address,
-            expected: expected(workload, service.as_deref()),
-            via: Via::Endpoint,
-            workload: Arc::clone(workload),
+/// Who was chosen, and where it is.
+struct Chosen<'a> {
+    workload: &'a Arc<Workload>,
+    place: Place,
+}
+
+/// Where a workload is.
+#[derive(Clone, Copy)]
+enum Place {
+    /// At an address of its own.
+    Address(SocketAddr),
+    /// At a port of whatever its hostname leads to.
+    Named { port: u16, families: IpFamilies },
+}
+
+/// The next hop of a connection but for its address: a workload of our own network, without anyone between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Hop {
+    via: Via,
+    dialled: SocketAddr,
+    workload: Arc<Workload>,
+    service: Option<Arc<Service>>,
+}
+
+impl Hop {
+    fn at(self, address: SocketAddr) -> Plan {
+        let Self {
+            via,
+            dialled,
+            workload,
             service,
-        },
-        Tunnel::None => Plan::Plain {
-            destination: address,
-            workload: Arc::clone(workload),
-            service,
-        },
+        } = self;
+        match (via, workload.tunnel) {
+            (Via::Waypoint, _) => Plan::Hbone {
+                peer: address,
+                authority: dialled,
+                expected: vec![San::from(&workload.identity())],
+                via,
+                workload,
+                service,
+            },
+            (Via::Endpoint, Tunnel::Hbone) => Plan::Hbone {
+                peer: SocketAddr::new(address.ip(), HBONE_PORT),
+                authority: address,
+                expected: expected(&workload, service.as_deref()),
+                via,
+                workload,
+                service,
+            },
+            (Via::Endpoint, Tunnel::None) => Plan::Plain {
+                destination: address,
+                workload,
+                service,
+            },
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use std::{
 
 use bytes::Bytes;
 use h2::client::{Connection, SendRequest};
+use identity::PeerCertificate;
 use net::{
     drain::{Draining, Phase},
     socket::ConnectError,
@@ -67,6 +68,8 @@ pub struct Dialed {
     pub(crate) sender: SendRequest<Bytes>,
     connection: Connection<TlsIo, Bytes>,
     io: TlsIo,
+    /// Who answered.
+    pub(crate) peer: Arc<PeerCertificate>,
     /// When the first of both certificates ends.
     pub(crate) expires: SystemTime,
 }
@@ -83,7 +86,8 @@ pub async fn handshake(
 ) -> Result<Dialed, DialError> {
     let handshake = async {
         let io = tls::connect(tcp, config).await?;
-        let expires = io.peer()?.not_after.min(own_expiry);
+        let peer = Arc::new(io.peer()?);
+        let expires = peer.not_after.min(own_expiry);
         let (stream_window, connection_window) = settings.windows(settings.max_streams);
         let (sender, connection) = h2::client::Builder::new()
             .initial_window_size(stream_window)
@@ -100,6 +104,7 @@ pub async fn handshake(
             sender,
             connection,
             io,
+            peer,
             expires,
         })
     };

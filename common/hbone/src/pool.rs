@@ -22,6 +22,7 @@ use futures_util::{
 };
 use h2::client::SendRequest;
 use http::{Request, StatusCode, response};
+use identity::PeerCertificate;
 use mesh::{SpiffeId, spiffe::San};
 use net::{
     drain::{Draining, Phase},
@@ -140,6 +141,20 @@ impl Pool {
             .sum()
     }
 
+    /// Lets go of every tunnel to a peer that is not believed any more: no stream is opened on it, and it ends with
+    /// the last one that is.
+    pub fn let_go(&self, believed: impl Fn(&PeerCertificate) -> bool) {
+        for entry in self.entries.lock().values_mut() {
+            entry.tunnels.retain(|tunnel| {
+                let stays = believed(tunnel.usage.peer());
+                if !stays {
+                    tunnel.usage.close();
+                }
+                stays
+            });
+        }
+    }
+
     /// Opens a stream: on an open tunnel of `key` with room, or on a new one that `dial` makes. Requests that
     /// come while a tunnel is being made wait for it. `early` goes along with the request.
     ///
@@ -249,7 +264,7 @@ impl Pool {
         entry.dials.retain(|dial| dial.number != number);
         match result {
             Ok(dialed) => {
-                let usage = Usage::new();
+                let usage = Usage::new(Arc::clone(&dialed.peer));
                 let expires = dialed.expires;
                 let owner = Tending {
                     pool: Arc::downgrade(&self),

@@ -25,7 +25,7 @@ use crate::{
 pub struct Accepted {
     io: TlsIo,
     /// Who it is.
-    pub peer: PeerCertificate,
+    pub peer: Arc<PeerCertificate>,
     /// When the first of both certificates ends.
     expires: SystemTime,
 }
@@ -43,7 +43,7 @@ pub async fn handshake(
     match tokio::time::timeout(settings.timeout_handshake, tls::accept(tcp, config)).await {
         Ok(io) => {
             let io = io?;
-            let peer = io.peer()?;
+            let peer = Arc::new(io.peer()?);
             let expires = peer.not_after.min(own_expiry);
             Ok(Accepted { io, peer, expires })
         }
@@ -99,7 +99,7 @@ impl Accepted {
         draining: &Draining,
         mut on_request: impl FnMut(Incoming),
     ) -> io::Result<()> {
-        let Self { io, expires, .. } = self;
+        let Self { io, peer, expires } = self;
         let (stream_window, connection_window) = settings.windows(settings::MAX_SERVER_STREAMS);
         let mut connection = match tokio::time::timeout(
             settings.timeout_handshake,
@@ -120,7 +120,7 @@ impl Accepted {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 preface"));
             }
         };
-        let usage = Usage::new();
+        let usage = Usage::new(peer);
         let mut keepalive = KeepAlive::new(connection.ping_pong(), settings);
         let (mut for_drain, mut for_cut) = (draining.clone(), draining.clone());
         let mut drain = pin!(for_drain.reached(Phase::Draining));

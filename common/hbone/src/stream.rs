@@ -5,11 +5,13 @@
 
 use std::{
     io,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
+use identity::PeerCertificate;
 use net::relay::{Duplex, Queue, Read};
 
 use crate::{held::Held, tunnel::Slot};
@@ -26,7 +28,7 @@ pub struct Stream {
     /// What was read of it and has not left.
     held: Held,
     /// Keeps the place in the tunnel's count of streams.
-    _slot: Slot,
+    slot: Slot,
 }
 
 impl Stream {
@@ -35,8 +37,14 @@ impl Stream {
             send,
             recv,
             held: Held::default(),
-            _slot: slot,
+            slot,
         }
+    }
+
+    /// Who is at the other end of the tunnel.
+    #[must_use]
+    pub fn peer(&self) -> &Arc<PeerCertificate> {
+        self.slot.peer()
     }
 
     fn hold(&mut self, bytes: Bytes, queue: &mut Queue) -> io::Result<()> {

@@ -13,6 +13,7 @@ use std::{
 };
 
 use h2::{Ping, PingPong};
+use identity::PeerCertificate;
 use parking_lot::Mutex;
 use tokio::time::{Sleep, sleep};
 
@@ -21,6 +22,8 @@ use crate::settings::Settings;
 /// How many streams a tunnel carries, and since when none.
 #[derive(Debug)]
 pub(crate) struct Usage {
+    /// Who is at the other end.
+    peer: Arc<PeerCertificate>,
     streams: AtomicUsize,
     /// Set once no stream may be added any more.
     closed: AtomicBool,
@@ -28,8 +31,9 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(peer: Arc<PeerCertificate>) -> Arc<Self> {
         Arc::new(Self {
+            peer,
             streams: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             idle_since: Mutex::new(net::clock::now()),
@@ -47,6 +51,10 @@ impl Usage {
             })
             .ok()
             .map(|_before| Slot(Arc::clone(self)))
+    }
+
+    pub(crate) fn peer(&self) -> &Arc<PeerCertificate> {
+        &self.peer
     }
 
     pub(crate) fn streams(&self) -> usize {
@@ -70,6 +78,12 @@ impl Usage {
 /// The place of one stream.
 #[derive(Debug)]
 pub(crate) struct Slot(Arc<Usage>);
+
+impl Slot {
+    pub(crate) fn peer(&self) -> &Arc<PeerCertificate> {
+        self.0.peer()
+    }
+}
 
 impl Drop for Slot {
     fn drop(&mut self) {

@@ -8,7 +8,7 @@ use std::{error, fmt, time::Duration, time::SystemTime};
 use mesh::SpiffeId;
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
 
-use crate::{pem, refusal::rfc3339};
+use crate::{pem, refusal::rfc3339, remote_ca::BadAnswer};
 
 /// A boxed future, so that the trait can be used as an object.
 pub type BoxFuture<'a, T> = futures_util::future::BoxFuture<'a, T>;
@@ -101,8 +101,17 @@ pub enum CaError {
         /// Its words.
         reason: String,
     },
-    /// A remote authority could not be asked.
-    #[error("{authority} cannot be reached")]
+    /// A remote authority said something that is no answer.
+    #[error("answer of {authority} is no chain with its roots")]
+    Answer {
+        /// Its address.
+        authority: String,
+        /// What is wrong with it.
+        #[source]
+        source: BadAnswer,
+    },
+    /// A remote authority could not be asked: no connection, or no token to show there.
+    #[error("{authority} cannot be asked")]
     Unreachable {
         /// Its address.
         authority: String,

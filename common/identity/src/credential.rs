@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use mesh::{San, SpiffeId};
@@ -20,14 +20,15 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
     time_provider::TimeProvider,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 
 use crate::{
     Clock, Issued,
     authority::{MAX_CHAIN, MAX_ROOTS},
     refusal::{PeerRefusal, cut, rfc3339},
     tls,
-    verify::{ExpectSans, ExpectTrustDomain, Roots},
+    trust::{Roots, Trust},
+    verify::{ExpectSans, ExpectTrustDomain},
     x509,
 };
 
@@ -50,9 +51,11 @@ pub struct Credential {
     not_before: SystemTime,
     not_after: SystemTime,
     renew_at: SystemTime,
+    issued_at: SystemTime,
     chain: Vec<CertificateDer<'static>>,
-    roots: Vec<CertificateDer<'static>>,
-    anchors: Roots,
+    /// The bundle that came with it; what is believed is `trust`.
+    issued_roots: Arc<Roots>,
+    trust: Arc<Trust>,
     server: Arc<ServerConfig>,
     client: ClientConfig,
     /// Most recently used first, at most [`MAX_CLIENT_CONFIGS`].
@@ -60,12 +63,14 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// Checks an authority's answer and builds what TLS needs of it.
+    /// Checks an authority's answer and builds what TLS needs of it. Peers are checked against `trust`, which
+    /// this does not change.
     pub(crate) fn new(
         id: SpiffeId,
         key: PrivateKeyDer<'static>,
         issued: Issued,
         clock: &Clock,
+        trust: Arc<Trust>,
     ) -> Result<Self, AnswerError> {
         let Issued { chain, roots } = issued;
         let now = clock.now();
@@ -105,16 +110,22 @@ impl Credential {
                 now,
             });
         }
-        let anchors = Roots::new(&roots).map_err(|position| AnswerError::Root { position })?;
+        let issued_roots = trust
+            .share(&roots)
+            .map_err(|position| AnswerError::Root { position })?;
         // Peers hold the same roots: what we would refuse, they would.
         let time = clock.current_time().ok_or(AnswerError::Lifetime {
             not_before,
             not_after,
             now,
         })?;
-        anchors.check(leaf, intermediates, time).map_err(|error| {
-            AnswerError::Leaf(PeerRefusal::from_tls(&error).unwrap_or(PeerRefusal::Chain(error)))
-        })?;
+        issued_roots
+            .check(leaf, intermediates, time)
+            .map_err(|error| {
+                AnswerError::Leaf(
+                    PeerRefusal::from_tls(&error).unwrap_or(PeerRefusal::Chain(error)),
+                )
+            })?;
 
         let key = tls::provider()
             .key_provider
@@ -126,12 +137,8 @@ impl Credential {
             .map_err(|_| AnswerError::ForeignKey)?;
         let certified = Arc::new(certified);
         let resolver = || SingleCertAndKey::from(Arc::clone(&certified));
-        let clients_are = ExpectTrustDomain::new(anchors.clone(), id.trust_domain.clone())
-            .map_err(|_| AnswerError::Roots {
-                count: roots.len(),
-                max: MAX_ROOTS,
-            })?;
-        let nobody = Arc::new(ExpectSans::new(anchors.clone(), &[]));
+        let clients_are = ExpectTrustDomain::new(Arc::clone(&trust), id.trust_domain.clone());
+        let nobody = Arc::new(ExpectSans::new(Arc::clone(&trust), &[]));
         let server =
             tls::server(resolver(), Arc::new(clients_are), clock).map_err(AnswerError::Tls)?;
         let client = tls::client(resolver(), nobody, clock).map_err(AnswerError::Tls)?;
@@ -143,9 +150,10 @@ impl Credential {
             not_before,
             not_after,
             renew_at: now + (life_left / 2).max(MIN_RENEWAL_INTERVAL),
+            issued_at: now,
             chain,
-            roots,
-            anchors,
+            issued_roots,
+            trust,
             server: Arc::new(server),
             client,
             clients: Mutex::default(),
@@ -195,10 +203,32 @@ impl Credential {
         &self.chain
     }
 
-    /// Whom peers must chain to.
+    /// Whom peers must chain to now: what the authority said last, which may be later than this credential.
     #[must_use]
-    pub fn roots(&self) -> &[CertificateDer<'static>] {
-        &self.roots
+    pub fn roots(&self) -> Arc<[CertificateDer<'static>]> {
+        let roots = self.trust.roots();
+        Arc::clone(roots.as_ref().unwrap_or(&self.issued_roots).certificates())
+    }
+
+    /// The bundle that came with it.
+    pub(crate) fn issued_roots(&self) -> &Arc<Roots> {
+        &self.issued_roots
+    }
+
+    /// When it was made, by the clock of the store.
+    pub(crate) fn issued_at(&self) -> SystemTime {
+        self.issued_at
+    }
+
+    /// Whether those who believe `roots` would believe it, its age aside.
+    pub(crate) fn chains_to(&self, roots: &Roots) -> bool {
+        let time = self.issued_at.duration_since(UNIX_EPOCH);
+        match (self.chain.split_first(), time) {
+            (Some((leaf, intermediates)), Ok(time)) => roots
+                .check(leaf, intermediates, UnixTime::since_unix_epoch(time))
+                .is_ok(),
+            (None, _) | (_, Err(_)) => false,
+        }
     }
 
     /// For accepting tunnels: mutual, ALPN `h2`, clients of our trust domain.
@@ -223,7 +253,7 @@ impl Credential {
             return config;
         }
         let mut config = self.client.clone();
-        let verifier = ExpectSans::new(self.anchors.clone(), expected);
+        let verifier = ExpectSans::new(Arc::clone(&self.trust), expected);
         config
             .dangerous()
             .set_certificate_verifier(Arc::new(verifier));

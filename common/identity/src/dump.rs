@@ -51,20 +51,19 @@ pub struct Certificate {
 
 impl CertificateDump {
     pub(crate) fn new(id: &SpiffeId, state: &State) -> Self {
-        let (text, chain, roots) = match state {
-            State::Initializing => ("Initializing".to_owned(), &[][..], &[][..]),
-            State::Available(credential) => (
-                "Available".to_owned(),
-                credential.chain(),
-                credential.roots(),
-            ),
-            State::Unavailable(reason) => (format!("Unavailable: {reason}"), &[][..], &[][..]),
+        let (text, credential) = match state {
+            State::Initializing => ("Initializing".to_owned(), None),
+            State::Available(credential) => ("Available".to_owned(), Some(credential)),
+            State::Unavailable(reason) => (format!("Unavailable: {reason}"), None),
+        };
+        let shown = |certificates: &[CertificateDer<'_>]| {
+            certificates.iter().filter_map(certificate).collect()
         };
         Self {
             identity: id.to_string(),
             state: text,
-            cert_chain: chain.iter().filter_map(certificate).collect(),
-            root_certs: roots.iter().filter_map(certificate).collect(),
+            cert_chain: credential.map_or_else(Vec::new, |it| shown(it.chain())),
+            root_certs: credential.map_or_else(Vec::new, |it| shown(&it.roots())),
         }
     }
 }

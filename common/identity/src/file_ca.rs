@@ -28,7 +28,7 @@ use crate::{
     key::KeyRequest,
     refusal::{PeerRefusal, rfc3339},
     tls,
-    verify::Roots,
+    trust::Roots,
     x509,
 };
 
@@ -42,7 +42,7 @@ pub use error::{FileCaError, Origin};
 const MAX_PEM_BYTES: u64 = 1 << 20;
 
 /// How far a certificate starts before its issue, for peers whose clocks are behind.
-const BACKDATE: Duration = Duration::from_secs(120);
+pub const BACKDATE: Duration = Duration::from_secs(120);
 
 /// An authority that signs with a key from a file.
 pub struct FileCa {
@@ -248,11 +248,6 @@ impl FileCa {
     fn sign(&self, request: &SigningRequest) -> Result<Issued, CaError> {
         let SigningRequest { id, csr, ttl, now } = request;
         let key = checked_key(csr, id)?;
-        let lifetime = || CaError::Lifetime {
-            not_before: self.not_before,
-            not_after: self.not_after,
-            now: *now,
-        };
         let not_before = now
             .checked_sub(BACKDATE)
             .map_or(self.not_before, |start| start.max(self.not_before));
@@ -260,25 +255,14 @@ impl FileCa {
             .checked_add(*ttl)
             .map_or(self.not_after, |end| end.min(self.not_after));
         if *now < self.not_before || not_after <= *now {
-            return Err(lifetime());
+            return Err(CaError::Lifetime {
+                not_before: self.not_before,
+                not_after: self.not_after,
+                now: *now,
+            });
         }
 
-        let mut params = CertificateParams::default();
-        params.not_before = x509::asn1(not_before).ok_or_else(lifetime)?.to_datetime();
-        params.not_after = x509::asn1(not_after).ok_or_else(lifetime)?.to_datetime();
-        params.serial_number = Some(serial()?);
-        // An empty subject makes the SAN critical. Source: RFC 5280 §4.1.2.6.
-        params.distinguished_name = DistinguishedName::new();
-        params.subject_alt_names = vec![SanType::URI(
-            id.to_string().try_into().map_err(CaError::Signing)?,
-        )];
-        params.is_ca = IsCa::ExplicitNoCa;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
-        params.use_authority_key_identifier_extension = true;
+        let params = workload_leaf(id, not_before, not_after)?;
         let leaf = params
             .signed_by(&key, &self.issuer)
             .map_err(CaError::Signing)?;
@@ -322,8 +306,41 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What the certificate of a workload says, whoever signs it: one critical URI SAN, no subject, a random
+/// serial number, good for both ends of a tunnel and for nothing else. Source: X.509-SVID §2 to §4.
+///
+/// # Errors
+/// [`CaError::Random`], and [`CaError::Signing`] for times that the calendar does not hold.
+pub fn workload_leaf(
+    id: &SpiffeId,
+    not_before: SystemTime,
+    not_after: SystemTime,
+) -> Result<CertificateParams, CaError> {
+    let date = |time| x509::asn1(time).ok_or(CaError::Signing(rcgen::Error::Time));
+    let mut params = CertificateParams::default();
+    params.not_before = date(not_before)?.to_datetime();
+    params.not_after = date(not_after)?.to_datetime();
+    params.serial_number = Some(random_serial()?);
+    // An empty subject makes the SAN critical. Source: RFC 5280 §4.1.2.6.
+    params.distinguished_name = DistinguishedName::new();
+    params.subject_alt_names = vec![SanType::URI(
+        id.to_string().try_into().map_err(CaError::Signing)?,
+    )];
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
 /// 127 random bits, positive and never zero. Source: RFC 5280 §4.1.2.2.
-fn serial() -> Result<SerialNumber, CaError> {
+///
+/// # Errors
+/// [`CaError::Random`].
+pub fn random_serial() -> Result<SerialNumber, CaError> {
     let mut bytes = [0u8; 16];
     tls::provider()
         .secure_random

@@ -1,7 +1,8 @@
 //! DER as PEM text. Source: RFC 7468.
 
 /// One PEM block with lines of 64 characters.
-pub(crate) fn encode(label: &str, der: &[u8]) -> String {
+#[must_use]
+pub fn encode(label: &str, der: &[u8]) -> String {
     let body = base64(der);
     let mut text = format!("-----BEGIN {label}-----\n");
     for line in body.as_bytes().chunks(64) {
@@ -15,7 +16,8 @@ pub(crate) fn encode(label: &str, der: &[u8]) -> String {
 }
 
 /// Standard base64 with padding. Source: RFC 4648 §4.
-pub(crate) fn base64(bytes: &[u8]) -> String {
+#[must_use]
+pub fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {

@@ -57,6 +57,14 @@ pub enum PeerRefusal {
     /// The chain is refused for another reason (wrong purpose, bad signature, a CA used as a leaf, ...).
     #[error("peer certificate chain is refused: {0}")]
     Chain(rustls::Error),
+    /// Its authority has taken it, or a certificate above it, back. Source: RFC 5280 §5.
+    #[error("certificate {serial} of {issuer:?} is revoked by a CRL")]
+    Revoked {
+        /// The serial number of the revoked certificate, hexadecimal.
+        serial: String,
+        /// The authority that issued and revoked it.
+        issuer: String,
+    },
     /// No URI SAN at all.
     #[error("peer certificate has no URI SAN, expected exactly one; its SANs are {found:?}")]
     NoUriSan {
@@ -136,6 +144,7 @@ impl From<PeerRefusal> for rustls::Error {
             | PeerRefusal::Expired { .. }
             | PeerRefusal::NotYetValid { .. }
             | PeerRefusal::UnknownIssuer { .. }
+            | PeerRefusal::Revoked { .. }
             | PeerRefusal::SeveralUriSans { .. }
             | PeerRefusal::NotSpiffe(_)
             | PeerRefusal::WrongTrustDomain { .. }

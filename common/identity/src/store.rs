@@ -16,6 +16,10 @@
 //!        └──────────────────────────────  back-off                      (absent)
 //! ```
 //!
+//! All credentials of a store have one trust bundle, that of the answer whose request was the latest. It is
+//! replaced, never added to: see [`trust`](crate::trust). A credential whose own chain does not end at the
+//! newest bundle is renewed early, for peers that know the bundle refuse it.
+//!
 //! Reading a credential ([`Store::current`]) takes no lock and is safe on every thread.
 //! Source: Istio ztunnel secret manager (TTL 24 h, refresh at half life, back-off 1 s x 2, at most 150 s).
 
@@ -39,8 +43,9 @@ use entry::{Ask, Entry};
 pub use error::Error;
 
 use crate::{
-    CertificateAuthority, Clock, Credential,
+    CertificateAuthority, Clock, Credential, CrlFile, PeerCertificate, PeerRefusal,
     dump::{CertificateDump, State},
+    trust::Trust,
 };
 
 /// The most identities of one node: kubelets run hundreds of pods, each of one service account at most.
@@ -60,6 +65,8 @@ pub struct Config {
     pub ttl: Duration,
     /// The wall time, also of every handshake.
     pub clock: Clock,
+    /// What the authorities have taken back. Source: `CRL_PATH`.
+    pub crl: Option<Arc<CrlFile>>,
 }
 
 impl Default for Config {
@@ -67,6 +74,7 @@ impl Default for Config {
         Self {
             ttl: Duration::from_secs(24 * 60 * 60),
             clock: Clock::default(),
+            crl: None,
         }
     }
 }
@@ -76,6 +84,8 @@ impl Default for Config {
 pub struct Store {
     authority: Arc<dyn CertificateAuthority>,
     config: Config,
+    /// Whom all credentials of the store believe: what the authority said last.
+    trust: Arc<Trust>,
     /// Replaced as a whole, by whoever holds `writer`; read without a lock.
     entries: ArcSwap<HashMap<SpiffeId, Arc<Entry>>>,
     writer: Mutex<()>,
@@ -98,6 +108,7 @@ impl Store {
     pub fn new(authority: Arc<dyn CertificateAuthority>, config: Config) -> Arc<Self> {
         Arc::new(Self {
             authority,
+            trust: Trust::new(config.crl.clone()),
             config,
             entries: ArcSwap::default(),
             writer: Mutex::new(()),
@@ -203,6 +214,15 @@ impl Store {
         if let Some(entry) = self.entries.load().get(id) {
             self.remove(entry);
         }
+    }
+
+    /// Why a peer that was believed is not any more, if a CRL says so; for connections that are open.
+    ///
+    /// The whole chain counts, also an intermediate. Takes no lock. To be asked of every open connection
+    /// when [`CrlFile::subscribe`] tells of a change; the answer is [`PeerRefusal::Revoked`].
+    #[must_use]
+    pub fn revocation(&self, peer: &PeerCertificate) -> Option<PeerRefusal> {
+        self.trust.revoked(peer.chain())
     }
 
     /// Every identity with its state and certificates, sorted, for `/config_dump`.

@@ -22,10 +22,12 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::sync::Semaphore;
 
 use crate::{
-    BoxFuture, CaError, CertificateAuthority, Clock, Credential, FileCa, Issued, SigningRequest,
+    BoxFuture, CaError, CertificateAuthority, Clock, Credential, CrlFile, FileCa, Issued,
+    SigningRequest,
     key::KeyRequest,
     tls,
-    verify::{ExpectSans, Roots},
+    trust::{Roots, Trust},
+    verify::ExpectSans,
     x509,
 };
 
@@ -132,8 +134,14 @@ impl TestCa {
         FileCa::from_pem(&self.cert_pem(), &self.key_pem(), at(START)).unwrap()
     }
 
-    pub(crate) fn roots(&self) -> Roots {
-        Roots::new(&[self.root()]).unwrap()
+    pub(crate) fn trust(&self) -> Arc<Trust> {
+        self.trust_with(None)
+    }
+
+    pub(crate) fn trust_with(&self, crl: Option<Arc<CrlFile>>) -> Arc<Trust> {
+        let trust = Trust::new(crl);
+        trust.replace(&Arc::new(Roots::new(&[self.root()]).unwrap()));
+        trust
     }
 
     /// A leaf with these SANs and whatever else `fault` does to it.
@@ -155,6 +163,15 @@ impl TestCa {
     }
 
     pub(crate) fn credential_for(&self, id: SpiffeId, clock: &Clock) -> Credential {
+        self.credential_within(id, clock, self.trust())
+    }
+
+    pub(crate) fn credential_within(
+        &self,
+        id: SpiffeId,
+        clock: &Clock,
+        trust: Arc<Trust>,
+    ) -> Credential {
         let key = KeyRequest::new(&id).unwrap();
         let ttl = Duration::from_secs(86_400);
         let request = SigningRequest {
@@ -166,7 +183,7 @@ impl TestCa {
         let issued = futures_util::future::FutureExt::now_or_never(self.file_ca().issue(request))
             .unwrap()
             .unwrap();
-        Credential::new(id, key.into_key(), issued, clock).unwrap()
+        Credential::new(id, key.into_key(), issued, clock, trust).unwrap()
     }
 }
 
@@ -218,14 +235,13 @@ impl Identity {
 
     /// A client that shows this chain and believes `expected` of `ca`.
     pub(crate) fn client(&self, ca: &TestCa, expected: &str, clock: &Clock) -> ClientConfig {
-        let verifier = ExpectSans::new(ca.roots(), &[San::from(expected)]);
+        let verifier = ExpectSans::new(ca.trust(), &[San::from(expected)]);
         tls::client(self.resolver(), Arc::new(verifier), clock).unwrap()
     }
 
     /// A server that shows this chain to clients of `ca`'s mesh.
     pub(crate) fn server(&self, ca: &TestCa, clock: &Clock) -> ServerConfig {
-        let verifier =
-            crate::verify::ExpectTrustDomain::new(ca.roots(), "cluster.local".into()).unwrap();
+        let verifier = crate::verify::ExpectTrustDomain::new(ca.trust(), "cluster.local".into());
         tls::server(self.resolver(), Arc::new(verifier), clock).unwrap()
     }
 }

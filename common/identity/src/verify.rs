@@ -1,117 +1,48 @@
 //! Whom we believe: the checks of a peer's certificate during the handshake.
 //!
-//! In: the peer's chain, our roots, the time. Out: yes, or a [`PeerRefusal`] inside the TLS error.
+//! In: the peer's chain, our [`trust`](crate::trust), the time. Out: yes, or a [`PeerRefusal`] inside the TLS error.
 //! Never: builds paths or checks signatures itself (webpki does), looks at DNS names or addresses.
 //!
 //! ```text
-//! client checks the server   chain to a root -> exactly one URI SAN -> it is one of the expected SANs
-//! server checks the client   chain to a root -> exactly one URI SAN -> it is a SPIFFE id -> of our trust domain
+//! client checks the server   chain to a root, unrevoked -> exactly one URI SAN -> it is one of the expected SANs
+//! server checks the client   chain to a root, unrevoked -> exactly one URI SAN -> it is a SPIFFE id -> of our trust domain
 //! ```
 //!
-//! Both are bounded: the TLS library takes handshake messages up to 64 KiB, [`MAX_CHAIN`] bounds the
+//! Both are bounded: the TLS library takes handshake messages up to 64 KiB, [`MAX_CHAIN`](crate::authority::MAX_CHAIN) bounds the
 //! certificates that are looked at, and webpki bounds path length and signature checks.
 //!
 //! Source: Istio ztunnel peer verification; X.509-SVID §5.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use mesh::{San, SpiffeId, TrustDomain};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, PeerIncompatible, RootCertStore,
-    SignatureScheme,
-    client::{
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        verify_server_cert_signed_by_trust_anchor,
-    },
+    DigitallySignedStruct, DistinguishedName, PeerIncompatible, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature},
-    server::{
-        ParsedCertificate, VerifierBuilderError, WebPkiClientVerifier,
-        danger::{ClientCertVerified, ClientCertVerifier},
-    },
+    server::danger::{ClientCertVerified, ClientCertVerifier},
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::{
-    authority::MAX_CHAIN,
     refusal::{PeerRefusal, cut, list},
-    tls, x509,
+    tls,
+    trust::Trust,
+    x509,
 };
-
-/// The roots that we believe. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Roots {
-    store: Arc<RootCertStore>,
-    /// For messages.
-    subjects: Arc<str>,
-}
-
-impl Roots {
-    /// Reads trust anchors; the error is the position of the one that cannot be used.
-    pub(crate) fn new(roots: &[CertificateDer<'static>]) -> Result<Self, usize> {
-        let mut store = RootCertStore::empty();
-        let mut subjects = Vec::new();
-        for (position, root) in roots.iter().enumerate() {
-            store.add(root.clone()).map_err(|_| position)?;
-            subjects.push(format!(
-                "{:?}",
-                x509::subject(&x509::parse(root).map_err(|_| position)?)
-            ));
-        }
-        Ok(Self {
-            store: Arc::new(store),
-            subjects: list(subjects).into(),
-        })
-    }
-
-    /// Whether a chain would be accepted from a server at `now`, whatever it is called.
-    pub(crate) fn check(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<(), rustls::Error> {
-        bound(intermediates)?;
-        let algorithms = algorithms().all;
-        verify_server_cert_signed_by_trust_anchor(
-            &ParsedCertificate::try_from(leaf)?,
-            &self.store,
-            intermediates,
-            now,
-            algorithms,
-        )
-        .map_err(|error| self.explain(error, leaf))
-    }
-
-    /// Adds to "unknown issuer" which one and what was expected; other errors carry their context already.
-    fn explain(&self, error: rustls::Error, leaf: &CertificateDer<'_>) -> rustls::Error {
-        if error == rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)
-            && let Ok(certificate) = x509::parse(leaf)
-        {
-            let (issuer, roots) = (x509::issuer(&certificate), self.subjects.to_string());
-            return PeerRefusal::UnknownIssuer { issuer, roots }.into();
-        }
-        error
-    }
-}
-
-impl fmt::Debug for Roots {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Roots").field(&self.subjects).finish()
-    }
-}
 
 /// The client's check of a server: it must be one of those that were called.
 #[derive(Debug)]
 pub(crate) struct ExpectSans {
-    roots: Roots,
+    trust: Arc<Trust>,
     expected: Box<[San]>,
 }
 
 impl ExpectSans {
     /// With an empty `expected` nobody is believed.
-    pub(crate) fn new(roots: Roots, expected: &[San]) -> Self {
+    pub(crate) fn new(trust: Arc<Trust>, expected: &[San]) -> Self {
         Self {
-            roots,
+            trust,
             expected: expected.into(),
         }
     }
@@ -127,7 +58,7 @@ impl ServerCertVerifier for ExpectSans {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.roots.check(end_entity, intermediates, now)?;
+        self.trust.check_server(end_entity, intermediates, now)?;
         let leaf = x509::parse(end_entity)?;
         let found = x509::sole_uri_san(&leaf)?;
         if self.expected.iter().any(|san| san.as_str() == found) {
@@ -170,26 +101,17 @@ impl ServerCertVerifier for ExpectSans {
 /// The server's check of a client: it must be a workload of our trust domain.
 #[derive(Debug)]
 pub(crate) struct ExpectTrustDomain {
-    roots: Roots,
-    chain: Arc<dyn ClientCertVerifier>,
+    trust: Arc<Trust>,
     trust_domain: TrustDomain,
 }
 
 impl ExpectTrustDomain {
-    /// A certificate is mandatory. The roots are not named to the client: it has one certificate to show.
-    pub(crate) fn new(
-        roots: Roots,
-        trust_domain: TrustDomain,
-    ) -> Result<Self, VerifierBuilderError> {
-        let chain =
-            WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots.store), tls::provider())
-                .clear_root_hint_subjects()
-                .build()?;
-        Ok(Self {
-            roots,
-            chain,
+    /// A certificate is mandatory.
+    pub(crate) fn new(trust: Arc<Trust>, trust_domain: TrustDomain) -> Self {
+        Self {
+            trust,
             trust_domain,
-        })
+        }
     }
 }
 
@@ -203,7 +125,8 @@ impl ClientCertVerifier for ExpectTrustDomain {
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.chain.root_hint_subjects()
+        // The roots are not named to the client: it has one certificate to show.
+        &[]
     }
 
     fn verify_client_cert(
@@ -212,11 +135,7 @@ impl ClientCertVerifier for ExpectTrustDomain {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        bound(intermediates)?;
-        let verified = self
-            .chain
-            .verify_client_cert(end_entity, intermediates, now)
-            .map_err(|error| self.roots.explain(error, end_entity))?;
+        let verified = self.trust.check_client(end_entity, intermediates, now)?;
         let leaf = x509::parse(end_entity)?;
         let found: SpiffeId = x509::sole_uri_san(&leaf)?
             .parse()
@@ -246,28 +165,16 @@ impl ClientCertVerifier for ExpectTrustDomain {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls13_signature(message, cert, dss)
+        verify_tls13_signature(message, cert, dss, &algorithms())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
+        algorithms().supported_schemes()
     }
 }
 
 fn algorithms() -> WebPkiSupportedAlgorithms {
     tls::provider().signature_verification_algorithms
-}
-
-fn bound(intermediates: &[CertificateDer<'_>]) -> Result<(), PeerRefusal> {
-    let count = 1 + intermediates.len();
-    if count > MAX_CHAIN {
-        Err(PeerRefusal::ChainTooLong {
-            count,
-            max: MAX_CHAIN,
-        })
-    } else {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

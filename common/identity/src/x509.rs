@@ -2,13 +2,19 @@
 //!
 //! In: DER of a peer or of an authority. Out: owned values. Never: decides whether a chain is believed.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use mesh::SpiffeId;
 use rustls_pki_types::CertificateDer;
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, time::ASN1Time};
 
-use crate::refusal::{PeerRefusal, cut, list};
+use crate::{
+    crl::Chain,
+    refusal::{PeerRefusal, cut, list},
+};
 
 /// The context tag of a `uniformResourceIdentifier`. Source: RFC 5280 §4.2.1.6.
 const URI_TAG: u32 = 6;
@@ -20,6 +26,14 @@ pub struct PeerCertificate {
     pub id: SpiffeId,
     /// When its certificate ends; a connection may outlive it.
     pub not_after: SystemTime,
+    /// Its chain, for [`Store::revocation`](crate::Store::revocation). Shared by all clones.
+    chain: Arc<Chain>,
+}
+
+impl PeerCertificate {
+    pub(crate) fn chain(&self) -> &Chain {
+        &self.chain
+    }
 }
 
 /// The identity in a chain that a handshake has verified; parse it once and keep it for the connection.
@@ -35,6 +49,7 @@ pub fn peer_identity(certs: &[CertificateDer<'_>]) -> Result<PeerCertificate, Pe
     Ok(PeerCertificate {
         id,
         not_after: wall(parsed.validity().not_after),
+        chain: Arc::new(Chain::read_what_can_be_read(certs)),
     })
 }
 
@@ -103,7 +118,8 @@ pub(crate) fn subject(certificate: &X509Certificate<'_>) -> String {
 }
 
 /// A certificate's time as a wall time; a time that the system cannot hold becomes 1970.
-pub(crate) fn wall(time: ASN1Time) -> SystemTime {
+#[must_use]
+pub fn wall(time: ASN1Time) -> SystemTime {
     let seconds = Duration::from_secs(time.timestamp().unsigned_abs());
     let wall = if time.timestamp() >= 0 {
         UNIX_EPOCH.checked_add(seconds)
@@ -114,7 +130,8 @@ pub(crate) fn wall(time: ASN1Time) -> SystemTime {
 }
 
 /// A wall time as a certificate's time, whole seconds; `None` if the calendar ends before it.
-pub(crate) fn asn1(time: SystemTime) -> Option<ASN1Time> {
+#[must_use]
+pub fn asn1(time: SystemTime) -> Option<ASN1Time> {
     let seconds = time.duration_since(UNIX_EPOCH).ok()?.as_secs();
     ASN1Time::from_timestamp(i64::try_from(seconds).ok()?).ok()
 }

@@ -5,8 +5,8 @@ use std::{hint::black_box, net::Ipv4Addr, sync::Arc};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use mesh::{
     Delta, Namespace, Network, Resource, Service, ServiceKey, Snapshot, Workload,
-    service::{HealthPolicy, NetworkAddress, PortMap},
-    workload::Health,
+    service::{HealthPolicy, LoadBalancing, LoadBalancingMode, NetworkAddress, PortMap, Scope},
+    workload::{Health, Locality},
 };
 
 /// Pods in the whole mesh, and those of its largest service.
@@ -35,6 +35,11 @@ fn workload(number: u32, health: Health) -> Resource {
         ips: vec![address(0x0a00_0000, number).into()],
         health,
         capacity: 1 + number % 3,
+        locality: Locality {
+            region: format!("r{}", number % 3).into(),
+            zone: format!("z{}", number % 9).into(),
+            ..Locality::default()
+        },
         services: [(key_of(number), PortMap::default())].into(),
         ..Workload::default()
     }))
@@ -68,6 +73,21 @@ fn everything() -> Delta {
     }
 }
 
+/// The largest service, when it prefers what is near.
+fn nearby() -> Resource {
+    let Resource::Service(service) = service(0) else {
+        unreachable!("a service is one")
+    };
+    Resource::Service(Arc::new(Service {
+        load_balancing: LoadBalancing {
+            routing_preference: vec![Scope::Network, Scope::Region, Scope::Zone],
+            mode: LoadBalancingMode::Failover,
+            ..LoadBalancing::default()
+        },
+        ..(*service).clone()
+    }))
+}
+
 fn one(resource: Resource) -> Delta {
     Delta {
         upserts: vec![resource],
@@ -92,6 +112,22 @@ fn changes(criterion: &mut Criterion) {
             );
         });
     }
+    let ranked = mesh.apply(one(nearby()));
+    group.bench_function("one endpoint of 2700 that are ranked", |bencher| {
+        let change = one(workload(LARGEST / 2, Health::Unhealthy));
+        bencher.iter_batched(
+            || change.clone(),
+            |change| ranked.apply(change),
+            BatchSize::SmallInput,
+        );
+    });
+    group.bench_function("another preference of 2700 endpoints", |bencher| {
+        bencher.iter_batched(
+            || one(nearby()),
+            |change| mesh.apply(change),
+            BatchSize::SmallInput,
+        );
+    });
     group.sample_size(10);
     group.bench_function("100k workloads at once", |bencher| {
         bencher.iter_batched(
@@ -124,19 +160,37 @@ fn lookups(criterion: &mut Criterion) {
             ))
         });
     });
-    criterion.bench_function("draw of 2700 endpoints", |bencher| {
-        let key = key_of(0);
-        let mut random = 0_u64;
-        bencher.iter(|| {
-            random = random
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            black_box(
-                mesh.endpoints(&key)
-                    .and_then(|endpoints| endpoints.draw(HealthPolicy::OnlyHealthy, random)),
-            )
+    for (name, mode) in [
+        ("draw of 2700 endpoints", LoadBalancingMode::Unspecified),
+        (
+            "draw of the nearest of 2700 endpoints",
+            LoadBalancingMode::Failover,
+        ),
+    ] {
+        let mesh = match mode {
+            LoadBalancingMode::Failover => mesh.apply(one(nearby())),
+            LoadBalancingMode::Unspecified
+            | LoadBalancingMode::Strict
+            | LoadBalancingMode::Passthrough => mesh.clone(),
+        };
+        let Resource::Workload(client) = workload(1, Health::Healthy) else {
+            unreachable!("a workload is one")
+        };
+        criterion.bench_function(name, |bencher| {
+            let key = key_of(0);
+            let mut random = 0_u64;
+            bencher.iter(|| {
+                random = random
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                black_box(mesh.endpoints(&key).and_then(|endpoints| {
+                    endpoints
+                        .ranks(&client, mode)
+                        .find_map(|rank| rank.draw(HealthPolicy::OnlyHealthy, random))
+                }))
+            });
         });
-    });
+    }
 }
 
 criterion_group!(benches, changes, lookups);

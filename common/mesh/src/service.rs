@@ -45,8 +45,12 @@ pub struct Service {
     pub ports: PortMap,
     /// URI SANs that its endpoints may present beside their own identity.
     pub subject_alt_names: Vec<Name>,
-    /// The waypoint that stands before it.
+    /// The waypoint that stands before it, unless there are weighted ones.
     pub waypoint: Option<GatewayAddress>,
+    /// Waypoints that share its connections in the place of `waypoint`, and the share of each relative to the others.
+    /// **Shape:** in the order of the source; one of weight 0 is given no connection. Where all are, `waypoint` counts.
+    /// Source: `istio.workload.Service.weighted_waypoints`.
+    pub weighted_waypoints: Vec<(GatewayAddress, u32)>,
     /// How an endpoint is chosen.
     pub load_balancing: LoadBalancing,
     /// The families that it is dialled by.
@@ -66,6 +70,12 @@ impl Service {
             hostname: self.hostname.clone(),
         }
     }
+
+    /// All waypoints that stand before it, in no order that means anything.
+    pub fn waypoints(&self) -> impl Iterator<Item = &GatewayAddress> {
+        let weighted = self.weighted_waypoints.iter().map(|(waypoint, _)| waypoint);
+        self.waypoint.iter().chain(weighted)
+    }
 }
 
 impl Default for Service {
@@ -79,6 +89,7 @@ impl Default for Service {
             ports: PortMap::default(),
             subject_alt_names: Vec::new(),
             waypoint: None,
+            weighted_waypoints: Vec::new(),
             load_balancing: LoadBalancing::default(),
             ip_families: IpFamilies::Automatic,
             canonical: false,
@@ -142,9 +153,9 @@ impl fmt::Display for GatewayDestination {
 /// How an endpoint is chosen. Source: `istio.workload.LoadBalancing`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadBalancing {
-    /// What an endpoint must share with the client, most important first.
+    /// What an endpoint should share with the client, most important first.
     pub routing_preference: Vec<Scope>,
-    /// What happens when none shares all of it.
+    /// What that means for a choice.
     pub mode: LoadBalancingMode,
     /// Which endpoints are eligible at all.
     pub health_policy: HealthPolicy,
@@ -162,15 +173,16 @@ pub enum Scope {
     Network,
 }
 
-/// What happens when no endpoint shares all scopes.
+/// What a routing preference means. An endpoint shares a scope where its value there is the client's, also where
+/// both are empty; only leading scopes count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum LoadBalancingMode {
     /// Scopes play no part.
     #[default]
     Unspecified,
-    /// Nothing is chosen.
+    /// Only endpoints that share all scopes are chosen.
     Strict,
-    /// The endpoints that share the most are chosen.
+    /// Of the eligible endpoints, those that share the most leading scopes are chosen.
     Failover,
     /// The original destination is kept.
     Passthrough,

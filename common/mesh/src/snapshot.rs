@@ -12,7 +12,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use crate::{
     authorization::Authorization,
     delta::{Delta, Resource, ResourceKey},
-    endpoints::Endpoints,
+    endpoints::{Endpoints, Preference},
     name::{Hostname, Namespace, Network, Uid},
     pmap::PersistentMap,
     policy::PolicyIndex,
@@ -129,6 +129,14 @@ impl Snapshot {
         self.services_by_vip.lookup(network, ip, client_namespace)
     }
 
+    /// Whether anything is known of an address: a service owns it or a range that holds it, whoever may see it, or it
+    /// is a workload's own. An address that workloads share with their node is not known by them.
+    #[must_use]
+    pub fn knows(&self, network: &Network, ip: IpAddr) -> bool {
+        self.services_by_vip.contains(network, ip)
+            || self.workload_by_address(network, ip).is_some()
+    }
+
     /// All services of a hostname, which is lower case, by namespace. Whether a client may see one is not judged.
     #[must_use]
     pub fn services_by_hostname(&self, hostname: &str) -> &[Arc<Service>] {
@@ -168,31 +176,26 @@ impl Snapshot {
         if self.workloads.get(&workload.uid) == Some(&workload) {
             return;
         }
-        if let Some(old) = self
+        let old = self
             .workloads
-            .insert(workload.uid.clone(), Arc::clone(&workload))
-        {
-            self.workloads_by_address.remove(&old);
-            self.workloads_by_pod.remove(&old);
-            // An endpoint that stays one is replaced in its place below.
+            .insert(workload.uid.clone(), Arc::clone(&workload));
+        if let Some(old) = &old {
+            self.workloads_by_address.remove(old);
+            self.workloads_by_pod.remove(old);
+            // An endpoint that stays one is replaced below.
             for key in old
                 .services
                 .keys()
                 .filter(|key| !workload.services.contains_key(key))
             {
-                self.remove_endpoint(key, &old.uid);
+                self.remove_endpoint(key, old);
             }
         }
         self.workloads_by_address.insert(&workload);
         self.workloads_by_pod.insert(&workload);
         for key in workload.services.keys() {
-            if let Some(endpoints) = self.endpoints.get_mut(key) {
-                Arc::make_mut(endpoints).insert(Arc::clone(&workload));
-            } else {
-                let mut endpoints = Endpoints::default();
-                endpoints.insert(Arc::clone(&workload));
-                self.endpoints.insert(key.clone(), Arc::new(endpoints));
-            }
+            let old = old.as_ref().filter(|old| old.services.contains_key(key));
+            self.upsert_endpoint(key, old.map(|old| &**old), &workload);
         }
     }
 
@@ -203,16 +206,38 @@ impl Snapshot {
         self.workloads_by_address.remove(&old);
         self.workloads_by_pod.remove(&old);
         for key in old.services.keys() {
-            self.remove_endpoint(key, uid);
+            self.remove_endpoint(key, &old);
         }
     }
 
-    fn remove_endpoint(&mut self, key: &ServiceKey, uid: &Uid) {
+    /// `old` is the endpoint as it was, if it was one of this service.
+    fn upsert_endpoint(
+        &mut self,
+        key: &ServiceKey,
+        old: Option<&Workload>,
+        workload: &Arc<Workload>,
+    ) {
+        let workload = Arc::clone(workload);
+        if let Some(endpoints) = self.endpoints.get_mut(key) {
+            let endpoints = Arc::make_mut(endpoints);
+            match old {
+                Some(old) => endpoints.replace(old, workload),
+                None => endpoints.insert(workload),
+            }
+        } else {
+            let preference = self.services.get(key).map(|service| preference(service));
+            let mut endpoints = Endpoints::new(preference.unwrap_or_default());
+            endpoints.insert(workload);
+            self.endpoints.insert(key.clone(), Arc::new(endpoints));
+        }
+    }
+
+    fn remove_endpoint(&mut self, key: &ServiceKey, old: &Workload) {
         let Some(endpoints) = self.endpoints.get_mut(key) else {
             return;
         };
         let endpoints = Arc::make_mut(endpoints);
-        endpoints.remove(uid);
+        endpoints.remove(old);
         if endpoints.is_empty() {
             self.endpoints.remove(key);
         }
@@ -222,6 +247,13 @@ impl Snapshot {
         let key = service.key();
         if self.services.get(&key) == Some(&service) {
             return;
+        }
+        let preference = preference(&service);
+        let ranked_otherwise = |endpoints: &Arc<Endpoints>| endpoints.preference() != preference;
+        if self.endpoints.get(&key).is_some_and(ranked_otherwise)
+            && let Some(endpoints) = self.endpoints.get_mut(&key)
+        {
+            Arc::make_mut(endpoints).arrange(preference);
         }
         if let Some(old) = self.services.insert(key, Arc::clone(&service)) {
             self.forget_service(&old);
@@ -245,6 +277,11 @@ impl Snapshot {
         self.services_by_vip.remove(old);
         Owners::take(&mut self.services_by_hostname, &old.hostname, old);
     }
+}
+
+/// What the endpoints of a service are ranked by.
+fn preference(service: &Service) -> Preference {
+    Preference::from(&service.load_balancing)
 }
 
 impl fmt::Debug for Snapshot {

@@ -20,6 +20,7 @@ pub(crate) mod server;
 pub use console::{Console, serve_admin};
 pub use readiness::{Condition, Readiness, serve_readiness};
 pub use scrape::serve_metrics;
+pub use server::{Answer, Handler, not_found, of_type, reads, serve, text, wrong_method};
 
 /// An address that could not be bound.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +30,7 @@ pub struct BindError {
     pub endpoint: &'static str,
     /// The address.
     pub address: SocketAddr,
-    /// The environment variable that sets it.
+    /// The environment variable or flag that sets it.
     pub variable: &'static str,
     /// Why.
     pub source: io::Error,

@@ -10,7 +10,6 @@ use std::{
 
 use parking_lot::RwLock;
 use prometheus_client::{
-    encoding::text,
     metrics::{family::Family, gauge::Gauge},
     registry::Registry,
 };
@@ -23,7 +22,6 @@ use crate::{
     metrics::{
         Dns, Exposition,
         collector::Connections,
-        exposition::to_prometheus_text,
         store::{Limits, Store},
     },
 };
@@ -148,14 +146,7 @@ impl Telemetry {
     #[must_use]
     pub fn expose(&self, exposition: Exposition, now: Instant) -> String {
         self.0.store.expire(now);
-        let mut out = String::new();
-        // Writing to a string does not fail, and no encoder of ours refuses a metric.
-        let encoded = text::encode(&mut out, &self.0.registry.read());
-        debug_assert!(encoded.is_ok(), "a metric could not be encoded");
-        match exposition {
-            Exposition::OpenMetrics => out,
-            Exposition::Text => to_prometheus_text(&out),
-        }
+        exposition.render(&self.0.registry.read())
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 
 use crate::{
     calls::{Call, Denial, Speed},
+    control::Control,
     link::Seen,
 };
 
 /// Everything that was found out.
 #[derive(Debug)]
 pub(crate) struct Told {
+    pub(crate) control: Control,
     pub(crate) calls: Vec<Call>,
     pub(crate) denial: Denial,
     /// Packets without the mesh, and those of them in which one of the texts could be read.
@@ -31,6 +33,17 @@ impl Told {
     }
 
     fn write(&self, to: &mut String) -> std::fmt::Result {
+        let Control {
+            resources,
+            proxies,
+            certificates,
+        } = &self.control;
+        writeln!(
+            to,
+            "\nWHAT THE CONTROLLER DID (from its own pages)\n  it read   the manifests and told the mesh of {resources}\n  \
+             by xDS    {}, each with all of it\n  as a CA   {certificates} certificates were signed for them",
+            proxies.join(" and ")
+        )?;
         writeln!(
             to,
             "\nWHO CALLED WHOM (from the access logs of both ztunnels, which agree)"

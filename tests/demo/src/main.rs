@@ -3,7 +3,7 @@
 //! In: `target/release/ztunnel`, Debian's programs, root. Out: progress lines, then the account; an exit code that
 //! says whether all of it was so. Never: tells anything that was not read from a log, a capture or a program.
 //!
-//! Reading order: [`stage`] (who is there), [`calls`] (what they do), [`record`] (what the ztunnels say about it),
+//! Reading order: [`stage`] (who is there), [`control`] (what the controller was given and who asked it), [`calls`] (what they do), [`record`] (what the ztunnels say about it),
 //! [`link`] (what was on the wire), [`account`] (what is told). Ctrl-C ends the process by way of the lab, which
 //! removes itself first.
 
@@ -11,6 +11,7 @@
 
 mod account;
 mod calls;
+mod control;
 mod link;
 mod record;
 mod say;
@@ -76,8 +77,11 @@ fn tell(stage: &stage::Stage, progress: &say::Progress) -> Result<String> {
         "the capture missed what was sent in the clear: it would prove nothing later"
     );
 
-    progress.line("starting two ztunnels: the running pods are captured, nothing is restarted");
+    progress.line("starting the controller on a folder of manifests");
+    let controller = stage.start_controller()?;
+    progress.line("starting two ztunnels, which ask it: the running pods are captured, nothing is restarted");
     let ztunnels = stage.start_ztunnels()?;
+    let control = control::account(&controller)?;
     let wire = link::Watch::everything(&stage.lab)?;
     progress.line("curl, redis-cli and mariadb, in both directions, IPv4 and IPv6");
     let calls = calls::all(stage, &servers, &ztunnels)?;
@@ -98,6 +102,7 @@ fn tell(stage: &stage::Stage, progress: &say::Progress) -> Result<String> {
     );
 
     let told = account::Told {
+        control,
         calls,
         denial,
         before: (before.len(), link::readable(&before, &calls::texts())),

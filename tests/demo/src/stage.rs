@@ -8,15 +8,14 @@
 //!   meter1    iperf3                         meter2   iperf3
 //! ```
 
-use std::thread;
+use std::{sync::Arc, thread};
 
 use anyhow::{Context as _, Result};
 use lab::{
-    Capture, Lab, PodSpec, ServiceSpec, Start, Ztunnel,
+    Capture, Controller, Lab, PodSpec, ServiceSpec, Start, Ztunnel,
     process::Process,
     programs::{self, MariaDb, Nginx},
 };
-use serde_json::json;
 
 /// The port of nginx; its service is on 80.
 pub(crate) const WEB: u16 = 8080;
@@ -26,6 +25,14 @@ pub(crate) const CACHE: u16 = 6379;
 pub(crate) const DB: u16 = 3306;
 /// The port of iperf3.
 pub(crate) const METER: u16 = 5201;
+
+/// What a person writes for them.
+const POLICY: &str = include_str!("../../../deploy/examples/demo/policy.yaml");
+
+/// A pod with the label that people give theirs.
+fn pod(name: &str, node: usize) -> PodSpec {
+    PodSpec::new(name).node(node).label("app", name)
+}
 
 /// The machines.
 #[derive(Debug)]
@@ -46,14 +53,14 @@ impl Stage {
     /// Builds the machines. No ztunnel, no rules yet: pods talk to each other as they are.
     pub(crate) fn build() -> Result<Self> {
         let lab = Lab::builder("demo")
-            .pod(PodSpec::new("shop"))
-            .pod(PodSpec::new("intruder"))
-            .pod(PodSpec::new("cache"))
-            .pod(PodSpec::new("meter1"))
-            .pod(PodSpec::new("report").node(1))
-            .pod(PodSpec::new("web").node(1))
-            .pod(PodSpec::new("db").node(1))
-            .pod(PodSpec::new("meter2").node(1))
+            .pod(pod("shop", 0))
+            .pod(pod("intruder", 0))
+            .pod(pod("cache", 0))
+            .pod(pod("meter1", 0))
+            .pod(pod("report", 1))
+            .pod(pod("web", 1))
+            .pod(pod("db", 1))
+            .pod(pod("meter2", 1))
             .service(ServiceSpec::new("web").port(80, WEB).backend("web"))
             .service(
                 ServiceSpec::new("cache")
@@ -61,19 +68,9 @@ impl Stage {
                     .backend("cache"),
             )
             .service(ServiceSpec::new("db").port(DB, DB).backend("db"))
-            .policy(json!({
-                "name": "only-shop",
-                "namespace": "default",
-                "scope": "WorkloadSelector",
-                "action": "Allow",
-                "rules": [[[{"principals": [{"exact": "cluster.local/ns/default/sa/shop"}]}]]],
-            }))
             .capture(Capture::Iptables)
             .build()?;
-        lab.change(|mesh| -> Result<()> {
-            mesh.workload("db")?["authorizationPolicies"] = json!(["default/only-shop"]);
-            Ok(())
-        })??;
+        lab.change(|mesh| mesh.manifest("policy", POLICY))?;
         Ok(Self { lab })
     }
 
@@ -92,6 +89,11 @@ impl Stage {
                 _mariadb: mariadb.join().ok().context("starting mariadb panicked")??,
             })
         })
+    }
+
+    /// Starts the controller, which reads the manifests.
+    pub(crate) fn start_controller(&self) -> Result<Arc<Controller>> {
+        self.lab.controller()
     }
 
     /// Starts both ztunnels; when this returns every pod is captured.

@@ -5,11 +5,11 @@
 //! Never: state between two inputs, clocks, randomness (the mutator's comes as an argument).
 //!
 //! Every target holds its parser to the same four properties: it does not panic; what it accepts is
-//! written back and read again as the same value; what it returns is bounded by a constant or by its
-//! input; and its error text fits a log line.
+//! written back and read again as the same value, where there is a way to write it; what it returns is
+//! bounded by a constant or by its input; and its error text fits a log line.
 //!
-//! Adding a target: write the function beside its relatives ([`headers`], [`packets`], or a new
-//! module), add a row to [`TARGETS`], a folder `corpus/<name>/` and a
+//! Adding a target: write the function beside its relatives ([`headers`], [`packets`],
+//! [`resources`], or a new module), add a row to [`TARGETS`], a folder `corpus/<name>/` and a
 //! `cargo-fuzz/fuzz_targets/<name>.rs` with its `[[bin]]`. `tests/replay.rs` fails until all are there.
 
 #![forbid(unsafe_code)]
@@ -17,6 +17,7 @@
 pub mod headers;
 pub mod mutate;
 pub mod packets;
+pub mod resources;
 
 /// A parser under test.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +53,14 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "traceparent",
         run: headers::traceparent,
+    },
+    Target {
+        name: "xds_address",
+        run: resources::xds_address,
+    },
+    Target {
+        name: "xds_authorization",
+        run: resources::xds_authorization,
     },
     Target {
         name: "zds_ack",

@@ -3,6 +3,7 @@
 //! [`builder`] builds it, [`proxy`] starts its ztunnels.
 
 mod builder;
+mod config;
 mod proxy;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,9 @@ use wire::zds::PodInfo;
 
 use crate::agent::Handover;
 use crate::ca::Ca;
+use crate::controller::Controller;
 use crate::machine::Machine;
+use crate::manifests;
 use crate::mesh::{self, Mesh};
 use crate::pod::{Node, Pod, PodSpec};
 use crate::rules::{Capture, DnsCapture};
@@ -23,6 +26,7 @@ use crate::run::Run;
 use crate::topology::{self, Addresses};
 
 pub use self::builder::Builder;
+pub use self::config::Config;
 pub use self::proxy::Start;
 
 /// Two nodes, their pods, perhaps a host outside. Dropping it ends every program in it and removes
@@ -37,6 +41,9 @@ pub struct Lab {
     pods: Mutex<BTreeMap<String, Arc<Pod>>>,
     mesh: Mutex<Mesh>,
     ca: Ca,
+    config: Config,
+    control: Arc<Machine>,
+    controller: Mutex<Option<Arc<Controller>>>,
 }
 
 impl Lab {
@@ -127,14 +134,17 @@ impl Lab {
         self.run.folder().join("mesh.yaml")
     }
 
-    /// Writes the configuration file; both ztunnels read it again.
+    /// Writes the mesh to where the ztunnels' configuration comes from; it is read again.
     ///
     /// # Errors
     ///
-    /// When it cannot be written.
+    /// When it cannot be written, or holds what manifests cannot say (see [`Config`]).
     pub fn publish(&self, mesh: Mesh) -> Result<()> {
         let mut current = self.mesh.lock();
-        mesh.write(&self.mesh_path())?;
+        match self.config {
+            Config::Manifests => manifests::write(&mesh, &self.manifests_path())?,
+            Config::File => mesh.write(&self.mesh_path())?,
+        }
         *current = mesh;
         Ok(())
     }
@@ -252,7 +262,7 @@ impl Lab {
     fn create_pod(&self, spec: PodSpec) -> Result<Arc<Pod>> {
         let mut pods = self.pods.lock();
         let taken = pods.contains_key(&spec.name)
-            || ["node1", "node2", "outside"].contains(&spec.name.as_str());
+            || ["node1", "node2", "outside", "control"].contains(&spec.name.as_str());
         if taken {
             bail!("pod {}: the name is taken", spec.name);
         }
@@ -297,7 +307,12 @@ impl Lab {
         reason = "a failing test's output, shown by the test harness"
     )]
     fn tell_logs(&self) {
-        for node in &self.nodes {
+        for node in self
+            .nodes
+            .iter()
+            .map(|node| &**node)
+            .chain([&*self.control])
+        {
             let Ok(entries) = std::fs::read_dir(node.folder()) else {
                 continue;
             };
@@ -317,6 +332,8 @@ impl Lab {
                     crate::process::tail(&text, 60)
                 );
             }
+        }
+        for node in &self.nodes {
             for failure in node.agent().failures() {
                 eprintln!("---- agent of {}: {failure}", node.name());
             }

@@ -29,6 +29,10 @@ pub struct Mesh {
     workloads: BTreeMap<String, Value>,
     services: BTreeMap<String, Value>,
     policies: Vec<Value>,
+    /// Labels of pods, which only manifests can say.
+    labels: BTreeMap<String, Vec<(String, String)>>,
+    /// Manifests that a test wrote itself: file name without `.yaml`, and text.
+    manifests: BTreeMap<String, String>,
 }
 
 /// A service to be put into a [`Mesh`].
@@ -125,10 +129,31 @@ impl Mesh {
             "services": services,
         });
         self.workloads.insert(spec.name.clone(), workload);
+        self.labels.insert(spec.name.clone(), spec.labels.clone());
+    }
+
+    /// Puts a manifest in, as a person would write it: the file `NAME.yaml` beside the lab's own. Only for
+    /// [`Config::Manifests`](crate::Config::Manifests).
+    pub fn manifest(&mut self, name: impl Into<String>, yaml: impl Into<String>) {
+        self.manifests.insert(name.into(), yaml.into());
+    }
+
+    /// Takes a manifest out.
+    pub fn remove_manifest(&mut self, name: &str) {
+        self.manifests.remove(name);
+    }
+
+    pub(crate) fn manifests(&self) -> &BTreeMap<String, String> {
+        &self.manifests
+    }
+
+    pub(crate) fn labels(&self, pod: &str) -> &[(String, String)] {
+        self.labels.get(pod).map_or(&[], Vec::as_slice)
     }
 
     /// Takes a pod out.
     pub fn remove_pod(&mut self, name: &str) {
+        self.labels.remove(name);
         self.workloads.remove(name);
     }
 
@@ -224,6 +249,18 @@ impl Mesh {
             ip4: vips.iter().find_map(|(_, ip)| ip.parse().ok())?,
             ip6: vips.iter().find_map(|(_, ip)| ip.parse().ok())?,
         })
+    }
+
+    pub(crate) fn workloads(&self) -> impl Iterator<Item = &Value> {
+        self.workloads.values()
+    }
+
+    pub(crate) fn services(&self) -> impl Iterator<Item = &Value> {
+        self.services.values()
+    }
+
+    pub(crate) fn policies(&self) -> impl Iterator<Item = &Value> {
+        self.policies.iter()
     }
 
     /// The file's text: YAML in flow style, port numbers as numbers.

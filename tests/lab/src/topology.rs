@@ -8,6 +8,7 @@
 //!                     172.19.0.1 +-- outside|eth0 -- outside 172.19.0.2
 //! ```
 //!
+//! A third machine, `control`, has a wire to each node (`172.20.N.2`): the controller runs there.
 //! IPv6 beside it: pods `fd00:10:N::X`, link `fd00:31::N`, outside `fd00:19::2`. Every lab has the
 //! same addresses: each is in namespaces of its own. A pod has host routes only, as in a cluster.
 //! Service addresses (`10.96.0.0/16`, `fd00:96::/64`) are answered "unreachable" by the node, so a
@@ -78,6 +79,39 @@ pub(crate) fn outside() -> Addresses {
         ip4: Ipv4Addr::new(172, 19, 0, 2),
         ip6: v6([0xfd00, 0x19, 0, 0, 0, 0, 0, 2]),
     }
+}
+
+/// The controller's addresses on its wire to a node.
+pub(crate) fn control(node: usize) -> Addresses {
+    let number = number(node);
+    Addresses {
+        ip4: Ipv4Addr::new(172, 20, number, 2),
+        ip6: v6([0xfd00, 0x20, number.into(), 0, 0, 0, 0, 2]),
+    }
+}
+
+/// Wires the controller's machine to each node, so that what it says is not seen between the nodes.
+pub(crate) fn wire_control(nodes: [&Machine; 2], machine: &Machine) -> Result<()> {
+    prepare(machine)?;
+    machine.ip(&["link set lo up".to_owned()])?;
+    for (index, node) in nodes.into_iter().enumerate() {
+        let (mine, number) = (control(index), number(index));
+        node.ip(&[
+            format!(
+                "link add control type veth peer name eth{index} netns {}",
+                namespace_name(machine)
+            ),
+            format!("addr add 172.20.{number}.1/24 dev control"),
+            format!("addr add fd00:20:{number}::1/64 dev control nodad"),
+            "link set control up".to_owned(),
+        ])?;
+        machine.ip(&[
+            format!("addr add {}/24 dev eth{index}", mine.ip4),
+            format!("addr add {}/64 dev eth{index} nodad", mine.ip6),
+            format!("link set eth{index} up"),
+        ])?;
+    }
+    Ok(())
 }
 
 /// Turns two namespaces into routers with a wire between them.

@@ -292,7 +292,7 @@ fn with_iptables_capture_the_lab_writes_no_rule() -> Result<()> {
         .build()?;
     let pod = lab.pod("pod");
     assert!(!pod.exec(["iptables-save"])?.ok()?.contains("REDIRECT"));
-    assert_eq!(lab.ztunnel_env(0)["CAPTURE"], "iptables");
+    assert_eq!(lab.ztunnel_env(0)?["CAPTURE"], "iptables");
     let proxy = Proxy::connect(&lab, 0)?;
     proxy.hello()?;
     assert_eq!(proxy.snapshot()?, ["pod"]);

@@ -10,19 +10,26 @@ use serde_json::Value;
 use crate::{Complaint, tree::File};
 
 /// Every crate and the crates of ours that its code may use. A new crate is put in here on purpose.
-pub const LADDER: [(&str, &[&str]); 16] = [
+pub const LADDER: [(&str, &[&str]); 20] = [
     // No crate of ours.
     ("mesh", &[]),
     ("net", &[]),
+    ("yaml", &[]),
     // Nouns, and what is decided about them.
     ("decision", &["mesh"]),
     ("wire", &["mesh"]),
     // These see no decision.
     ("telemetry", &["mesh", "net", "wire"]),
+    ("grpc", &["net", "wire"]),
     // Certificates, tunnels, configuration.
-    ("identity", &["mesh", "net", "decision"]),
+    ("identity", &["mesh", "net", "wire", "grpc", "decision"]),
     ("hbone", &["mesh", "net", "wire", "decision", "identity"]),
-    ("control", &["mesh", "net", "wire", "decision", "identity"]),
+    (
+        "control",
+        &[
+            "mesh", "net", "wire", "yaml", "grpc", "decision", "identity",
+        ],
+    ),
     // The proxies, which never see each other.
     (
         "ztunnel",
@@ -30,6 +37,7 @@ pub const LADDER: [(&str, &[&str]); 16] = [
             "mesh",
             "net",
             "wire",
+            "grpc",
             "decision",
             "identity",
             "hbone",
@@ -50,6 +58,20 @@ pub const LADDER: [(&str, &[&str]); 16] = [
             "telemetry",
         ],
     ),
+    // The control plane, which no proxy uses.
+    (
+        "controller",
+        &[
+            "mesh",
+            "net",
+            "wire",
+            "yaml",
+            "grpc",
+            "identity",
+            "telemetry",
+        ],
+    ),
+    ("xtask", &[]),
     // Tests and measurements.
     ("lab", &["wire"]),
     ("fuzz", &["wire"]),

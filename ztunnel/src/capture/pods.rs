@@ -365,10 +365,16 @@ impl Pods {
         Prepared { listeners, names }: Prepared,
     ) {
         let proxy = &self.proxy;
+        let upstream = dns::Upstream {
+            netns: Some(Arc::clone(&netns)),
+            mark: Some(self.capture.mark),
+            servers: Arc::clone(&self.dns.resolv_conf),
+        };
         let pod = Arc::new(Pod::new(
             uid.clone(),
             info,
             netns,
+            Arc::new(dns::Resolver::new(upstream.clone(), self.dns.zone.ipv6)),
             proxy.workers.count(),
             &proxy.hbone,
         ));
@@ -398,7 +404,7 @@ impl Pods {
             Direction::Inbound,
             inbound::serve_tunnel,
         );
-        self.serve_names(&pod, names, home);
+        self.serve_names(&pod, upstream, names, home);
         let hold = Arc::new(Mutex::new(Hold::Waiting));
         tokio::spawn(warm_up(
             Arc::clone(proxy),
@@ -409,7 +415,13 @@ impl Pods {
         self.served.lock().insert(uid, Served { pod, hold });
     }
 
-    fn serve_names(&self, pod: &Arc<Pod>, sockets: dns::Sockets, home: usize) {
+    fn serve_names(
+        &self,
+        pod: &Arc<Pod>,
+        upstream: dns::Upstream,
+        sockets: dns::Sockets,
+        home: usize,
+    ) {
         let server = dns::Server {
             zone: Arc::clone(&self.dns.zone),
             client: dns::Client {
@@ -417,11 +429,8 @@ impl Pods {
                 network: self.proxy.node.network.clone(),
             },
             view: self.proxy.view.clone(),
-            upstream: dns::Upstream {
-                netns: Some(Arc::clone(&pod.netns)),
-                mark: Some(self.capture.mark),
-                servers: Arc::clone(&self.dns.resolv_conf),
-            },
+            upstream,
+            resolver: Arc::clone(&pod.resolver),
             observer: Some(self.dns.observer()),
         };
         let mut draining = pod.draining();

@@ -80,6 +80,26 @@ impl Raw {
         parsed
     }
 
+    /// What was given under names that begin so: the rest of each name, and the value.
+    pub(super) fn by_prefix(&self, prefix: &str) -> Vec<(String, String)> {
+        debug_assert!(
+            VARIABLES
+                .iter()
+                .any(|variable| variable.name.strip_suffix('*') == Some(prefix)),
+            "{prefix}* is missing in the table of variables"
+        );
+        self.value_by_name
+            .range(prefix.to_owned()..)
+            .take_while(|(name, _)| name.starts_with(prefix))
+            .map(|(name, value)| (name[prefix.len()..].to_owned(), value.clone()))
+            .collect()
+    }
+
+    /// Whether the variable was given a value.
+    pub(super) fn is_given(&self, name: &str) -> bool {
+        self.value_by_name.contains_key(name)
+    }
+
     pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
         self.parse(name, FLAG, parse_flag)
     }

@@ -12,9 +12,11 @@ use mesh::{Namespace, TrustDomain};
 use net::socket::{Keepalive, Options};
 
 use super::{
-    Capture, CaptureMode, Config, Control, Dns, DnsListen, Drain, Fault, Hbone, Identity,
-    LogFormat, Node, Policy, Proxy, Source, Telemetry, raw::Raw,
+    Capture, CaptureMode, Config, Control, Dns, DnsListen, Drain, Hbone, Identity, LogFormat, Node,
+    Policy, Proxy, Telemetry, raw::Raw,
 };
+
+mod remote;
 
 /// Source: Istio's ztunnel; longer waits hide a NetworkPolicy that blocks 15008.
 const TIMEOUT_CONNECT: Duration = Duration::from_secs(10);
@@ -40,8 +42,8 @@ pub(super) fn all(raw: &mut Raw, cpus: NonZeroUsize) -> Option<Config> {
     let capture = capture(raw, ipv6, mark);
     let proxy = proxy(raw, mark);
     let hbone = hbone(raw);
-    let identity = identity(raw);
-    let control = control(raw);
+    let identity = identity(raw, node.cluster.as_str());
+    let control = remote::source(raw, node.cluster.as_str()).map(|source| Control { source });
     let policy = policy(raw);
     let telemetry = telemetry(raw, ipv6);
     let dns = dns(raw, ipv6, mark);
@@ -165,7 +167,7 @@ fn hbone(raw: &mut Raw) -> Option<Hbone> {
     })
 }
 
-fn identity(raw: &mut Raw) -> Option<Identity> {
+fn identity(raw: &mut Raw, cluster: &str) -> Option<Identity> {
     let trust_domain = raw.parse(
         "TRUST_DOMAIN",
         "a trust domain (lower case letters, digits, '.', '-' and '_')",
@@ -181,48 +183,14 @@ fn identity(raw: &mut Raw) -> Option<Identity> {
         "a duration above 0, for example 24h",
         POSITIVE,
     );
-    let ca_certificate = raw.path("FILE_CA_CERT");
-    if ca_certificate.is_none() {
-        raw.fault(Fault::Missing {
-            variable: "FILE_CA_CERT",
-            expected: "the PEM file of a CA certificate",
-        });
-    }
-    let ca_key = raw.path("FILE_CA_KEY");
-    if ca_key.is_none() {
-        raw.fault(Fault::Missing {
-            variable: "FILE_CA_KEY",
-            expected: "the PEM file of that CA's key",
-        });
-    }
+    let authority = remote::authority(raw, cluster);
+    let crl = raw.path("CRL_PATH");
     Some(Identity {
-        ca_certificate: ca_certificate?,
-        ca_key: ca_key?,
+        authority: authority?,
         trust_domain: trust_domain?,
         ttl: ttl?,
+        crl,
     })
-}
-
-fn control(raw: &mut Raw) -> Option<Control> {
-    let source = match (raw.path("LOCAL_XDS_PATH"), raw.text("LOCAL_XDS")) {
-        (Some(path), None) => Source::File(path),
-        (None, Some(yaml)) => Source::Inline(yaml),
-        (Some(_), Some(_)) => {
-            raw.fault(Fault::Conflict {
-                one: "LOCAL_XDS_PATH",
-                other: "LOCAL_XDS",
-            });
-            return None;
-        }
-        (None, None) => {
-            raw.fault(Fault::Missing {
-                variable: "LOCAL_XDS_PATH or LOCAL_XDS",
-                expected: "the mesh's configuration (a file, or the YAML itself)",
-            });
-            return None;
-        }
-    };
-    Some(Control { source })
 }
 
 fn policy(raw: &mut Raw) -> Option<Policy> {

@@ -1,7 +1,8 @@
 //! The parts of the configuration, one per component. How each is read: [`super::read`].
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
+use grpc::Endpoint;
 use mesh::{ClusterId, Namespace, Network, NodeName, TrustDomain};
 use net::socket::Options;
 
@@ -69,30 +70,63 @@ pub struct Hbone {
 /// Certificates.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// `FILE_CA_CERT`.
-    pub ca_certificate: PathBuf,
-    /// `FILE_CA_KEY`.
-    pub ca_key: PathBuf,
+    /// Who signs.
+    pub authority: Authority,
     /// `TRUST_DOMAIN`.
     pub trust_domain: TrustDomain,
     /// `SECRET_TTL`.
     pub ttl: Duration,
+    /// `CRL_PATH`.
+    pub crl: Option<PathBuf>,
+}
+
+/// Who signs workload certificates.
+#[derive(Clone, Debug)]
+pub enum Authority {
+    /// A key in a file.
+    Files {
+        /// `FILE_CA_CERT`.
+        certificate: PathBuf,
+        /// `FILE_CA_KEY`.
+        key: PathBuf,
+    },
+    /// `CA_ADDRESS` and what goes with it.
+    Remote(Endpoint),
 }
 
 /// Where the mesh's configuration comes from.
 #[derive(Clone, Debug)]
 pub struct Control {
-    /// `LOCAL_XDS_PATH` or `LOCAL_XDS`.
+    /// `XDS_ADDRESS`, `LOCAL_XDS_PATH` or `LOCAL_XDS`.
     pub source: Source,
 }
 
 /// A source of configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Source {
     /// A file that is re-read when it changes.
     File(PathBuf),
     /// The YAML itself.
     Inline(String),
+    /// `XDS_ADDRESS` and what goes with it.
+    Xds(Box<Xds>),
+}
+
+/// An xDS server, and what it is told of this proxy.
+#[derive(Clone, Debug)]
+pub struct Xds {
+    /// `XDS_ADDRESS`, `XDS_ROOT_CA`, `ALT_XDS_HOSTNAME`, `AUTH_TOKEN`, `XDS_HEADER_*`.
+    pub endpoint: Endpoint,
+    /// `XDS_ON_DEMAND`.
+    pub on_demand: bool,
+    /// `POD_NAME`.
+    pub pod: String,
+    /// `POD_NAMESPACE`.
+    pub namespace: String,
+    /// `INSTANCE_IP`.
+    pub ip: String,
+    /// Of `ISTIO_METAJSON_*`.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// Authorization.

@@ -37,17 +37,25 @@ pub struct Upstream {
 
 /// Why no server answered.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ForwardError {
+pub enum ForwardError {
+    /// `resolv.conf` names none that a pod can reach.
     #[error("no upstream server is known")]
     NoServer,
+    /// The last one that was asked could not be, or broke off.
     #[error("no answer from {server}")]
     Io {
+        /// Whom.
         server: SocketAddr,
+        /// Why.
         #[source]
         source: io::Error,
     },
+    /// The last one that was asked is silent.
     #[error("no answer from {server} in time")]
-    TimedOut { server: SocketAddr },
+    TimedOut {
+        /// Whom.
+        server: SocketAddr,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

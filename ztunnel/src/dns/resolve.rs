@@ -5,6 +5,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use decision::outbound::Family;
 use hickory_proto::{
     op::Query,
     rr::{
@@ -13,7 +14,7 @@ use hickory_proto::{
     },
 };
 use mesh::{
-    Namespace, Network, Service,
+    Hostname, Namespace, Network, Service,
     service::{HealthPolicy, IpFamilies, NetworkAddress, Visibility},
     snapshot::Snapshot,
     workload::Health,
@@ -25,6 +26,8 @@ use super::name::{Candidate, candidates, hostname, wildcards};
 const TTL_SECONDS: u32 = 30;
 /// Addresses in one answer: about what 64 KiB hold.
 const MAX_ADDRESSES: usize = 4000;
+/// Names that are resolved for one answer; what further endpoints are called is left out.
+const MAX_NAMES: usize = 16;
 
 /// What all answers of this ztunnel have in common.
 #[derive(Clone, Debug)]
@@ -52,8 +55,69 @@ pub enum Answer {
     /// The mesh knows the name. **Shape:** at most one CNAME first, then addresses of the asked family in random
     /// order; none where the name has no address of that family, which is not the same as no such name.
     Records(Vec<Record>),
+    /// The mesh knows the name, and that it stands for others, whose addresses must be asked for first.
+    Lookup(Box<Pending>),
     /// The mesh does not: a server upstream must be asked.
     Forward,
+}
+
+/// An answer to which addresses of other names belong.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pending {
+    name: Name,
+    /// What the name is an alias of.
+    canonical: Option<Name>,
+    family: Family,
+    addresses: Vec<IpAddr>,
+    names: Vec<Hostname>,
+}
+
+impl Pending {
+    /// The names to resolve. **Shape:** never none, none twice, few.
+    #[must_use]
+    pub fn names(&self) -> &[Hostname] {
+        &self.names
+    }
+
+    /// The family whose addresses are wanted.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// The whole answer, given the addresses of the names and how long they hold. **Units:** seconds.
+    #[must_use]
+    pub fn records(
+        self,
+        resolved: impl IntoIterator<Item = IpAddr>,
+        ttl: u32,
+        random: &mut dyn FnMut() -> u64,
+    ) -> Vec<Record> {
+        let ttl = ttl.min(TTL_SECONDS);
+        let mut addresses = self.addresses;
+        addresses.extend(resolved);
+        shuffle(&mut addresses, random);
+        addresses.truncate(MAX_ADDRESSES);
+
+        let mut records = Vec::with_capacity(addresses.len() + 1);
+        let mut owner = self.name;
+        if let (Some(canonical), false) = (self.canonical, addresses.is_empty()) {
+            let alias = std::mem::replace(&mut owner, canonical.clone());
+            records.push(Record::from_rdata(
+                alias,
+                ttl,
+                RData::CNAME(CNAME(canonical)),
+            ));
+        }
+        records.extend(addresses.into_iter().map(|address| {
+            let data = match address {
+                IpAddr::V4(ip) => RData::A(A(ip)),
+                IpAddr::V6(ip) => RData::AAAA(AAAA(ip)),
+            };
+            Record::from_rdata(owner.clone(), ttl, data)
+        }));
+        records
+    }
 }
 
 /// Answers a question.
@@ -77,36 +141,27 @@ pub fn answer(
     let Some(found) = find(snapshot, zone, client, &host) else {
         return Answer::Forward;
     };
-    let mut addresses = addresses(snapshot, zone, client, &found.service, ipv6);
-    shuffle(&mut addresses, random);
-    addresses.truncate(MAX_ADDRESSES);
-
-    let mut records = Vec::with_capacity(addresses.len() + 1);
-    let mut owner = question.name.clone();
-    // A wildcard has no name of its own that an alias could point to.
-    if let (Some(labels), false, false) = (
-        found.candidate.stripped,
-        found.wildcard,
-        addresses.is_empty(),
-    ) {
-        let Some(canonical) = first_labels(&question.name, labels) else {
-            return Answer::Forward;
-        };
-        let alias = std::mem::replace(&mut owner, canonical.clone());
-        records.push(Record::from_rdata(
-            alias,
-            TTL_SECONDS,
-            RData::CNAME(CNAME(canonical)),
-        ));
+    let canonical = match found.candidate.stripped {
+        // A wildcard has no name of its own that an alias could point to.
+        Some(labels) if !found.wildcard => match first_labels(&question.name, labels) {
+            Some(canonical) => Some(canonical),
+            None => return Answer::Forward,
+        },
+        Some(_) | None => None,
+    };
+    let (addresses, names) = addresses(snapshot, zone, client, &found.service, ipv6);
+    let pending = Pending {
+        name: question.name.clone(),
+        canonical,
+        family: if ipv6 { Family::Ipv6 } else { Family::Ipv4 },
+        addresses,
+        names,
+    };
+    if pending.names.is_empty() {
+        Answer::Records(pending.records([], TTL_SECONDS, random))
+    } else {
+        Answer::Lookup(Box::new(pending))
     }
-    records.extend(addresses.into_iter().map(|address| {
-        let data = match address {
-            IpAddr::V4(ip) => RData::A(A(ip)),
-            IpAddr::V6(ip) => RData::AAAA(AAAA(ip)),
-        };
-        Record::from_rdata(owner.clone(), TTL_SECONDS, data)
-    }));
-    Answer::Records(records)
 }
 
 /// A service and how it was found.
@@ -185,45 +240,50 @@ fn is_headless(service: &Service, domain: &str) -> bool {
     service.vips.is_empty() && suffix.is_some_and(|name| name.ends_with(".svc."))
 }
 
+/// The addresses of a service, and the names of those of its endpoints that have no address at all.
 fn addresses(
     snapshot: &Snapshot,
     zone: &Zone,
     client: &Client,
     service: &Service,
     ipv6: bool,
-) -> Vec<IpAddr> {
+) -> (Vec<IpAddr>, Vec<Hostname>) {
     let allowed = match service.ip_families {
         IpFamilies::Automatic | IpFamilies::Dual => true,
         IpFamilies::Ipv4Only => !ipv6,
         IpFamilies::Ipv6Only => ipv6,
     };
     if !allowed || (ipv6 && !zone.ipv6) {
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     }
     if has_address(service) {
         let vips = service
             .vips
             .iter()
             .filter(|vip| is_single(vip) && vip.network == client.network);
-        return vips
-            .map(|vip| vip.ip)
-            .filter(|ip| ip.is_ipv6() == ipv6)
-            .collect();
+        let ips = vips.map(|vip| vip.ip).filter(|ip| ip.is_ipv6() == ipv6);
+        return (ips.collect(), Vec::new());
     }
     let all = service.load_balancing.health_policy == HealthPolicy::AllowAll;
-    snapshot
-        .endpoints(&service.key())
-        .map_or_else(Vec::new, |endpoints| {
-            endpoints
-                .iter()
-                .filter(|workload| {
-                    workload.network == client.network
-                        && (all || workload.health == Health::Healthy)
-                })
-                // One of each: a pod with two addresses is still one endpoint.
-                .filter_map(|workload| workload.ips.iter().copied().find(|ip| ip.is_ipv6() == ipv6))
-                .collect()
-        })
+    let (mut ips, mut names) = (Vec::new(), Vec::new());
+    let endpoints = snapshot.endpoints(&service.key());
+    for workload in endpoints.iter().flat_map(|endpoints| endpoints.iter()) {
+        if workload.network != client.network || !(all || workload.health == Health::Healthy) {
+            continue;
+        }
+        // One of each: a pod with two addresses is still one endpoint.
+        ips.extend(workload.ips.iter().find(|ip| ip.is_ipv6() == ipv6));
+        let is_name = workload.ips.is_empty() && !workload.hostname.is_empty();
+        // One that bears the service's own name would lead back here.
+        if is_name
+            && workload.hostname != service.hostname
+            && names.len() < MAX_NAMES
+            && !names.contains(&workload.hostname)
+        {
+            names.push(workload.hostname.clone());
+        }
+    }
+    (ips, names)
 }
 
 /// The first labels of a name, as the client wrote them.

@@ -8,9 +8,10 @@ use std::{convert::Infallible, fmt, io, net::SocketAddr, sync::Arc, time::Durati
 
 use control::View;
 use futures_util::{
-    future::{BoxFuture, FutureExt as _, select_all},
+    future::{BoxFuture, FutureExt as _, join_all, select_all},
     stream::{FuturesUnordered, StreamExt as _},
 };
+use hickory_proto::rr::Record;
 use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
     sync::Semaphore,
@@ -20,8 +21,9 @@ use tokio::{
 use super::{
     MAX_IN_FLIGHT, MAX_TCP_BYTES, MAX_TCP_CONNECTIONS, MAX_UDP_BYTES,
     forward::{Transport, Upstream, read_message, write_message},
+    lookup::{Addresses, Resolver},
     message::{Refusal, Request, parse},
-    resolve::{Answer, Client, Zone, answer},
+    resolve::{Answer, Client, Pending, Zone, answer},
     sockets::Sockets,
 };
 
@@ -57,6 +59,8 @@ pub struct Server {
     pub view: View,
     /// Who knows all other names.
     pub upstream: Upstream,
+    /// Who remembers the addresses of those that stand behind names of the mesh.
+    pub resolver: Arc<Resolver>,
     /// Who is told.
     pub observer: Option<Observer>,
 }
@@ -73,8 +77,16 @@ impl fmt::Debug for Server {
 /// What to do with a query.
 enum Step {
     Reply(Vec<u8>),
-    Forward(Request),
+    Wait(Request, Work),
     Nothing,
+}
+
+/// What an answer waits for.
+enum Work {
+    /// The server upstream that knows it.
+    Forward,
+    /// The addresses of other names.
+    Lookup(Box<Pending>),
 }
 
 /// Serves a pod's DNS until it is dropped, which ends all that is under way and is always safe.
@@ -126,12 +138,12 @@ async fn serve_udp(server: &Server, in_flight: &Semaphore, socket: UdpSocket) ->
         match server.step(query, Transport::Udp) {
             Step::Nothing => {}
             Step::Reply(reply) => send(socket, &reply, peer).await,
-            Step::Forward(request) => match in_flight.try_acquire() {
+            Step::Wait(request, work) => match in_flight.try_acquire() {
                 Ok(permit) => {
                     let query = query.to_vec();
                     pending.push(async move {
-                        if let Some(reply) = server.forward(&request, &query, Transport::Udp).await
-                        {
+                        let transport = Transport::Udp;
+                        if let Some(reply) = server.work(&request, &query, work, transport).await {
                             send(socket, &reply, peer).await;
                         }
                         drop(permit);
@@ -188,8 +200,8 @@ async fn serve_connection(
         let reply = match server.step(&query, Transport::Tcp) {
             Step::Nothing => return Ok(()),
             Step::Reply(reply) => Some(reply),
-            Step::Forward(request) => match in_flight.try_acquire() {
-                Ok(_permit) => server.forward(&request, &query, Transport::Tcp).await,
+            Step::Wait(request, work) => match in_flight.try_acquire() {
+                Ok(_permit) => server.work(&request, &query, work, Transport::Tcp).await,
                 Err(_full) => server.too_many(&request),
             },
         };
@@ -197,6 +209,20 @@ async fn serve_connection(
             timeout(TIMEOUT_TCP, write_message(&mut stream, &reply)).await??;
         }
     }
+}
+
+/// The mesh's own answer.
+fn reply(request: &Request, records: Vec<Record>, transport: Transport) -> Option<Vec<u8>> {
+    let question = request.question();
+    tracing::debug!(
+        target: "dns",
+        name = %question.name, query = %question.query_type, records = records.len(), "answered"
+    );
+    let max_bytes = match transport {
+        Transport::Udp => request.max_udp_bytes(),
+        Transport::Tcp => MAX_TCP_BYTES,
+    };
+    request.answer(records, max_bytes)
 }
 
 impl Server {
@@ -217,21 +243,49 @@ impl Server {
             &mut || fastrand::u64(..),
         );
         match answer {
-            Answer::Forward => Step::Forward(request),
+            Answer::Forward => Step::Wait(request, Work::Forward),
+            Answer::Lookup(pending) => Step::Wait(request, Work::Lookup(pending)),
             Answer::Records(records) => {
-                tracing::debug!(
-                    target: "dns",
-                    name = %question.name, query = %question.query_type, records = records.len(), "answered"
-                );
-                let max_bytes = match transport {
-                    Transport::Udp => request.max_udp_bytes(),
-                    Transport::Tcp => MAX_TCP_BYTES,
-                };
-                request
-                    .answer(records, max_bytes)
-                    .map_or(Step::Nothing, Step::Reply)
+                reply(&request, records, transport).map_or(Step::Nothing, Step::Reply)
             }
         }
+    }
+
+    async fn work(
+        &self,
+        request: &Request,
+        query: &[u8],
+        work: Work,
+        transport: Transport,
+    ) -> Option<Vec<u8>> {
+        match work {
+            Work::Forward => self.forward(request, query, transport).await,
+            Work::Lookup(pending) => self.lookup(request, *pending, transport).await,
+        }
+    }
+
+    /// The answer with the addresses of names that it stands for; with those that could be had, if some could.
+    async fn lookup(
+        &self,
+        request: &Request,
+        pending: Pending,
+        transport: Transport,
+    ) -> Option<Vec<u8>> {
+        let family = pending.family();
+        let asked = pending.names().iter();
+        let answers = join_all(asked.map(|name| self.resolver.ask(name, family))).await;
+        if answers.iter().all(Result::is_err) {
+            return request.server_failure();
+        }
+        let found: Vec<_> = answers.into_iter().flatten().collect();
+        let now = net::clock::now();
+        let left = |found: &Addresses| found.until.saturating_duration_since(now).as_secs();
+        let ttl = found.iter().map(left).min().unwrap_or_default();
+        let ips = found.iter().flat_map(|found| found.ips.iter().copied());
+        let records = pending.records(ips, u32::try_from(ttl).unwrap_or(u32::MAX), &mut || {
+            fastrand::u64(..)
+        });
+        reply(request, records, transport)
     }
 
     /// The answer of a server upstream, or that there is none.

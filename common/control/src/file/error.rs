@@ -1,8 +1,10 @@
 //! Why a configuration file is refused: every error says where, what was found and what was expected.
 
-use std::{borrow::Cow, io};
+use std::io;
 
-use super::{MAX_FILE_BYTES, node::Position};
+use yaml::{Position, Problem};
+
+use super::MAX_FILE_BYTES;
 
 /// Why a file is refused, whole.
 ///
@@ -69,49 +71,30 @@ pub enum FileError {
     },
 }
 
-/// What is wrong with a field.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
-    /// Its value is none of those that it may have.
-    #[error("found {found}, expected {expected}")]
-    Unexpected {
-        /// The value, cut to a length that is fit for a log line.
-        found: String,
-        /// What it should have been.
-        expected: Cow<'static, str>,
-    },
-    /// It has to be there.
-    #[error("missing, expected {expected}")]
-    Missing {
-        /// What it should hold.
-        expected: Cow<'static, str>,
-    },
-    /// Nothing of that name exists here.
-    #[error("unknown field{}, expected one of {}", Nearest(*nearest), known.join(", "))]
-    Unknown {
-        /// The name that it may be a misspelling of.
-        nearest: Option<&'static str>,
-        /// The names that exist.
-        known: &'static [&'static str],
-    },
-    /// Something that must be unique was given twice.
-    #[error("found {found}, which line {first} has already, expected {expected}")]
-    Duplicate {
-        /// What came twice.
-        found: String,
-        /// The line where it came first.
-        first: u64,
-        /// What must be unique.
-        expected: Cow<'static, str>,
-    },
-}
-
-struct Nearest(Option<&'static str>);
-
-impl std::fmt::Display for Nearest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0
-            .map_or(Ok(()), |name| write!(f, " (did you mean {name}?)"))
+impl From<yaml::Error> for FileError {
+    fn from(error: yaml::Error) -> Self {
+        match error {
+            yaml::Error::Yaml {
+                file,
+                position,
+                message,
+            } => Self::Yaml {
+                file,
+                position,
+                message,
+            },
+            yaml::Error::Field {
+                file,
+                position,
+                field,
+                problem,
+            } => Self::Field {
+                file,
+                position,
+                field,
+                problem,
+            },
+        }
     }
 }
 
@@ -169,16 +152,4 @@ impl FileError {
             Self::Field { field, .. } => Some(field),
         }
     }
-}
-
-/// Something that is accepted but cannot have been meant: it has no effect.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {text}")]
-pub struct Warning {
-    /// Where it stands.
-    pub position: Position,
-    /// Its path, for example `policies[2].rules[0][0][0]`.
-    pub field: String,
-    /// What it comes to.
-    pub text: &'static str,
 }

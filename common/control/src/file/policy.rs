@@ -8,15 +8,13 @@ use mesh::{
     authorization::{Action, Clause, Match, Rule, Scope, ServiceAccountMatch, StringMatch},
 };
 
-use super::{
-    cursor::Cursor,
-    error::FileError,
+use yaml::{
+    Cursor, Error, Value,
     nearest::fold,
-    node::Value,
-    scalar::{
-        boolean, choice, name, namespace, parse_service_account, port, range, service_account,
-    },
+    scalar::{boolean, choice, port, range},
 };
+
+use super::scalar::{name, namespace, parse_service_account, service_account};
 
 const FIELDS: &[&str] = &["name", "namespace", "scope", "action", "dryRun", "rules"];
 
@@ -39,7 +37,7 @@ const POLICY: &str = "a policy: a mapping with name, namespace, scope, action an
 const RULES: &str = "a list of rules, each a list of clauses, each a list of matches";
 
 /// Reads one policy.
-pub(super) fn policy(at: &Cursor<'_>) -> Result<Authorization, FileError> {
+pub(super) fn policy(at: &Cursor<'_>) -> Result<Authorization, Error> {
     let object = at.object(POLICY, FIELDS)?;
     let key = key(at)?;
     let namespace = &key.namespace;
@@ -67,7 +65,7 @@ pub(super) fn policy(at: &Cursor<'_>) -> Result<Authorization, FileError> {
 }
 
 /// What a policy is named by.
-pub(super) fn key(at: &Cursor<'_>) -> Result<PolicyKey, FileError> {
+pub(super) fn key(at: &Cursor<'_>) -> Result<PolicyKey, Error> {
     let object = at.object(POLICY, FIELDS)?;
     Ok(PolicyKey {
         namespace: object.required("namespace", "the policy's namespace", namespace)?,
@@ -75,12 +73,12 @@ pub(super) fn key(at: &Cursor<'_>) -> Result<PolicyKey, FileError> {
     })
 }
 
-fn clause(at: &Cursor<'_>, namespace: &Namespace) -> Result<Clause, FileError> {
+fn clause(at: &Cursor<'_>, namespace: &Namespace) -> Result<Clause, Error> {
     let matches = at.list("a clause: a list of matches", |at| one_match(at, namespace))?;
     Ok(Clause { matches })
 }
 
-fn one_match(at: &Cursor<'_>, namespace: &Namespace) -> Result<Match, FileError> {
+fn one_match(at: &Cursor<'_>, namespace: &Namespace) -> Result<Match, Error> {
     let object = at.object("a match: a mapping of conditions", MATCH_FIELDS)?;
     let texts = |field, kind| {
         object
@@ -142,13 +140,13 @@ enum Kind {
 }
 
 /// A text condition in any of its spellings: `x`, `x*`, `*x`, `*`, `{exact: x}`, `!Exact x`, `presence`.
-fn string_match(at: &Cursor<'_>, kind: Kind) -> Result<StringMatch, FileError> {
+fn string_match(at: &Cursor<'_>, kind: Kind) -> Result<StringMatch, Error> {
     const EXPECTED: &str = "a text with at most one * that begins or ends it, or one of {exact: x}, {prefix: x}, {suffix: x}, {presence: {}}";
     const KINDS: &[&str] = &["exact", "prefix", "suffix", "presence"];
-    if at.node.tag.is_some() {
+    if at.node().tag.is_some() {
         return tagged(at, kind, EXPECTED);
     }
-    let found = match &at.node.value {
+    let found = match &at.node().value {
         Value::Null | Value::List(_) => Err(at.unexpected(EXPECTED)),
         Value::Mapping(entries) => match entries.as_slice() {
             [(key, _)] => {
@@ -184,11 +182,11 @@ fn string_match(at: &Cursor<'_>, kind: Kind) -> Result<StringMatch, FileError> {
 }
 
 /// `!Exact x` and the like: the spelling of a YAML tag.
-fn tagged(at: &Cursor<'_>, kind: Kind, expected: &'static str) -> Result<StringMatch, FileError> {
-    let word: String = fold(at.node.tag.as_deref().unwrap_or_default())
+fn tagged(at: &Cursor<'_>, kind: Kind, expected: &'static str) -> Result<StringMatch, Error> {
+    let word: String = fold(at.node().tag.as_deref().unwrap_or_default())
         .into_iter()
         .collect();
-    match (word.as_str(), &at.node.value) {
+    match (word.as_str(), &at.node().value) {
         ("presence", value) if is_nothing(value) => Ok(StringMatch::Presence),
         ("exact", Value::Scalar(text)) => condition(at, text, StringMatch::Exact, kind, expected),
         ("prefix", Value::Scalar(text)) => condition(at, text, StringMatch::Prefix, kind, expected),
@@ -203,9 +201,9 @@ fn spelled_out(
     word: &str,
     kind: Kind,
     expected: &'static str,
-) -> Result<StringMatch, FileError> {
+) -> Result<StringMatch, Error> {
     if word == "presence" {
-        let nothing = value.node.tag.is_none() && is_nothing(&value.node.value);
+        let nothing = value.node().tag.is_none() && is_nothing(&value.node().value);
         return if nothing {
             Ok(StringMatch::Presence)
         } else {
@@ -239,7 +237,7 @@ fn condition(
     build: fn(String) -> StringMatch,
     kind: Kind,
     expected: &'static str,
-) -> Result<StringMatch, FileError> {
+) -> Result<StringMatch, Error> {
     // Principals are compared without the scheme; one who writes it means the same.
     let text = match kind {
         Kind::Principal => text.strip_prefix("spiffe://").unwrap_or(text),
@@ -256,10 +254,10 @@ fn condition(
 }
 
 /// `sa`, `ns/sa` or `{namespace, serviceAccount}`; the namespace defaults to the policy's.
-fn account_match(at: &Cursor<'_>, default: &Namespace) -> Result<ServiceAccountMatch, FileError> {
+fn account_match(at: &Cursor<'_>, default: &Namespace) -> Result<ServiceAccountMatch, Error> {
     const EXPECTED: &str =
         "a service account: \"name\", \"namespace/name\" or {namespace, serviceAccount}";
-    if matches!(at.node.value, Value::Mapping(_)) {
+    if matches!(at.node().value, Value::Mapping(_)) {
         let object = at.object(EXPECTED, &["namespace", "serviceAccount"])?;
         return Ok(ServiceAccountMatch {
             namespace: object

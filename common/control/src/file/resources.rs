@@ -16,13 +16,9 @@ use mesh::{
     workload::NetworkMode,
 };
 
-use super::{
-    Defaults,
-    cursor::{Cursor, Document, Object, Path},
-    error::{FileError, Warning},
-    node::{Node, Position},
-    policy, service, workload,
-};
+use yaml::{Cursor, Document, Error, Node, Object, Position, Warning, cursor::Unknown};
+
+use super::{Defaults, FileError, policy, service, workload};
 
 const TOP: &str = "a mapping with workloads, services and policies";
 const FIELDS: &[&str] = &["workloads", "services", "policies"];
@@ -43,28 +39,19 @@ pub struct Resources {
 impl Resources {
     /// Reads a file's text; `file` is what errors call it, `defaults` stands in for what it leaves out.
     pub(super) fn parse(text: &str, file: &str, defaults: &Defaults) -> Result<Self, FileError> {
-        let node = Node::parse(text).map_err(|malformed| FileError::Yaml {
-            file: file.to_owned(),
-            position: malformed.position,
-            message: malformed.message,
-        })?;
-        let document = Document::new(file, defaults);
-        let at = Cursor {
-            document: &document,
-            node: &node,
-            path: &Path::Top,
-        };
-        let object = at.object(TOP, FIELDS)?;
+        let node = Node::parse(text).map_err(|malformed| Error::malformed(file, malformed))?;
+        let document = Document::new(file, Unknown::Refuse);
+        let object = document.top(&node).object(TOP, FIELDS)?;
         // Policies first: workloads name them.
         let policies = policies(&object)?;
         let services = services(&object)?;
-        let workloads = workloads(&object, &policies)?;
+        let workloads = workloads(&object, &policies, defaults)?;
         unlisted(&object, &policies, &workloads)?;
         Ok(Self {
             workloads,
             services,
             policies,
-            warnings: document.warnings.into_inner(),
+            warnings: document.into_warnings(),
         })
     }
 
@@ -133,7 +120,7 @@ fn new<'a, K: Ord, V: PartialEq>(
         .map(|(_, value)| Arc::clone(value))
 }
 
-fn policies(top: &Object<'_>) -> Result<BTreeMap<PolicyKey, Arc<Authorization>>, FileError> {
+fn policies(top: &Object<'_>) -> Result<BTreeMap<PolicyKey, Arc<Authorization>>, Error> {
     let mut policies = BTreeMap::new();
     let mut first_by_key: HashMap<PolicyKey, Position> = HashMap::new();
     top.optional("policies", |at| {
@@ -153,7 +140,7 @@ fn policies(top: &Object<'_>) -> Result<BTreeMap<PolicyKey, Arc<Authorization>>,
     Ok(policies)
 }
 
-fn services(top: &Object<'_>) -> Result<BTreeMap<ServiceKey, Arc<Service>>, FileError> {
+fn services(top: &Object<'_>) -> Result<BTreeMap<ServiceKey, Arc<Service>>, Error> {
     let mut services = BTreeMap::new();
     let mut first_by_key: HashMap<ServiceKey, Position> = HashMap::new();
     top.optional("services", |at| {
@@ -176,13 +163,14 @@ fn services(top: &Object<'_>) -> Result<BTreeMap<ServiceKey, Arc<Service>>, File
 fn workloads(
     top: &Object<'_>,
     policies: &BTreeMap<PolicyKey, Arc<Authorization>>,
-) -> Result<BTreeMap<Uid, Arc<Workload>>, FileError> {
+    defaults: &Defaults,
+) -> Result<BTreeMap<Uid, Arc<Workload>>, Error> {
     let mut workloads = BTreeMap::new();
     let mut first_by_uid: HashMap<Uid, Position> = HashMap::new();
     let mut first_by_address: HashMap<(Network, IpAddr), Position> = HashMap::new();
     top.optional("workloads", |at| {
         at.list("a list of workloads", |at| {
-            let workload = workload::workload(at)?;
+            let workload = workload::workload(at, defaults)?;
             let object = at.object(TOP, workload::FIELDS)?;
             object.optional("uid", |at| {
                 first_by_uid
@@ -211,7 +199,7 @@ fn addresses(
     at: &Cursor<'_>,
     workload: &Workload,
     first_by_address: &mut HashMap<(Network, IpAddr), Position>,
-) -> Result<(), FileError> {
+) -> Result<(), Error> {
     let mut ips = workload.ips.iter();
     at.list("a list of addresses", |at| {
         let Some(ip) = ips.next() else { return Ok(()) };
@@ -231,7 +219,7 @@ fn applied(
     at: &Cursor<'_>,
     workload: &Workload,
     policies: &BTreeMap<PolicyKey, Arc<Authorization>>,
-) -> Result<(), FileError> {
+) -> Result<(), Error> {
     let mut keys = workload.authorization_policies.iter();
     at.list("a list of policies", |at| {
         match keys.next().and_then(|key| policies.get(key)) {
@@ -247,7 +235,7 @@ fn unlisted(
     top: &Object<'_>,
     policies: &BTreeMap<PolicyKey, Arc<Authorization>>,
     workloads: &BTreeMap<Uid, Arc<Workload>>,
-) -> Result<(), FileError> {
+) -> Result<(), Error> {
     let listed: HashSet<&PolicyKey> = workloads
         .values()
         .flat_map(|workload| &workload.authorization_policies)

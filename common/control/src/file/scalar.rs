@@ -1,12 +1,9 @@
-//! Names, addresses, ports and choices, each validated where it stands.
+//! Names of the mesh, its addresses and port maps, each validated where it stands.
 //!
 //! In: a [`Cursor`] at a scalar. Out: a noun of the mesh, or an error that says what was expected.
 //! Never: cuts, trims or guesses.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU16,
-};
+use std::num::NonZeroU16;
 
 use ipnet::IpNet;
 use mesh::{
@@ -14,12 +11,14 @@ use mesh::{
     service::{NetworkAddress, PortMap},
 };
 
-use super::{cursor::Cursor, error::FileError, nearest::fold};
+use yaml::{
+    Cursor, Error,
+    scalar::{
+        MAX_LABEL_BYTES, MAX_NAME_BYTES, checked, is_host, is_label, is_mapped, number,
+        parse_number, port,
+    },
+};
 
-/// The longest name of a Kubernetes object, and the longest hostname.
-const MAX_NAME_BYTES: usize = 253;
-/// The longest label of a hostname, and the longest namespace. Source: RFC 1123 §2.1.
-const MAX_LABEL_BYTES: usize = 63;
 /// The longest trust domain. Source: SPIFFE-ID §2.1.
 const MAX_TRUST_DOMAIN_BYTES: usize = 255;
 /// The longest uid: a cluster, kind, namespace, name and address, each of full length.
@@ -28,40 +27,37 @@ const MAX_UID_BYTES: usize = 1024;
 const NAMESPACE: &str = "a namespace of at most 63 lower-case letters, digits and hyphens";
 const SERVICE_ACCOUNT: &str = "a service account of lower-case letters, digits, hyphens and dots";
 const HOSTNAME: &str = "a hostname such as reviews.default.svc.cluster.local";
-const PORT: &str = "a port from 1 to 65535";
 
-pub(super) fn uid(at: &Cursor<'_>) -> Result<Uid, FileError> {
+pub(super) fn uid(at: &Cursor<'_>) -> Result<Uid, Error> {
     let expected = "a name that is unique in the mesh, such as Kubernetes//Pod/default/client-1";
-    let text = at.text(expected)?;
-    checked(at, text, expected, |text| visible(text, MAX_UID_BYTES)).map(Uid::from)
+    checked(at, expected, |text| visible(text, MAX_UID_BYTES)).map(Uid::from)
 }
 
 /// The name of an object.
-pub(super) fn name(at: &Cursor<'_>) -> Result<Name, FileError> {
+pub(super) fn name(at: &Cursor<'_>) -> Result<Name, Error> {
     let expected = "a name of letters, digits, hyphens, dots and underscores";
-    checked(at, at.text(expected)?, expected, is_object_name).map(Name::from)
+    checked(at, expected, is_object_name).map(Name::from)
 }
 
 /// Free text such as a region, a node or a revision; it may be empty.
-pub(super) fn label<T: From<String>>(at: &Cursor<'_>) -> Result<T, FileError> {
+pub(super) fn label<T: From<String>>(at: &Cursor<'_>) -> Result<T, Error> {
     let expected = "at most 253 bytes of text without control characters";
-    let text = at.text(expected)?;
-    checked(at, text, expected, |text| {
+    checked(at, expected, |text| {
         text.len() <= MAX_NAME_BYTES && !text.chars().any(char::is_control)
     })
     .map(|text| T::from(text.to_owned()))
 }
 
-pub(super) fn namespace(at: &Cursor<'_>) -> Result<Namespace, FileError> {
-    checked(at, at.text(NAMESPACE)?, NAMESPACE, is_label).map(Namespace::from)
+pub(super) fn namespace(at: &Cursor<'_>) -> Result<Namespace, Error> {
+    checked(at, NAMESPACE, is_label).map(Namespace::from)
 }
 
-pub(super) fn service_account(at: &Cursor<'_>) -> Result<ServiceAccount, FileError> {
-    checked(at, at.text(SERVICE_ACCOUNT)?, SERVICE_ACCOUNT, is_subdomain).map(ServiceAccount::from)
+pub(super) fn service_account(at: &Cursor<'_>) -> Result<ServiceAccount, Error> {
+    checked(at, SERVICE_ACCOUNT, is_subdomain).map(ServiceAccount::from)
 }
 
 /// Empty is none, as if the field were not there.
-pub(super) fn trust_domain(at: &Cursor<'_>) -> Result<Option<TrustDomain>, FileError> {
+pub(super) fn trust_domain(at: &Cursor<'_>) -> Result<Option<TrustDomain>, Error> {
     let expected = "a trust domain of lower-case letters, digits, hyphens, dots and underscores, such as cluster.local";
     let text = at.text(expected)?;
     if text.is_empty() {
@@ -69,32 +65,32 @@ pub(super) fn trust_domain(at: &Cursor<'_>) -> Result<Option<TrustDomain>, FileE
     }
     let letter =
         |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_');
-    checked(at, text, expected, |text| {
+    checked(at, expected, |text| {
         text.len() <= MAX_TRUST_DOMAIN_BYTES && text.chars().all(letter)
     })
     .map(|text| Some(TrustDomain::from(text)))
 }
 
-pub(super) fn network(at: &Cursor<'_>) -> Result<Network, FileError> {
+pub(super) fn network(at: &Cursor<'_>) -> Result<Network, Error> {
     let expected = "a network's name without slashes, or the empty text";
-    checked(at, at.text(expected)?, expected, is_network).map(Network::from)
+    checked(at, expected, is_network).map(Network::from)
 }
 
 /// A hostname, in lower case. DNS knows no case, so neither does the file.
-pub(super) fn hostname(at: &Cursor<'_>) -> Result<Hostname, FileError> {
+pub(super) fn hostname(at: &Cursor<'_>) -> Result<Hostname, Error> {
     let text = at.text(HOSTNAME)?;
     parse_hostname(text).ok_or_else(|| at.unexpected(HOSTNAME))
 }
 
 /// `namespace/hostname`.
-pub(super) fn service_key(at: &Cursor<'_>) -> Result<ServiceKey, FileError> {
+pub(super) fn service_key(at: &Cursor<'_>) -> Result<ServiceKey, Error> {
     let expected = "\"namespace/hostname\", such as default/reviews.default.svc.cluster.local";
     let text = at.text(expected)?;
     parse_service_key(text).ok_or_else(|| at.unexpected(expected))
 }
 
 /// `namespace/name` of a policy.
-pub(super) fn policy_key(at: &Cursor<'_>) -> Result<PolicyKey, FileError> {
+pub(super) fn policy_key(at: &Cursor<'_>) -> Result<PolicyKey, Error> {
     let expected = "\"namespace/name\" of a policy, such as default/deny-all";
     at.text(expected)?
         .split_once('/')
@@ -103,32 +99,8 @@ pub(super) fn policy_key(at: &Cursor<'_>) -> Result<PolicyKey, FileError> {
         .ok_or_else(|| at.unexpected(expected))
 }
 
-/// The address of one host.
-pub(super) fn host(at: &Cursor<'_>) -> Result<IpAddr, FileError> {
-    let expected = "the IP address of one host, such as 10.0.0.1 or fd00::1";
-    at.text(expected)?
-        .parse()
-        .ok()
-        .filter(|ip| is_host(*ip))
-        .ok_or_else(|| at.unexpected(expected))
-}
-
-/// An address or a range of them; an address alone is the range of itself.
-pub(super) fn range(at: &Cursor<'_>) -> Result<IpNet, FileError> {
-    let expected = "an IP address or range, such as 10.0.0.1, 10.0.0.0/8 or fd00::/64";
-    let text = at.text(expected)?;
-    let parsed = if text.contains('/') {
-        text.parse().ok().map(|range: IpNet| range.trunc())
-    } else {
-        text.parse::<IpAddr>().ok().map(IpNet::from)
-    };
-    parsed
-        .filter(|range| !is_mapped(range.addr()))
-        .ok_or_else(|| at.unexpected(expected))
-}
-
 /// `network/ip`, or `network/ip/prefix` where a VIP is a whole range.
-pub(super) fn vip(at: &Cursor<'_>) -> Result<NetworkAddress, FileError> {
+pub(super) fn vip(at: &Cursor<'_>) -> Result<NetworkAddress, Error> {
     let expected = "\"network/ip\" or \"network/ip/prefix\"; the network without a name is empty, as in /10.0.0.1";
     parse_network_address(at.text(expected)?).ok_or_else(|| at.unexpected(expected))
 }
@@ -159,22 +131,15 @@ pub(super) fn parse_service_account(
     }
 }
 
-pub(super) fn port(at: &Cursor<'_>) -> Result<NonZeroU16, FileError> {
-    parse_number(at.text(PORT)?)
-        .and_then(NonZeroU16::new)
-        .ok_or_else(|| at.unexpected(PORT))
-}
-
 /// Service ports, each with its target port; 0 and the service port itself both mean that they are the same.
-pub(super) fn ports(at: &Cursor<'_>) -> Result<PortMap, FileError> {
+pub(super) fn ports(at: &Cursor<'_>) -> Result<PortMap, Error> {
     let mut ports = PortMap::default();
     at.entries(
         "a mapping of service ports to target ports, such as {80: 8080}",
         |key, value| {
             let service_port = port(key)?;
             let expected = "a target port from 1 to 65535, or 0 for the service port";
-            let target: u16 =
-                parse_number(value.text(expected)?).ok_or_else(|| value.unexpected(expected))?;
+            let target: u16 = number(value, expected)?;
             let target = NonZeroU16::new(target).filter(|target| *target != service_port);
             // One number has one spelling here, so a port cannot come twice under different keys.
             ports.0.insert(service_port.get(), target);
@@ -184,58 +149,8 @@ pub(super) fn ports(at: &Cursor<'_>) -> Result<PortMap, FileError> {
     Ok(ports)
 }
 
-pub(super) fn capacity(at: &Cursor<'_>) -> Result<u32, FileError> {
-    let expected = "a whole number from 0 to 4294967295";
-    parse_number(at.text(expected)?).ok_or_else(|| at.unexpected(expected))
-}
-
-pub(super) fn boolean(at: &Cursor<'_>) -> Result<bool, FileError> {
-    let expected = "true or false";
-    match at.text(expected)? {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err(at.unexpected(expected)),
-    }
-}
-
-/// One of a closed set of words. Case and underscores play no part.
-pub(super) fn choice<T: Copy>(
-    at: &Cursor<'_>,
-    words: &[(&'static str, T)],
-) -> Result<T, FileError> {
-    let expected = || {
-        words
-            .iter()
-            .map(|(word, _)| *word)
-            .collect::<Vec<_>>()
-            .join(" or ")
-    };
-    let text = fold(at.text(expected())?);
-    words
-        .iter()
-        .find(|(word, _)| fold(word) == text)
-        .map(|(_, value)| *value)
-        .ok_or_else(|| at.unexpected(expected()))
-}
-
-fn checked<'t>(
-    at: &Cursor<'_>,
-    text: &'t str,
-    expected: &'static str,
-    valid: impl FnOnce(&str) -> bool,
-) -> Result<&'t str, FileError> {
-    if valid(text) {
-        Ok(text)
-    } else {
-        Err(at.unexpected(expected))
-    }
-}
-
-fn parse_number<T: std::str::FromStr>(text: &str) -> Option<T> {
-    // No sign, no leading zero: YAML dialects disagree on what 010 is.
-    let plain =
-        text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    if plain { text.parse().ok() } else { None }
+pub(super) fn capacity(at: &Cursor<'_>) -> Result<u32, Error> {
+    number(at, "a whole number from 0 to 4294967295")
 }
 
 fn parse_network_address(text: &str) -> Option<NetworkAddress> {
@@ -269,14 +184,6 @@ fn parse_hostname(text: &str) -> Option<Hostname> {
     valid.then(|| Hostname::from(text.to_ascii_lowercase()))
 }
 
-fn is_label(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=MAX_LABEL_BYTES).contains(&text.len())
-        && text.bytes().all(inner)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-}
-
 fn is_subdomain(text: &str) -> bool {
     text.len() <= MAX_NAME_BYTES
         && text.split('.').all(|part| !part.is_empty())
@@ -299,16 +206,4 @@ fn is_network(text: &str) -> bool {
 fn visible(text: &str, max_bytes: usize) -> bool {
     (1..=max_bytes).contains(&text.len())
         && !text.chars().any(|c| c.is_whitespace() || c.is_control())
-}
-
-fn is_host(ip: IpAddr) -> bool {
-    !ip.is_unspecified() && !ip.is_multicast() && !is_mapped(ip)
-}
-
-/// An IPv4 address in IPv6 clothes would never equal the address that a socket shows.
-fn is_mapped(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(_) => false,
-        IpAddr::V6(ip) => Ipv6Addr::to_ipv4_mapped(&ip).is_some(),
-    }
 }

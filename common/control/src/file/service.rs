@@ -2,13 +2,19 @@
 
 use mesh::{
     Service,
-    service::{HealthPolicy, IpFamilies, LoadBalancing, LoadBalancingMode, Scope, Visibility},
+    service::{
+        GatewayAddress, HealthPolicy, IpFamilies, LoadBalancing, LoadBalancingMode, Scope,
+        Visibility,
+    },
+};
+
+use yaml::{
+    Cursor, Error,
+    scalar::{boolean, choice},
 };
 
 use super::{
-    cursor::Cursor,
-    error::FileError,
-    scalar::{boolean, choice, hostname, label, name, namespace, ports, vip},
+    scalar::{capacity, hostname, label, name, namespace, ports, vip},
     workload::gateway,
 };
 
@@ -20,6 +26,7 @@ const FIELDS: &[&str] = &[
     "ports",
     "subjectAltNames",
     "waypoint",
+    "weightedWaypoints",
     "loadBalancer",
     "ipFamilies",
     "canonical",
@@ -29,7 +36,7 @@ const FIELDS: &[&str] = &[
 const VIPS: &str = "a list of \"network/ip\", [] for a headless service";
 
 /// Reads one service.
-pub(super) fn service(at: &Cursor<'_>) -> Result<Service, FileError> {
+pub(super) fn service(at: &Cursor<'_>) -> Result<Service, Error> {
     let object = at.object(
         "a service: a mapping with name, namespace, hostname, vips and ports",
         FIELDS,
@@ -50,6 +57,11 @@ pub(super) fn service(at: &Cursor<'_>) -> Result<Service, FileError> {
             })?
             .unwrap_or_default(),
         waypoint: object.nullable("waypoint", gateway)?,
+        weighted_waypoints: object
+            .optional("weightedWaypoints", |at| {
+                at.list("a list of waypoints and their weights", weighted)
+            })?
+            .unwrap_or_default(),
         load_balancing: object
             .nullable("loadBalancer", load_balancing)?
             .unwrap_or_default(),
@@ -71,7 +83,21 @@ pub(super) fn service(at: &Cursor<'_>) -> Result<Service, FileError> {
     })
 }
 
-fn subject_alt_name(at: &Cursor<'_>) -> Result<mesh::Name, FileError> {
+fn weighted(at: &Cursor<'_>) -> Result<(GatewayAddress, u32), Error> {
+    let object = at.object(
+        "a mapping with destination and weight",
+        &["destination", "weight"],
+    )?;
+    let destination = object.required(
+        "destination",
+        "a waypoint: a mapping with destination and hboneMtlsPort",
+        gateway,
+    )?;
+    let weight = object.required("weight", "the waypoint's share of connections", capacity)?;
+    Ok((destination, weight))
+}
+
+fn subject_alt_name(at: &Cursor<'_>) -> Result<mesh::Name, Error> {
     let text: mesh::Name = label(at)?;
     if text.is_empty() {
         return Err(at.unexpected("a name such as spiffe://cluster.local/ns/default/sa/server"));
@@ -82,7 +108,7 @@ fn subject_alt_name(at: &Cursor<'_>) -> Result<mesh::Name, FileError> {
     Ok(text)
 }
 
-fn load_balancing(at: &Cursor<'_>) -> Result<LoadBalancing, FileError> {
+fn load_balancing(at: &Cursor<'_>) -> Result<LoadBalancing, Error> {
     // Istio's own file says routingPreferences, its protocol routing_preference.
     const PREFERENCES: [&str; 3] = ["routingPreferences", "routingPreference", "scopes"];
     let known = &[
@@ -128,7 +154,7 @@ fn load_balancing(at: &Cursor<'_>) -> Result<LoadBalancing, FileError> {
     })
 }
 
-fn scope(at: &Cursor<'_>) -> Result<Scope, FileError> {
+fn scope(at: &Cursor<'_>) -> Result<Scope, Error> {
     choice(
         at,
         &[
@@ -142,7 +168,7 @@ fn scope(at: &Cursor<'_>) -> Result<Scope, FileError> {
     )
 }
 
-fn mode(at: &Cursor<'_>) -> Result<LoadBalancingMode, FileError> {
+fn mode(at: &Cursor<'_>) -> Result<LoadBalancingMode, Error> {
     choice(
         at,
         &[
@@ -154,7 +180,7 @@ fn mode(at: &Cursor<'_>) -> Result<LoadBalancingMode, FileError> {
     )
 }
 
-fn ip_families(at: &Cursor<'_>) -> Result<IpFamilies, FileError> {
+fn ip_families(at: &Cursor<'_>) -> Result<IpFamilies, Error> {
     choice(
         at,
         &[

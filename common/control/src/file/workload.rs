@@ -10,13 +10,16 @@ use mesh::{
     },
 };
 
+use yaml::{
+    Cursor, Error,
+    scalar::{boolean, choice, host, port},
+};
+
 use super::{
-    cursor::Cursor,
-    error::FileError,
+    Defaults,
     scalar::{
-        boolean, capacity, choice, host, hostname, label, name, namespace, network,
-        parse_network_host, parse_service_key, policy_key, port, ports, service_account,
-        service_key, trust_domain, uid,
+        capacity, hostname, label, name, namespace, network, parse_network_host, parse_service_key,
+        policy_key, ports, service_account, service_key, trust_domain, uid,
     },
 };
 
@@ -53,8 +56,8 @@ pub(super) const FIELDS: &[&str] = &[
 
 const ADDRESSES: &str = "a list of the workload's IP addresses";
 
-/// Reads one workload.
-pub(super) fn workload(at: &Cursor<'_>) -> Result<Workload, FileError> {
+/// Reads one workload; `defaults` stands in for what it leaves out.
+pub(super) fn workload(at: &Cursor<'_>, defaults: &Defaults) -> Result<Workload, Error> {
     let object = at.object(
         "a workload: a mapping with uid, name, namespace, workloadIps and services",
         FIELDS,
@@ -70,7 +73,7 @@ pub(super) fn workload(at: &Cursor<'_>) -> Result<Workload, FileError> {
         trust_domain: object
             .optional("trustDomain", trust_domain)?
             .flatten()
-            .unwrap_or_else(|| at.document.defaults.trust_domain.clone()),
+            .unwrap_or_else(|| defaults.trust_domain.clone()),
         network: object.optional("network", network)?.unwrap_or_default(),
         ips: object.required("workloadIps", ADDRESSES, |at| at.list(ADDRESSES, host))?,
         hostname: object.optional("hostname", hostname)?.unwrap_or_default(),
@@ -105,7 +108,7 @@ pub(super) fn workload(at: &Cursor<'_>) -> Result<Workload, FileError> {
             .unwrap_or(default.workload_type),
         cluster: object
             .optional("clusterId", label)?
-            .unwrap_or_else(|| at.document.defaults.cluster.clone()),
+            .unwrap_or_else(|| defaults.cluster.clone()),
         locality: object.nullable("locality", locality)?.unwrap_or_default(),
         health: object
             .optional("status", |at| {
@@ -161,7 +164,7 @@ pub(super) fn workload(at: &Cursor<'_>) -> Result<Workload, FileError> {
 }
 
 /// `{destination, hboneMtlsPort}` of a waypoint or of a network's gateway.
-pub(super) fn gateway(at: &Cursor<'_>) -> Result<GatewayAddress, FileError> {
+pub(super) fn gateway(at: &Cursor<'_>) -> Result<GatewayAddress, Error> {
     let expected = "\"namespace/hostname\" or \"network/ip\"; the network without a name is empty, as in /10.0.0.1";
     let object = at.object(
         "a mapping with destination and hboneMtlsPort",
@@ -183,7 +186,7 @@ pub(super) fn gateway(at: &Cursor<'_>) -> Result<GatewayAddress, FileError> {
     })
 }
 
-fn application_tunnel(at: &Cursor<'_>) -> Result<ApplicationTunnel, FileError> {
+fn application_tunnel(at: &Cursor<'_>) -> Result<ApplicationTunnel, Error> {
     let object = at.object("a mapping with protocol and port", &["protocol", "port"])?;
     let protocols = [
         ("PROXY", ApplicationProtocol::Proxy),
@@ -195,7 +198,7 @@ fn application_tunnel(at: &Cursor<'_>) -> Result<ApplicationTunnel, FileError> {
     })
 }
 
-fn workload_type(at: &Cursor<'_>) -> Result<WorkloadType, FileError> {
+fn workload_type(at: &Cursor<'_>) -> Result<WorkloadType, Error> {
     choice(
         at,
         &[
@@ -207,7 +210,7 @@ fn workload_type(at: &Cursor<'_>) -> Result<WorkloadType, FileError> {
     )
 }
 
-fn locality(at: &Cursor<'_>) -> Result<Locality, FileError> {
+fn locality(at: &Cursor<'_>) -> Result<Locality, Error> {
     let object = at.object(
         "a mapping with region, zone and subzone",
         &["region", "zone", "subzone"],

@@ -51,8 +51,10 @@ impl Target {
                 }
                 let service =
                     snapshot.service_by_vip(&workload.network, asked.ip(), &workload.namespace);
-                let fronts_service = service
-                    .is_some_and(|service| fronts(snapshot, workload, service.waypoint.as_ref()));
+                let fronts_service = service.is_some_and(|service| {
+                    let mut waypoints = service.waypoints();
+                    waypoints.any(|waypoint| fronts(snapshot, workload, Some(waypoint)))
+                });
                 let behind = snapshot.workload_by_address(&workload.network, asked.ip());
                 let fronts_workload =
                     behind.is_some_and(|other| fronts(snapshot, workload, other.waypoint.as_ref()));

@@ -1,19 +1,20 @@
 //! Which endpoint of a service takes a connection.
 //!
-//! In: a service and its endpoints. Out: one of them and its address. Never: favours one beyond its weight.
+//! In: a service, its endpoints, the client. Out: one of them and where it is. Never: favours one beyond its weight
+//! within the best rank that has any.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::net::{IpAddr, SocketAddr};
 
 use mesh::{
-    Endpoints, Service, Workload,
-    endpoints::{scale, weight},
-    service::{HealthPolicy, IpFamilies},
+    Service, Workload,
+    endpoints::{Rank, scale, weight},
+    service::{HealthPolicy, IpFamilies, LoadBalancing},
 };
 
-use super::{Call, Refusal};
+use super::{
+    Call, Chosen, Place, Refusal,
+    lookup::{Family, allows},
+};
 
 /// How often an endpoint is drawn blindly before all of them are looked at. Where one in ten will do, one
 /// connection in thirty comes to that.
@@ -25,7 +26,7 @@ impl<'a> Call<'a> {
         &self,
         service: &Service,
         random: &mut dyn FnMut() -> u64,
-    ) -> Result<(&'a Arc<Workload>, SocketAddr), Refusal> {
+    ) -> Result<Chosen<'a>, Refusal> {
         let key = service.key();
         let port = self.destination.port();
         if !service.ports.0.contains_key(&port) {
@@ -56,45 +57,50 @@ impl<'a> Call<'a> {
         service: &Service,
         target: &dyn Fn(&Workload) -> Option<u16>,
         random: &mut dyn FnMut() -> u64,
-    ) -> Result<(&'a Arc<Workload>, SocketAddr), Refusal> {
+    ) -> Result<Chosen<'a>, Refusal> {
         let key = service.key();
         let Some(endpoints) = self.snapshot.endpoints(&key) else {
             return Err(Refusal::NoHealthyUpstream { service: key });
         };
-        let policy = service.load_balancing.health_policy;
-        let address = |workload: &Workload| {
-            let ip = pick_ip(workload, service.ip_families, self.destination.ip())?;
-            Some(SocketAddr::new(ip, target(workload)?))
+        let LoadBalancing {
+            mode,
+            health_policy: policy,
+            routing_preference: _,
+        } = service.load_balancing;
+        let place = |workload: &Workload| {
+            place(
+                workload,
+                service.ip_families,
+                self.destination.ip(),
+                target(workload)?,
+            )
         };
         let near = |workload: &Workload| {
             if workload.network == self.source.network {
-                address(workload)
+                place(workload)
             } else {
                 None
             }
         };
-        // All eligible endpoints are of one rank. A routing preference would make ranks here, best one first.
-        if let Some(chosen) = pick(endpoints, policy, &near, random) {
-            return Ok(chosen);
+        let mut widest = None;
+        for rank in endpoints.ranks(self.source, mode) {
+            if let Some(chosen) = pick(rank, policy, &near, random) {
+                return Ok(chosen);
+            }
+            widest = Some(rank);
         }
-        let eligible = || {
-            endpoints
-                .iter()
+        let far = widest.and_then(|rank| {
+            rank.iter()
                 .filter(|workload| weight(workload, policy) > 0)
-        };
-        if let Some(far) = eligible()
-            .find(|workload| workload.network != self.source.network && address(workload).is_some())
-        {
-            return Err(other_network(far));
-        }
-        match eligible().find(|workload| workload.ips.is_empty() && !workload.hostname.is_empty()) {
-            Some(named) => Err(Refusal::Unresolved {
-                service: key,
-                workload: named.uid.clone(),
-                hostname: named.hostname.clone(),
+                .find(|workload| {
+                    workload.network != self.source.network && place(workload).is_some()
+                })
+        });
+        Err(
+            far.map_or(Refusal::NoHealthyUpstream { service: key }, |far| {
+                other_network(far)
             }),
-            None => Err(Refusal::NoHealthyUpstream { service: key }),
-        }
+        )
     }
 }
 
@@ -114,45 +120,51 @@ pub(super) fn other_network(workload: &Workload) -> Refusal {
     }
 }
 
-/// The address by which a workload is reached: of a family that the service allows, that of `dialled` where it has one.
-fn pick_ip(workload: &Workload, families: IpFamilies, dialled: IpAddr) -> Option<IpAddr> {
-    let allowed = |ip: &&IpAddr| match families {
-        IpFamilies::Automatic | IpFamilies::Dual => true,
-        IpFamilies::Ipv4Only => ip.is_ipv4(),
-        IpFamilies::Ipv6Only => ip.is_ipv6(),
-    };
-    let mut ips = workload.ips.iter().filter(allowed);
-    let first = ips.clone().next()?;
-    Some(
-        *ips.find(|ip| ip.is_ipv6() == dialled.is_ipv6())
-            .unwrap_or(first),
-    )
+/// Where a workload is reached: at an address of a family that the service allows, that of `dialled` where it has one;
+/// by its name where it has no such address. Nowhere if it has neither.
+fn place(workload: &Workload, families: IpFamilies, dialled: IpAddr, port: u16) -> Option<Place> {
+    let mut ips = workload
+        .ips
+        .iter()
+        .filter(|ip| allows(families, Family::of(**ip)));
+    match ips.clone().next() {
+        Some(first) => {
+            let ip = ips
+                .find(|ip| ip.is_ipv6() == dialled.is_ipv6())
+                .unwrap_or(first);
+            Some(Place::Address(SocketAddr::new(*ip, port)))
+        }
+        None if workload.hostname.is_empty() => None,
+        None => Some(Place::Named { port, families }),
+    }
 }
 
-/// One endpoint of those that `address` has an address for, each with the probability of its weight among them.
+/// One endpoint of those that `place` has a place for, each with the probability of its weight among them.
 fn pick<'a>(
-    endpoints: &'a Endpoints,
+    rank: Rank<'a>,
     policy: HealthPolicy,
-    address: &dyn Fn(&Workload) -> Option<SocketAddr>,
+    place: &dyn Fn(&Workload) -> Option<Place>,
     random: &mut dyn FnMut() -> u64,
-) -> Option<(&'a Arc<Workload>, SocketAddr)> {
-    for _ in 0..MAX_DRAWS.min(endpoints.len()) {
-        let workload = endpoints.draw(policy, random())?;
-        if let Some(address) = address(workload) {
-            return Some((workload, address));
+) -> Option<Chosen<'a>> {
+    if rank.weight(policy) == 0 {
+        return None;
+    }
+    for _ in 0..MAX_DRAWS {
+        let workload = rank.draw(policy, random())?;
+        if let Some(place) = place(workload) {
+            return Some(Chosen { workload, place });
         }
     }
     let eligible = || {
-        endpoints
-            .iter()
+        rank.iter()
             .map(|workload| (workload, weight(workload, policy)))
             .filter(|(_, weight)| *weight > 0)
-            .filter_map(|(workload, weight)| Some((workload, weight, address(workload)?)))
+            .filter_map(|(workload, weight)| Some((place(workload)?, workload, weight)))
     };
-    let mut point = scale(random(), eligible().map(|(_, weight, _)| weight).sum())?;
-    for (workload, weight, address) in eligible() {
+    let mut point = scale(random(), eligible().map(|(_, _, weight)| weight).sum())?;
+    for (place, workload, weight) in eligible() {
         if point < weight {
-            return Some((workload, address));
+            return Some(Chosen { workload, place });
         }
         point -= weight;
     }

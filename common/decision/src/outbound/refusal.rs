@@ -25,16 +25,12 @@ pub enum Refusal {
         /// The port that was dialled.
         port: u16,
     },
-    /// The endpoints of a service have names to resolve and no addresses.
-    #[error(
-        "no healthy upstream: {service}: endpoint {workload} has no address, only the hostname {hostname}"
-    )]
-    Unresolved {
-        /// The service.
-        service: ServiceKey,
-        /// One of its endpoints.
+    /// The name that a workload has in place of addresses has none that will do.
+    #[error("dns response had no valid IP addresses: {workload} is {hostname}")]
+    NoValidAddress {
+        /// The workload.
         workload: Uid,
-        /// What would have to be resolved.
+        /// What was resolved.
         hostname: Hostname,
     },
     /// Nobody is known by what a waypoint is named by.

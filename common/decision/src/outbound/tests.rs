@@ -15,9 +15,11 @@ use mesh::{
     workload::{Health, Tunnel},
 };
 
-use super::{Facts, OWN_PORTS, Plan, Refusal, Via, plan};
+use super::{Facts, OWN_PORTS, Plan, Planned, Refusal, Via, plan};
 
 mod choice;
+mod locality;
+mod lookup;
 mod waypoint;
 
 /// A mesh in the making.
@@ -48,12 +50,25 @@ impl Mesh {
     }
 }
 
+/// The plan of a connection for which no name has to be resolved.
 fn plan_in(
     snapshot: &Snapshot,
     source: &Workload,
     destination: &str,
     random: &mut dyn FnMut() -> u64,
 ) -> Result<Plan, Refusal> {
+    match planned_in(snapshot, source, destination, random)? {
+        Planned::Ready(plan) => Ok(plan),
+        Planned::Lookup(lookup) => panic!("{lookup:?}"),
+    }
+}
+
+fn planned_in(
+    snapshot: &Snapshot,
+    source: &Workload,
+    destination: &str,
+    random: &mut dyn FnMut() -> u64,
+) -> Result<Planned, Refusal> {
     plan(
         snapshot,
         &Facts {

@@ -5,13 +5,43 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use mesh::{
-    San, Service, Workload,
+    Service, Workload,
+    endpoints::scale,
     service::{GatewayAddress, GatewayDestination},
 };
 
-use super::{Call, Plan, Refusal, Via, endpoint::other_network};
+use super::{Call, Chosen, Place, Planned, Refusal, Via, endpoint::other_network};
 
 impl Call<'_> {
+    /// The waypoint that the source goes through to a service; where several share its connections, one by weight. A
+    /// pod of any of them goes through none.
+    pub(super) fn waypoint_of<'a>(
+        &self,
+        service: &'a Service,
+        random: &mut dyn FnMut() -> u64,
+    ) -> Option<&'a GatewayAddress> {
+        if !service.waypoints().all(|waypoint| self.enters(waypoint)) {
+            return None;
+        }
+        let weighted = &service.weighted_waypoints;
+        if weighted.is_empty() {
+            return service.waypoint.as_ref();
+        }
+        let total = weighted.iter().map(|(_, weight)| u64::from(*weight)).sum();
+        let Some(mut point) = scale(random(), total) else {
+            // Weights that say nothing are no way around the waypoints.
+            return service.waypoints().next();
+        };
+        for (waypoint, weight) in weighted {
+            let weight = u64::from(*weight);
+            if point < weight {
+                return Some(waypoint);
+            }
+            point -= weight;
+        }
+        service.waypoints().next()
+    }
+
     /// Whether the source goes through a waypoint: not if it is one itself, or another gateway.
     pub(super) fn enters(&self, waypoint: &GatewayAddress) -> bool {
         !self.source.native_tunnel && !self.is_pod_of(waypoint)
@@ -38,23 +68,16 @@ impl Call<'_> {
         waypoint: &GatewayAddress,
         service: Option<&Arc<Service>>,
         random: &mut dyn FnMut() -> u64,
-    ) -> Result<Plan, Refusal> {
-        let (workload, peer) = self.waypoint_pod(waypoint, random)?;
-        Ok(Plan::Hbone {
-            peer,
-            authority: self.destination,
-            expected: vec![San::from(&workload.identity())],
-            via: Via::Waypoint,
-            workload: Arc::clone(workload),
-            service: service.cloned(),
-        })
+    ) -> Result<Planned, Refusal> {
+        let pod = self.waypoint_pod(waypoint, random)?;
+        Ok(self.go(Via::Waypoint, pod, service))
     }
 
     fn waypoint_pod(
         &self,
         waypoint: &GatewayAddress,
         random: &mut dyn FnMut() -> u64,
-    ) -> Result<(&Arc<Workload>, SocketAddr), Refusal> {
+    ) -> Result<Chosen<'_>, Refusal> {
         let port = waypoint.hbone_port;
         let unknown = || Refusal::UnknownWaypoint {
             waypoint: waypoint.destination.clone(),
@@ -67,7 +90,8 @@ impl Call<'_> {
                     .workload_by_address(&address.network, address.ip)
                 {
                     return if workload.network == self.source.network {
-                        Ok((workload, SocketAddr::new(address.ip, port)))
+                        let place = Place::Address(SocketAddr::new(address.ip, port));
+                        Ok(Chosen { workload, place })
                     } else {
                         Err(other_network(workload))
                     };

@@ -7,6 +7,7 @@ use crate::{
     AnswerError, Credential, Issued, PeerRefusal,
     key::KeyRequest,
     testkit::{START, TestCa, TestClock, at, id, sans, uri},
+    trust::Trust,
 };
 
 /// The error for an answer that `fault` has changed.
@@ -19,7 +20,7 @@ fn answer(fault: impl FnOnce(&TestCa, &mut Issued)) -> AnswerError {
     };
     fault(&ca, &mut issued);
     let key = KeyRequest::new(&id("client")).unwrap().into_key();
-    Credential::new(id("client"), key, issued, &clock).unwrap_err()
+    Credential::new(id("client"), key, issued, &clock, Trust::new(None)).unwrap_err()
 }
 
 #[test]
@@ -77,7 +78,8 @@ fn an_answer_that_is_not_valid_now_is_refused() {
         roots: good.roots().to_vec(),
     };
     let key = KeyRequest::new(&id("client")).unwrap().into_key();
-    let error = Credential::new(id("client"), key, issued, &time.clock()).unwrap_err();
+    let error =
+        Credential::new(id("client"), key, issued, &time.clock(), Trust::new(None)).unwrap_err();
     assert!(
         matches!(error, AnswerError::Lifetime { not_after, now, .. } if not_after == now),
         "{error:?}"

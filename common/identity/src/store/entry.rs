@@ -106,6 +106,15 @@ impl Entry {
         self.plan.lock().in_flight = true;
     }
 
+    /// A renewal that is planned for later than `due` happens then.
+    pub(super) fn hasten(&self, due: SystemTime) {
+        let mut plan = self.plan.lock();
+        // An answer that is on its way is looked at when it comes; a back-off is not cut short.
+        if !plan.in_flight && plan.failures == 0 {
+            plan.due = plan.due.min(due);
+        }
+    }
+
     /// The new credential is what the next connection sees.
     pub(super) fn succeeded(&self, credential: Credential) {
         {

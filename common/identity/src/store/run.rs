@@ -3,7 +3,10 @@
 //! In: entries that are due. Out: credentials in them. Never: more than [`MAX_IN_FLIGHT`] requests at once,
 //! a wait of more than [`MAX_ANSWER_TIME`] for one.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use mesh::SpiffeId;
@@ -11,12 +14,27 @@ use mesh::SpiffeId;
 use super::{Config, Entry, Error, MAX_ANSWER_TIME, MAX_IN_FLIGHT, Phase, Store};
 use crate::{
     BoxFuture, CertificateAuthority, Credential, SigningRequest, key::KeyRequest, refusal::rfc3339,
+    trust::Trust,
 };
 
 /// The longest sleep of the task: wall time jumps (suspend, a corrected clock), timers do not.
 const MAX_SLEEP: Duration = Duration::from_secs(30);
 
-type Asked = BoxFuture<'static, (Arc<Entry>, Result<Credential, Error>)>;
+/// How old a credential must be before another trust bundle is a reason to renew it: replicas of an
+/// authority that disagree for a while must not be asked in a circle.
+const MIN_AGE_OF_FOREIGN: Duration = Duration::from_secs(60);
+
+/// Whose answer, the number of the request, the answer.
+type Asked = BoxFuture<'static, (Arc<Entry>, u64, Result<Credential, Error>)>;
+
+/// Which bundle counts: that of the answer whose request was made last.
+#[derive(Debug, Default)]
+struct Order {
+    /// Requests so far.
+    asked: u64,
+    /// The request whose answer was the last to be believed.
+    believed: u64,
+}
 
 impl Store {
     /// Works for the store until it is dropped. Spawn it once, on a runtime with timers.
@@ -28,10 +46,13 @@ impl Store {
         }
         let _guard = RunGuard(Arc::clone(&self));
         let mut in_flight: FuturesUnordered<Asked> = FuturesUnordered::new();
+        let mut order = Order::default();
         loop {
-            let sleep = self.start_due(&mut in_flight);
+            let sleep = self.start_due(&mut in_flight, &mut order);
             tokio::select! {
-                Some((entry, answer)) = in_flight.next(), if !in_flight.is_empty() => self.settle(&entry, answer),
+                Some((entry, number, answer)) = in_flight.next(), if !in_flight.is_empty() => {
+                    self.settle(&entry, number, answer, &mut order);
+                }
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(sleep) => {}
             }
@@ -39,7 +60,7 @@ impl Store {
     }
 
     /// Asks for what is due, as far as there is room; returns how long nothing else will be.
-    fn start_due(&self, in_flight: &mut FuturesUnordered<Asked>) -> Duration {
+    fn start_due(&self, in_flight: &mut FuturesUnordered<Asked>, order: &mut Order) -> Duration {
         let now = self.config.clock.now();
         let entries = self.entries.load_full();
         let mut due: Vec<_> = entries
@@ -60,7 +81,8 @@ impl Store {
                 continue;
             }
             entry.begin();
-            in_flight.push(self.ask(Arc::clone(entry)));
+            order.asked += 1;
+            in_flight.push(self.ask(Arc::clone(entry), order.asked));
         }
         let next = self
             .entries
@@ -74,16 +96,23 @@ impl Store {
             .min(MAX_SLEEP)
     }
 
-    fn ask(&self, entry: Arc<Entry>) -> Asked {
+    fn ask(&self, entry: Arc<Entry>, number: u64) -> Asked {
         let (authority, config) = (Arc::clone(&self.authority), self.config.clone());
+        let trust = Arc::clone(&self.trust);
         Box::pin(async move {
-            let answer = issue(&*authority, &entry.id, &config).await;
-            (entry, answer)
+            let answer = issue(&*authority, &entry.id, &config, trust).await;
+            (entry, number, answer)
         })
     }
 
     /// Books an answer.
-    fn settle(&self, entry: &Arc<Entry>, answer: Result<Credential, Error>) {
+    fn settle(
+        &self,
+        entry: &Arc<Entry>,
+        number: u64,
+        answer: Result<Credential, Error>,
+        order: &mut Order,
+    ) {
         let known = self
             .entries
             .load()
@@ -102,7 +131,20 @@ impl Store {
                     renew_at = rfc3339(credential.renew_at()),
                     "certificate issued"
                 );
+                let is_last = number > 0;
+                let changed = is_last && self.trust.replace(credential.issued_roots());
+                if is_last {
+                    order.believed = number;
+                }
                 entry.succeeded(credential);
+                if changed {
+                    tracing::info!(identity = %entry.id, roots = ?self.trust.roots(), "trust bundle changed");
+                    for entry in self.entries.load().values() {
+                        self.hasten_if_foreign(entry, now);
+                    }
+                } else {
+                    self.hasten_if_foreign(entry, now);
+                }
             }
             Err(error) => {
                 let (retry_in, failures) = entry.failed(now, error.clone(), fastrand::f64());
@@ -117,6 +159,24 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Plans an early renewal of a credential that the newest bundle does not cover.
+    fn hasten_if_foreign(&self, entry: &Entry, now: SystemTime) {
+        let (Some(credential), Some(roots)) = (entry.peek_at(now), self.trust.roots()) else {
+            return;
+        };
+        // Most answers come with the bundle that is believed, and were checked against it.
+        if !Arc::ptr_eq(credential.issued_roots(), &roots) && !credential.chains_to(&roots) {
+            let due = credential.issued_at() + MIN_AGE_OF_FOREIGN.saturating_sub(Duration::from_secs(60));
+            tracing::warn!(
+                identity = %entry.id,
+                "certificate does not chain to the newest trust bundle; renewed early"
+            );
+            entry.hasten(due.max(now));
+        }
+    }
+}
+
 impl Credential {
     /// Makes a key, has it certified and checks the answer, without a [`Store`]: one identity, never renewed.
     ///
@@ -127,7 +187,10 @@ impl Credential {
         id: &SpiffeId,
         config: &Config,
     ) -> Result<Self, Error> {
-        issue(authority, id, config).await
+        let trust = Trust::new(config.crl.clone());
+        let credential = issue(authority, id, config, Arc::clone(&trust)).await?;
+        trust.replace(credential.issued_roots());
+        Ok(credential)
     }
 }
 
@@ -135,6 +198,7 @@ async fn issue(
     authority: &dyn CertificateAuthority,
     id: &SpiffeId,
     config: &Config,
+    trust: Arc<Trust>,
 ) -> Result<Credential, Error> {
     let key = KeyRequest::new(id).map_err(|source| Error::Key {
         identity: id.clone(),
@@ -156,7 +220,7 @@ async fn issue(
             identity: id.clone(),
             source: Arc::new(source),
         })?;
-    Credential::new(id.clone(), key.into_key(), issued, &config.clock).map_err(|source| {
+    Credential::new(id.clone(), key.into_key(), issued, &config.clock, trust).map_err(|source| {
         Error::Answer {
             identity: id.clone(),
             source: Arc::new(source),

@@ -20,7 +20,7 @@ fn a_server_prefers_aes_128_whatever_the_client_prefers() {
     let client = ca.leaf(vec![uri(CLIENT)], |_| {});
     let mut provider = (*provider()).clone();
     provider.cipher_suites.reverse();
-    let verifier = ExpectSans::new(ca.roots(), &sans(&["server"]));
+    let verifier = ExpectSans::new(ca.trust(), &sans(&["server"]));
     let mut config = rustls::ClientConfig::builder_with_provider(provider.into())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
@@ -53,7 +53,7 @@ fn a_peer_without_the_hybrid_group_is_still_a_peer() {
         let mut provider = (*provider()).clone();
         provider.kx_groups = vec![group];
         let identity = ca.leaf(vec![uri(CLIENT)], |_| {});
-        let verifier = ExpectSans::new(ca.roots(), &sans(&["server"]));
+        let verifier = ExpectSans::new(ca.trust(), &sans(&["server"]));
         let mut config =
             rustls::ClientConfig::builder_with_details(provider.into(), Arc::new(clock.clone()))
                 .with_protocol_versions(&[&rustls::version::TLS13])

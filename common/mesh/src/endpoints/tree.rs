@@ -1,12 +1,11 @@
-//! A persistent vector of workloads that knows the weight of each of its parts.
+//! A persistent vector of what has weight, workloads or groups of them, that knows the weight of each of its parts.
 //!
-//! **Shape:** every leaf but the last holds 32 workloads, every branch but those on the right edge 32 nodes, and
+//! **Shape:** every leaf but the last holds 32 items, every branch but those on the right edge 32 nodes, and
 //! all leaves are at one depth. Nodes are shared between clones and changed in place where nobody else holds them.
 
 use std::{ops::AddAssign, slice, sync::Arc};
 
-use super::weight;
-use crate::{service::HealthPolicy, workload::Workload};
+use crate::service::HealthPolicy;
 
 /// How many slots a node has, as a power of two.
 const BITS: u32 = 5;
@@ -15,8 +14,13 @@ const WIDTH: usize = 1 << BITS;
 /// The weight of a part, under either health policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Weight {
-    healthy: u64,
-    all: u64,
+    pub(super) healthy: u64,
+    pub(super) all: u64,
+}
+
+/// What has a share of a service's connections.
+pub(super) trait Weighed: Clone {
+    fn weight(&self) -> Weight;
 }
 
 impl Weight {
@@ -36,27 +40,35 @@ impl AddAssign for Weight {
     }
 }
 
-#[derive(Clone)]
 struct Slot<T> {
     weight: Weight,
     value: Arc<T>,
 }
 
+impl<T> Clone for Slot<T> {
+    fn clone(&self) -> Self {
+        Self {
+            weight: self.weight,
+            value: Arc::clone(&self.value),
+        }
+    }
+}
+
 #[derive(Clone)]
-enum Node {
-    Leaf(Vec<Slot<Workload>>),
+enum Node<T> {
+    Leaf(Vec<Slot<T>>),
     Branch(Vec<Slot<Self>>),
 }
 
 #[derive(Clone)]
-pub(super) struct Tree {
-    root: Slot<Node>,
+pub(super) struct Tree<T> {
+    root: Slot<Node<T>>,
     /// How many levels of branches stand above the leaves.
     height: u32,
     len: usize,
 }
 
-impl Default for Tree {
+impl<T> Default for Tree<T> {
     fn default() -> Self {
         Self {
             root: Node::Leaf(Vec::new()).into_slot(),
@@ -66,7 +78,7 @@ impl Default for Tree {
     }
 }
 
-impl Tree {
+impl<T> Tree<T> {
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -75,7 +87,7 @@ impl Tree {
         self.root.weight
     }
 
-    pub(super) fn get(&self, index: usize) -> Option<&Arc<Workload>> {
+    pub(super) fn get(&self, index: usize) -> Option<&Arc<T>> {
         let mut node = &*self.root.value;
         let mut level = self.height;
         loop {
@@ -89,33 +101,55 @@ impl Tree {
         }
     }
 
-    /// The workload within whose weight the `point`th unit falls, counted from the first workload on.
-    pub(super) fn at(&self, policy: HealthPolicy, mut point: u64) -> Option<&Arc<Workload>> {
+    /// The item within whose weight the `point`th unit falls, counted from the first item on, and which of its units
+    /// that is.
+    pub(super) fn at(&self, policy: HealthPolicy, mut point: u64) -> Option<(&Arc<T>, u64)> {
         let mut node = &*self.root.value;
         loop {
             match node {
-                Node::Leaf(slots) => return find(slots, policy, &mut point),
+                Node::Leaf(slots) => {
+                    return find(slots, policy, &mut point).map(|item| (item, point));
+                }
                 Node::Branch(slots) => node = find(slots, policy, &mut point)?,
             }
         }
     }
 
-    pub(super) fn set(&mut self, index: usize, workload: Arc<Workload>) {
+    pub(super) fn iter(&self) -> Iter<'_, T> {
+        let mut iter = Iter {
+            stack: Vec::new(),
+            leaf: [].iter(),
+        };
+        iter.enter(&self.root.value);
+        iter
+    }
+}
+
+impl<T: Weighed> Tree<T> {
+    pub(super) fn set(&mut self, index: usize, item: Arc<T>) {
         if index < self.len {
-            self.root.put(self.height, index, workload);
+            self.root.put(self.height, index, item);
         }
     }
 
-    pub(super) fn push(&mut self, workload: Arc<Workload>) {
+    /// Changes one item; `None` where there is none.
+    pub(super) fn change<R>(&mut self, index: usize, by: impl FnOnce(&mut T) -> R) -> Option<R> {
+        if index >= self.len {
+            return None;
+        }
+        self.root.change(self.height, index, by)
+    }
+
+    pub(super) fn push(&mut self, item: Arc<T>) {
         if self.len == WIDTH << (self.height * BITS) {
             self.root = Node::Branch(vec![self.root.clone()]).into_slot();
             self.height += 1;
         }
-        self.root.put(self.height, self.len, workload);
+        self.root.put(self.height, self.len, item);
         self.len += 1;
     }
 
-    pub(super) fn pop(&mut self) -> Option<Arc<Workload>> {
+    pub(super) fn pop(&mut self) -> Option<Arc<T>> {
         let last = self.root.pop()?;
         self.len -= 1;
         while let Node::Branch(slots) = &*self.root.value
@@ -127,13 +161,14 @@ impl Tree {
         Some(last)
     }
 
-    pub(super) fn iter(&self) -> Iter<'_> {
-        let mut iter = Iter {
-            stack: Vec::new(),
-            leaf: [].iter(),
-        };
-        iter.enter(&self.root.value);
-        iter
+    /// Takes out the item at an index. The last one moves there, and is returned.
+    pub(super) fn swap_remove(&mut self, index: usize) -> Option<Arc<T>> {
+        let last = self.pop()?;
+        if index == self.len {
+            return None;
+        }
+        self.set(index, Arc::clone(&last));
+        Some(last)
     }
 }
 
@@ -148,7 +183,7 @@ fn find<'a, T>(slots: &'a [Slot<T>], policy: HealthPolicy, point: &mut u64) -> O
     None
 }
 
-impl Node {
+impl<T> Node<T> {
     fn into_slot(self) -> Slot<Self> {
         let mut slot = Slot {
             weight: Weight::default(),
@@ -157,22 +192,25 @@ impl Node {
         slot.weigh();
         slot
     }
-}
 
-impl Slot<Workload> {
-    fn new(workload: Arc<Workload>) -> Self {
-        let weight = Weight {
-            healthy: weight(&workload, HealthPolicy::OnlyHealthy),
-            all: weight(&workload, HealthPolicy::AllowAll),
-        };
-        Self {
-            weight,
-            value: workload,
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Leaf(slots) => slots.is_empty(),
+            Self::Branch(slots) => slots.is_empty(),
         }
     }
 }
 
-impl Slot<Node> {
+impl<T: Weighed> Slot<T> {
+    fn new(item: Arc<T>) -> Self {
+        Self {
+            weight: item.weight(),
+            value: item,
+        }
+    }
+}
+
+impl<T> Slot<Node<T>> {
     fn weigh(&mut self) {
         fn sum<T>(slots: &[Slot<T>]) -> Weight {
             let mut sum = Weight::default();
@@ -186,14 +224,16 @@ impl Slot<Node> {
             Node::Branch(slots) => sum(slots),
         };
     }
+}
 
-    /// Puts a workload at an index that exists, or at the first that does not.
-    fn put(&mut self, level: u32, index: usize, workload: Arc<Workload>) {
+impl<T: Weighed> Slot<Node<T>> {
+    /// Puts an item at an index that exists, or at the first that does not.
+    fn put(&mut self, level: u32, index: usize, item: Arc<T>) {
         let digit = (index >> (level * BITS)) & (WIDTH - 1);
         match Arc::make_mut(&mut self.value) {
             Node::Leaf(slots) => match slots.get_mut(digit) {
-                Some(slot) => *slot = Slot::new(workload),
-                None => slots.push(Slot::new(workload)),
+                Some(slot) => *slot = Slot::new(item),
+                None => slots.push(Slot::new(item)),
             },
             Node::Branch(slots) => {
                 if digit == slots.len() {
@@ -205,15 +245,30 @@ impl Slot<Node> {
                     slots.push(node.into_slot());
                 }
                 if let Some(slot) = slots.get_mut(digit) {
-                    slot.put(level - 1, index, workload);
+                    slot.put(level - 1, index, item);
                 }
             }
         }
         self.weigh();
     }
 
-    /// Takes the last workload out, and every node that is empty then.
-    fn pop(&mut self) -> Option<Arc<Workload>> {
+    fn change<R>(&mut self, level: u32, index: usize, by: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let digit = (index >> (level * BITS)) & (WIDTH - 1);
+        let changed = match Arc::make_mut(&mut self.value) {
+            Node::Leaf(slots) => {
+                let slot = slots.get_mut(digit)?;
+                let changed = by(Arc::make_mut(&mut slot.value));
+                slot.weight = slot.value.weight();
+                changed
+            }
+            Node::Branch(slots) => slots.get_mut(digit)?.change(level - 1, index, by)?,
+        };
+        self.weigh();
+        Some(changed)
+    }
+
+    /// Takes the last item out, and every node that is empty then.
+    fn pop(&mut self) -> Option<Arc<T>> {
         let last = match Arc::make_mut(&mut self.value) {
             Node::Leaf(slots) => slots.pop()?.value,
             Node::Branch(slots) => {
@@ -230,23 +285,14 @@ impl Slot<Node> {
     }
 }
 
-impl Node {
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::Leaf(slots) => slots.is_empty(),
-            Self::Branch(slots) => slots.is_empty(),
-        }
-    }
+/// All items, by index.
+pub(super) struct Iter<'a, T> {
+    stack: Vec<slice::Iter<'a, Slot<Node<T>>>>,
+    leaf: slice::Iter<'a, Slot<T>>,
 }
 
-/// All workloads, by index.
-pub(super) struct Iter<'a> {
-    stack: Vec<slice::Iter<'a, Slot<Node>>>,
-    leaf: slice::Iter<'a, Slot<Workload>>,
-}
-
-impl<'a> Iter<'a> {
-    fn enter(&mut self, node: &'a Node) {
+impl<'a, T> Iter<'a, T> {
+    fn enter(&mut self, node: &'a Node<T>) {
         match node {
             Node::Leaf(slots) => self.leaf = slots.iter(),
             Node::Branch(slots) => self.stack.push(slots.iter()),
@@ -254,10 +300,10 @@ impl<'a> Iter<'a> {
     }
 }
 
-impl<'a> Iterator for Iter<'a> {
-    type Item = &'a Arc<Workload>;
+impl<'a, T> Iterator for Iter<'a, T> {
+    type Item = &'a Arc<T>;
 
-    fn next(&mut self) -> Option<&'a Arc<Workload>> {
+    fn next(&mut self) -> Option<&'a Arc<T>> {
         loop {
             if let Some(slot) = self.leaf.next() {
                 return Some(&slot.value);

@@ -43,16 +43,16 @@ const TIMEOUT_CONNECTION: Duration = Duration::from_secs(10);
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// A whole answer.
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub type Answer = Response<Full<Bytes>>;
 
 /// What answers the requests of an endpoint. Bodies are read and thrown away before it is asked.
-pub(crate) trait Handler: Clone + Send + Sync + 'static {
+pub trait Handler: Clone + Send + Sync + 'static {
     /// Answers one request.
     fn answer(&self, request: Request<()>) -> impl Future<Output = Answer> + Send;
 }
 
 /// Serves until it is dropped.
-pub(crate) async fn serve<H: Handler>(
+pub async fn serve<H: Handler>(
     listener: TcpListener,
     endpoint: &'static str,
     handler: H,
@@ -114,16 +114,14 @@ async fn respond<H: Handler>(request: Request<Incoming>, handler: H) -> Answer {
 }
 
 /// An answer of plain text.
-pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+#[must_use]
+pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     of_type(status, "text/plain; charset=utf-8", body)
 }
 
 /// An answer of some content type.
-pub(crate) fn of_type(
-    status: StatusCode,
-    content_type: &'static str,
-    body: impl Into<Bytes>,
-) -> Answer {
+#[must_use]
+pub fn of_type(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     answer.headers_mut().insert(
@@ -134,12 +132,14 @@ pub(crate) fn of_type(
 }
 
 /// The answer to a path that is not served.
-pub(crate) fn not_found() -> Answer {
+#[must_use]
+pub fn not_found() -> Answer {
     text(StatusCode::NOT_FOUND, "not found\n")
 }
 
 /// The answer to a method that a path does not have; `allowed` lists those that it has.
-pub(crate) fn wrong_method(allowed: &'static str) -> Answer {
+#[must_use]
+pub fn wrong_method(allowed: &'static str) -> Answer {
     let mut answer = text(
         StatusCode::METHOD_NOT_ALLOWED,
         format!("method not allowed: use {allowed}\n"),
@@ -151,6 +151,7 @@ pub(crate) fn wrong_method(allowed: &'static str) -> Answer {
 }
 
 /// Whether a request only reads.
-pub(crate) fn reads(method: &Method) -> bool {
+#[must_use]
+pub fn reads(method: &Method) -> bool {
     *method == Method::GET || *method == Method::HEAD
 }

@@ -5,6 +5,8 @@
 //!
 //! **Source:** Prometheus exposition formats, text-based format; OpenMetrics 1.0 §4.
 
+use prometheus_client::{encoding::text, registry::Registry};
+
 /// A text format of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Exposition {
@@ -21,6 +23,19 @@ impl Exposition {
         match self {
             Self::OpenMetrics => "application/openmetrics-text;charset=utf-8;version=1.0.0",
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+
+    /// All metrics of a registry as text.
+    #[must_use]
+    pub fn render(self, registry: &Registry) -> String {
+        let mut out = String::new();
+        // Writing to a string does not fail, and no encoder of ours refuses a metric.
+        let encoded = text::encode(&mut out, registry);
+        debug_assert!(encoded.is_ok(), "a metric could not be encoded");
+        match self {
+            Self::OpenMetrics => out,
+            Self::Text => to_prometheus_text(&out),
         }
     }
 

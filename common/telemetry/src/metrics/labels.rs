@@ -106,6 +106,47 @@ impl Labels {
     }
 }
 
+/// The labels of a name that was resolved for a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Resolved {
+    source: Option<Peer>,
+    source_principal: Option<SpiffeId>,
+    hostname: Hostname,
+}
+
+impl Resolved {
+    /// The labels of a name and of whom it was resolved for.
+    pub(crate) fn of(source: &Workload, hostname: &Hostname) -> Self {
+        Self {
+            // Where it stands is no label here, and must make no difference.
+            source: Some(Peer {
+                region: Name::default(),
+                zone: Name::default(),
+                ..Peer::from(source)
+            }),
+            source_principal: Some(source.identity()),
+            hostname: hostname.clone(),
+        }
+    }
+
+    /// The labels under which names are counted once there are too many label sets.
+    pub(crate) fn overflow() -> Self {
+        Self {
+            source: None,
+            source_principal: None,
+            hostname: Hostname::default(),
+        }
+    }
+}
+
+impl EncodeLabelSet for Resolved {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        let mut out = Writer { encoder };
+        out.source(self.source.as_ref(), self.source_principal.as_ref())?;
+        out.text("hostname", &self.hostname)
+    }
+}
+
 /// A complete label set.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flagged<'a> {
@@ -127,18 +168,7 @@ impl EncodeLabelSet for Flagged<'_> {
         let (source, destination) = (source.as_ref(), destination.as_ref());
         let mut out = Writer { encoder };
         out.text("reporter", direction.reporter())?;
-        out.of(source, "source_workload", |peer| &peer.workload)?;
-        out.of(source, "source_canonical_service", |peer| {
-            &peer.canonical_service
-        })?;
-        out.of(source, "source_canonical_revision", |peer| {
-            &peer.canonical_revision
-        })?;
-        out.of(source, "source_workload_namespace", |peer| &peer.namespace)?;
-        out.principal("source_principal", source_principal.as_ref())?;
-        out.of(source, "source_app", |peer| &peer.canonical_service)?;
-        out.of(source, "source_version", |peer| &peer.canonical_revision)?;
-        out.of(source, "source_cluster", |peer| &peer.cluster)?;
+        out.source(source, source_principal.as_ref())?;
         let (hostname, namespace, name) = match service {
             ServiceLabels::Known {
                 hostname,
@@ -197,6 +227,21 @@ impl Writer<'_, '_> {
         pick: impl FnOnce(&'p Peer) -> &'p str,
     ) -> fmt::Result {
         self.text(key, peer.map_or("", pick))
+    }
+
+    fn source(&mut self, source: Option<&Peer>, principal: Option<&SpiffeId>) -> fmt::Result {
+        self.of(source, "source_workload", |peer| &peer.workload)?;
+        self.of(source, "source_canonical_service", |peer| {
+            &peer.canonical_service
+        })?;
+        self.of(source, "source_canonical_revision", |peer| {
+            &peer.canonical_revision
+        })?;
+        self.of(source, "source_workload_namespace", |peer| &peer.namespace)?;
+        self.principal("source_principal", principal)?;
+        self.of(source, "source_app", |peer| &peer.canonical_service)?;
+        self.of(source, "source_version", |peer| &peer.canonical_revision)?;
+        self.of(source, "source_cluster", |peer| &peer.cluster)
     }
 
     fn principal(&mut self, key: &str, identity: Option<&SpiffeId>) -> fmt::Result {

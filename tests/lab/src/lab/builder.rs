@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use parking_lot::Mutex;
 
-use super::Lab;
+use super::{Config, Lab};
 use crate::agent::Agent;
 use crate::ca::Ca;
 use crate::machine::Machine;
@@ -28,6 +28,7 @@ pub struct Builder {
     capture: Capture,
     dns: DnsCapture,
     outside: bool,
+    config: Config,
 }
 
 impl Lab {
@@ -42,6 +43,7 @@ impl Lab {
             capture: Capture::Agent,
             dns: DnsCapture::Off,
             outside: false,
+            config: Config::default(),
         }
     }
 
@@ -111,6 +113,13 @@ impl Builder {
         self
     }
 
+    /// Where configuration comes from; [`Config::Manifests`] unless set.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
     /// Takes the name as it is: the lab of a person, not of a suite.
     #[must_use]
     pub(crate) fn by_hand(mut self) -> Self {
@@ -150,6 +159,8 @@ impl Builder {
         } else {
             None
         };
+        let control = Machine::create(run, "control")?;
+        topology::wire_control([&machines[0], &machines[1]], &control)?;
         let [first, second] = machines;
         let node = |machine: Machine, index: usize| -> Result<Node> {
             machine.set_resolver(&format!("nameserver {}\n", topology::outside().ip4))?;
@@ -164,6 +175,9 @@ impl Builder {
             pods: Mutex::default(),
             mesh: Mutex::default(),
             ca: Ca::create(run.folder(), "ca")?,
+            config: self.config,
+            control: Arc::new(control),
+            controller: Mutex::default(),
             run: Arc::clone(run),
         };
         let mut mesh = Mesh::default();

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::Lab;
+use super::{Config, Lab};
 use crate::mesh::{CLUSTER, TRUST_DOMAIN};
 use crate::rules::DnsCapture;
 use crate::ztunnel::{self, Ztunnel};
@@ -48,16 +48,17 @@ impl Start {
 
 impl Lab {
     /// The environment of a node's ztunnel, before a test's changes.
-    pub fn ztunnel_env(&self, node: usize) -> BTreeMap<String, String> {
+    ///
+    /// # Errors
+    ///
+    /// When the controller that it names does not start.
+    pub fn ztunnel_env(&self, node: usize) -> Result<BTreeMap<String, String>> {
         let text = |path: &Path| path.display().to_string();
+        let index = node;
         let node = &self.nodes[node];
         let mut env: BTreeMap<String, String> = [
             ("NODE_NAME", node.name().to_owned()),
-            ("LOCAL_XDS_PATH", text(&self.mesh_path())),
-            ("XDS_ADDRESS", String::new()),
             ("INPOD_UDS", text(node.socket())),
-            ("FILE_CA_CERT", text(self.ca.cert_path())),
-            ("FILE_CA_KEY", text(self.ca.key_path())),
             ("TRUST_DOMAIN", TRUST_DOMAIN.to_owned()),
             ("CLUSTER_ID", CLUSTER.to_owned()),
             ("CAPTURE", self.capture.as_env().to_owned()),
@@ -71,13 +72,38 @@ impl Lab {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
+        let more: Vec<(&str, String)> = match self.config {
+            Config::File => vec![
+                ("LOCAL_XDS_PATH", text(&self.mesh_path())),
+                ("XDS_ADDRESS", String::new()),
+                ("FILE_CA_CERT", text(self.ca.cert_path())),
+                ("FILE_CA_KEY", text(self.ca.key_path())),
+            ],
+            Config::Manifests => {
+                let controller = self.controller()?;
+                vec![
+                    ("XDS_ADDRESS", controller.address(index)),
+                    ("CA_ADDRESS", controller.address(index)),
+                    ("XDS_ROOT_CA", text(&controller.root())),
+                    ("CA_ROOT_CA", text(&controller.root())),
+                    ("AUTH_TOKEN", text(&self.token_path(node.name()))),
+                    ("POD_NAME", format!("ztunnel-{}", node.name())),
+                    ("POD_NAMESPACE", "istio-system".to_owned()),
+                    ("INSTANCE_IP", node.addresses().ip4.to_string()),
+                ]
+            }
+        };
+        env.extend(
+            more.into_iter()
+                .map(|(name, value)| (name.to_owned(), value)),
+        );
         // What the caller sets for measuring reaches the measured.
         for name in ["GLIBC_TUNABLES", "LLVM_PROFILE_FILE", "MALLOC_CONF"] {
             if let Ok(value) = std::env::var(name) {
                 env.insert(name.to_owned(), value);
             }
         }
-        env
+        Ok(env)
     }
 
     /// Starts a node's ztunnel in the node's namespace and waits until it is ready.
@@ -97,7 +123,7 @@ impl Lab {
     ///
     /// When it cannot be started.
     pub fn spawn_ztunnel(&self, node: usize, start: &Start) -> Result<Ztunnel> {
-        let mut env = self.ztunnel_env(node);
+        let mut env = self.ztunnel_env(node)?;
         for (name, value) in &start.env {
             match value {
                 Some(value) => env.insert(name.clone(), value.clone()),

@@ -1,10 +1,11 @@
 //! A DNS server of the test's own: what is forwarded ends here, and is remembered.
 //!
-//! In: queries over UDP and TCP, IPv4 and IPv6. Out: the same few answers for every name, and who asked.
-//! Names below [`NOWHERE`] do not exist.
+//! In: queries over UDP and TCP, IPv4 and IPv6. Out: the same few answers for every name that was not given addresses
+//! of its own, and who asked. Names below [`NOWHERE`] do not exist.
 //!
 //! Threads: one for datagrams, one that serves connections one after another. They end with the server.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use lab::Machine;
+use lab::{Addresses, Machine};
 use std::sync::Mutex;
 
 /// The port of DNS.
@@ -63,6 +64,7 @@ pub struct Nameserver {
 #[derive(Debug, Default)]
 struct Shared {
     asked: Mutex<Vec<Asked>>,
+    addresses: Mutex<BTreeMap<String, Addresses>>,
     ending: AtomicBool,
 }
 
@@ -85,6 +87,13 @@ impl Nameserver {
             thread::spawn(move || two.serve_connections(&tcp)),
         ];
         Ok(Self { shared, threads })
+    }
+
+    /// Gives a name addresses of its own. The name is lower case, without the dot at the end.
+    pub fn set(&self, name: &str, addresses: Addresses) {
+        if let Ok(mut all) = self.shared.addresses.lock() {
+            all.insert(name.to_owned(), addresses);
+        }
     }
 
     /// The queries for a name so far.
@@ -157,10 +166,12 @@ impl Shared {
             transport,
         };
         self.asked.lock().ok()?.push(asked);
+        let own = self.addresses.lock().ok()?.get(&name).copied();
+        let (ip4, ip6) = own.map_or((IPV4, IPV6), |own| (own.ip4, own.ip6));
         let exists = name != NOWHERE && !name.ends_with(&format!(".{NOWHERE}"));
         let data = match query_type {
-            1 if exists => Some(IPV4.octets().to_vec()),
-            28 if exists => Some(IPV6.octets().to_vec()),
+            1 if exists => Some(ip4.octets().to_vec()),
+            28 if exists => Some(ip6.octets().to_vec()),
             16 if exists => {
                 let length = u8::try_from(TEXT.len()).ok()?;
                 Some([&[length], TEXT.as_bytes()].concat())

@@ -9,12 +9,12 @@ use std::{
 use control::Publisher;
 use hickory_proto::{
     op::{Edns, Message, Query, ResponseCode},
-    rr::{Name, RData, Record, RecordType, rdata::A},
+    rr::{Name, RData, RecordType, rdata::A},
 };
 use mesh::{
     Service,
     delta::{Delta, Resource},
-    service::NetworkAddress,
+    service::{NetworkAddress, PortMap},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -63,10 +63,22 @@ fn start(upstreams: Vec<SocketAddr>) -> Running {
             ..Service::default()
         }))
     };
+    let outside = |name: &str| {
+        let key = mesh::ServiceKey::new("shop", "db.shop.svc.cluster.local");
+        Resource::Workload(Arc::new(mesh::Workload {
+            uid: name.into(),
+            hostname: format!("{name}.example.org").as_str().into(),
+            services: [(key, PortMap::default())].into(),
+            ..mesh::Workload::default()
+        }))
+    };
     publisher.publish(Delta {
         upserts: vec![
             service("cart.shop.svc.cluster.local", 1),
             service("large.shop.svc.cluster.local", 100),
+            service("db.shop.svc.cluster.local", 0),
+            outside("one"),
+            outside("two"),
         ],
         removals: Vec::new(),
     });
@@ -74,6 +86,11 @@ fn start(upstreams: Vec<SocketAddr>) -> Running {
     let tcp = StdListener::bind(LOCALHOST).unwrap();
     let events = Arc::new(Mutex::new(Vec::new()));
     let recorded = Arc::clone(&events);
+    let upstream = Upstream {
+        netns: None,
+        mark: None,
+        servers: Arc::new(ResolvConf::fixed(upstreams)),
+    };
     let server = Server {
         zone: Arc::new(Zone {
             domain: "cluster.local".to_owned(),
@@ -85,11 +102,8 @@ fn start(upstreams: Vec<SocketAddr>) -> Running {
             network: "".into(),
         },
         view: publisher.view(),
-        upstream: Upstream {
-            netns: None,
-            mark: None,
-            servers: Arc::new(ResolvConf::fixed(upstreams)),
-        },
+        resolver: Arc::new(Resolver::new(upstream.clone(), true)),
+        upstream,
         observer: Some(Arc::new(move |event| recorded.lock().unwrap().push(event))),
     };
     let addresses = (udp.local_addr().unwrap(), tcp.local_addr().unwrap());
@@ -230,6 +244,54 @@ async fn names_of_the_mesh_are_answered_over_udp_and_tcp() {
         *running.events.lock().unwrap(),
         [Event::Request, Event::Request]
     );
+}
+
+#[tokio::test]
+async fn a_name_that_stands_for_others_is_answered_with_their_addresses() {
+    let (upstream, seen) = udp_upstream(|query| {
+        let last = if query.queries[0].name.to_string() == "one.example.org." {
+            1
+        } else {
+            2
+        };
+        vec![answered(query, &[[192, 0, 2, last]])]
+    })
+    .await;
+    let running = start(vec![upstream]);
+    let mut stream = TcpStream::connect(running.tcp).await.unwrap();
+    let asked = query("db.", None);
+    for answer in [
+        ask_udp(running.udp, &asked).await,
+        ask_tcp(&mut stream, &asked).await,
+    ] {
+        assert_eq!(answer.metadata.id, asked.metadata.id);
+        assert!(answer.metadata.authoritative);
+        let mut addresses = addresses(&answer);
+        addresses.sort();
+        assert_eq!(addresses, ["192.0.2.1", "192.0.2.2"]);
+        // No longer than the servers said.
+        assert!(answer.answers.iter().all(|record| record.ttl <= 7));
+    }
+    assert_eq!(seen.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_name_that_stands_for_others_is_answered_with_those_that_can_be_had() {
+    let (upstream, _) = udp_upstream(|query| {
+        vec![if query.queries[0].name.to_string() == "one.example.org." {
+            failed(query, ResponseCode::ServFail)
+        } else {
+            answered(query, &[[192, 0, 2, 2]])
+        }]
+    })
+    .await;
+    let running = start(vec![upstream]);
+    let answer = ask_udp(running.udp, &query("db.", None)).await;
+    assert_eq!(addresses(&answer), ["192.0.2.2"]);
+    let (failing, _) = udp_upstream(|query| vec![failed(query, ResponseCode::Refused)]).await;
+    let running = start(vec![failing]);
+    let answer = ask_udp(running.udp, &query("db.", None)).await;
+    assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
 }
 
 #[tokio::test]

@@ -180,6 +180,9 @@ services:
   ports: {80: 8080, 443: 443}
   subjectAltNames: ["spiffe://cluster.local/ns/shop/sa/web"]
   waypoint: {destination: /10.0.0.9, hboneMtlsPort: 15010}
+  weightedWaypoints:
+  - {destination: {destination: /10.0.0.9, hboneMtlsPort: 15010}, weight: 90}
+  - {destination: {destination: shop/canary.shop.svc.cluster.local}, weight: 10}
   loadBalancer:
     routingPreferences: [Network, REGION, Zone, Subzone, Node, Cluster]
     mode: Failover
@@ -205,6 +208,25 @@ services:
             destination: GatewayDestination::Address(at("", "10.0.0.9", None)),
             hbone_port: 15010,
         }),
+        weighted_waypoints: vec![
+            (
+                GatewayAddress {
+                    destination: GatewayDestination::Address(at("", "10.0.0.9", None)),
+                    hbone_port: 15010,
+                },
+                90,
+            ),
+            (
+                GatewayAddress {
+                    destination: GatewayDestination::Service(ServiceKey::new(
+                        "shop",
+                        "canary.shop.svc.cluster.local",
+                    )),
+                    hbone_port: 15008,
+                },
+                10,
+            ),
+        ],
         load_balancing: LoadBalancing {
             routing_preference: vec![
                 Scope::Network,

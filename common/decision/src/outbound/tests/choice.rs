@@ -270,29 +270,6 @@ fn an_endpoint_of_another_network_is_refused_with_what_it_would_take() {
 }
 
 #[test]
-fn an_endpoint_that_has_only_a_hostname_is_named_in_the_refusal() {
-    let named = Workload {
-        hostname: "db.example.com".into(),
-        ..reviewer("v1", &[])
-    };
-    let dial = |mesh: Mesh| mesh.serving(reviews()).plan(&client(), "10.96.0.1:80");
-    let plan = dial(Mesh::default().with(named.clone()));
-    assert_eq!(
-        plan,
-        Err(Refusal::Unresolved {
-            service: reviews_key(),
-            workload: named.uid.clone(),
-            hostname: "db.example.com".into()
-        })
-    );
-    let unhealthy = Workload {
-        health: Health::Unhealthy,
-        ..named
-    };
-    assert_eq!(dial(Mesh::default().with(unhealthy)), Err(no_upstream()));
-}
-
-#[test]
 fn an_endpoint_that_came_before_its_service_is_chosen() {
     let snapshot = Mesh::default().with(reviewer("v1", &["10.0.0.2"])).build();
     let later = snapshot.apply(mesh::Delta {

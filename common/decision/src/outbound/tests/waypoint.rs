@@ -275,3 +275,116 @@ fn a_waypoint_of_another_network_is_refused() {
         assert_eq!(plan, refusal);
     }
 }
+
+fn canary_key() -> ServiceKey {
+    ServiceKey::new("default", "canary.default.svc.cluster.local")
+}
+
+fn canary() -> GatewayAddress {
+    GatewayAddress {
+        destination: GatewayDestination::Service(canary_key()),
+        hbone_port: 15008,
+    }
+}
+
+fn canary_pod() -> Workload {
+    Workload {
+        native_tunnel: true,
+        services: [(canary_key(), PortMap::default())].into(),
+        ..pod("canary", &["10.0.0.10"])
+    }
+}
+
+/// `reviews` behind two waypoints.
+fn weighted(weights: [u32; 2]) -> Mesh {
+    let [stable, new] = weights;
+    Mesh::default()
+        .serving(waypoint())
+        .with(waypoint_pod())
+        .serving(Service {
+            hostname: canary_key().hostname,
+            vips: Vec::new(),
+            ..waypoint()
+        })
+        .with(canary_pod())
+        .serving(Service {
+            waypoint: Some(by_hostname()),
+            weighted_waypoints: vec![(by_hostname(), stable), (canary(), new)],
+            ..reviews()
+        })
+        .with(reviewer("v1", &["10.0.0.2"]))
+}
+
+#[test]
+fn weighted_waypoints_share_connections_by_their_weights() {
+    let share = |weights: [u32; 2]| {
+        let snapshot = weighted(weights).build();
+        let mut random = super::seeded(3);
+        (0..10_000)
+            .filter(|_| {
+                let plan = super::plan_in(&snapshot, &client(), "10.96.0.1:80", &mut random);
+                match name(&plan) {
+                    "canary" => true,
+                    "waypoint" => false,
+                    other => panic!("{other}"),
+                }
+            })
+            .count()
+    };
+    // Five standard deviations of a tenth.
+    let tenth = share([90, 10]);
+    assert!(tenth.abs_diff(1_000) < 150, "{tenth}");
+    assert_eq!(share([100, 0]), 0);
+    assert_eq!(share([0, 100]), 10_000);
+    assert_eq!(share([u32::MAX, 0]), 0);
+    // No weight is no way around.
+    assert_eq!(share([0, 0]), 0);
+}
+
+#[test]
+fn weights_that_say_nothing_are_no_way_around_a_waypoint() {
+    let service = Service {
+        weighted_waypoints: vec![(by_hostname(), 0)],
+        ..reviews()
+    };
+    let plan = Mesh::default()
+        .serving(waypoint())
+        .with(waypoint_pod())
+        .serving(service)
+        .with(reviewer("v1", &["10.0.0.2"]))
+        .plan(&client(), "10.96.0.1:80");
+    assert_eq!(name(&plan), "waypoint");
+}
+
+#[test]
+fn a_pod_of_either_waypoint_goes_on_to_an_endpoint() {
+    for source in [
+        waypoint_pod(),
+        canary_pod(),
+        // Known by its service alone.
+        Workload {
+            native_tunnel: false,
+            ..canary_pod()
+        },
+    ] {
+        let plan = weighted([100, 0]).plan(&source, "10.96.0.1:80");
+        assert_eq!(name(&plan), "v1");
+    }
+}
+
+#[test]
+fn the_share_of_an_unknown_waypoint_is_refused() {
+    let plan = Mesh::default()
+        .serving(Service {
+            weighted_waypoints: vec![(canary(), 1)],
+            ..reviews()
+        })
+        .with(reviewer("v1", &["10.0.0.2"]))
+        .plan(&client(), "10.96.0.1:80");
+    assert_eq!(
+        plan,
+        Err(Refusal::UnknownWaypoint {
+            waypoint: canary().destination
+        })
+    );
+}

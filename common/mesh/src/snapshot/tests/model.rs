@@ -1,15 +1,21 @@
 //! Random deltas against a model that keeps plain lists and searches them anew for every question.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use proptest::{collection::vec, prelude::*, sample::select, sample::subsequence};
 
 use super::ip;
 use crate::{
     Delta, Namespace, Network, Resource, ResourceKey, Service, ServiceKey, Snapshot, Uid, Workload,
-    endpoints::weight,
-    service::{HealthPolicy, NetworkAddress, PortMap, Visibility},
-    workload::{Health, NetworkMode},
+    endpoints::{Endpoints, Rank, weight},
+    service::{
+        HealthPolicy, LoadBalancing, LoadBalancingMode, NetworkAddress, PortMap, Scope, Visibility,
+    },
+    workload::{Health, Locality, NetworkMode},
 };
 
 const NETWORKS: [&str; 2] = ["", "east"];
@@ -68,6 +74,7 @@ prop_compose! {
         healthy in any::<bool>(),
         capacity in 0..3_u32,
         services in subsequence(keys(), 0..4),
+        (region, zone) in (select(&["", "eu"][..]), select(&["a", "b"][..])),
     ) -> Resource {
         let mut ips: Vec<IpAddr> = ips.into_iter().map(ip).collect();
         if twice {
@@ -82,6 +89,7 @@ prop_compose! {
             network_mode: if host_network { NetworkMode::HostNetwork } else { NetworkMode::Standard },
             health: if healthy { Health::Healthy } else { Health::Unhealthy },
             capacity,
+            locality: Locality { region: region.into(), zone: zone.into(), ..Locality::default() },
             services: services.into_iter().map(|key| (key, PortMap::default())).collect(),
             ..Workload::default()
         }))
@@ -95,6 +103,8 @@ prop_compose! {
         network in select(&NETWORKS[..]),
         canonical in any::<bool>(),
         public in any::<bool>(),
+        routing_preference in subsequence(&[Scope::Network, Scope::Region, Scope::Zone][..], 0..4),
+        mode in select(&[LoadBalancingMode::Unspecified, LoadBalancingMode::Strict, LoadBalancingMode::Failover][..]),
     ) -> Resource {
         let vip = |(address, prefix_length)| NetworkAddress { network: network.into(), ip: ip(address), prefix_length };
         Resource::Service(Arc::new(Service {
@@ -102,6 +112,7 @@ prop_compose! {
             hostname: key.hostname,
             vips: vips.into_iter().map(vip).collect(),
             canonical,
+            load_balancing: LoadBalancing { routing_preference, mode, ..LoadBalancing::default() },
             visibility: if public { Visibility::Public } else { Visibility::Namespace },
             ..Service::default()
         }))
@@ -224,6 +235,7 @@ fn agree(snapshot: &Snapshot, model: &Model) -> Result<(), TestCaseError> {
     }
     for network in NETWORKS.map(Network::from) {
         for ip in POD_IPS.map(ip) {
+            prop_assert!(model.by_address(&network, ip).is_none() || snapshot.knows(&network, ip));
             prop_assert_eq!(
                 snapshot.workload_by_address(&network, ip),
                 model.by_address(&network, ip)
@@ -237,6 +249,19 @@ fn agree(snapshot: &Snapshot, model: &Model) -> Result<(), TestCaseError> {
                 );
                 prop_assert_eq!(found, expected, "{} for {} of {:?}", ip, namespace, network);
             }
+            // Every namespace that a service can have is asked for.
+            let anybody = NAMESPACES
+                .map(Namespace::from)
+                .iter()
+                .any(|namespace| model.by_vip(&network, ip, namespace).is_some());
+            let known = anybody || model.by_address(&network, ip).is_some();
+            prop_assert_eq!(
+                snapshot.knows(&network, ip),
+                known,
+                "{} of {:?}",
+                ip,
+                network
+            );
         }
     }
     for namespace in NAMESPACES {
@@ -287,6 +312,9 @@ fn agree(snapshot: &Snapshot, model: &Model) -> Result<(), TestCaseError> {
             .map(|workload| (&workload.uid, workload))
             .collect();
         prop_assert_eq!(found, expected.clone());
+        if let Some(service) = model.services.get(&key) {
+            ranked(endpoints, service, &expected)?;
+        }
         for policy in [HealthPolicy::OnlyHealthy, HealthPolicy::AllowAll] {
             prop_assert_eq!(
                 endpoints.weight(policy),
@@ -297,6 +325,60 @@ fn agree(snapshot: &Snapshot, model: &Model) -> Result<(), TestCaseError> {
             );
         }
     }
+    Ok(())
+}
+
+/// The endpoints are arranged by what the service prefers now, whenever either came.
+fn ranked(
+    endpoints: &Endpoints,
+    service: &Service,
+    all: &BTreeMap<&Uid, &Arc<Workload>>,
+) -> Result<(), TestCaseError> {
+    let client = Workload {
+        locality: Locality {
+            region: "eu".into(),
+            zone: "a".into(),
+            ..Locality::default()
+        },
+        ..Workload::default()
+    };
+    let LoadBalancing {
+        routing_preference,
+        mode,
+        ..
+    } = &service.load_balancing;
+    let shares = |scope: &Scope, workload: &Workload| match scope {
+        Scope::Region => workload.locality.region == client.locality.region,
+        Scope::Zone => workload.locality.zone == client.locality.zone,
+        Scope::Network => workload.network == client.network,
+        Scope::Subzone | Scope::Node | Scope::Cluster => unreachable!("not in this test"),
+    };
+    let sharing: BTreeMap<_, _> = all
+        .iter()
+        .filter(|(_, workload)| {
+            *mode == LoadBalancingMode::Unspecified
+                || routing_preference
+                    .iter()
+                    .all(|scope| shares(scope, workload))
+        })
+        .map(|(uid, workload)| (*uid, *workload))
+        .collect();
+    let of = |rank: Rank<'_>| {
+        rank.iter()
+            .map(|workload| workload.uid.clone())
+            .collect::<BTreeSet<_>>()
+    };
+    let strictly = endpoints
+        .ranks(&client, LoadBalancingMode::Strict)
+        .map(of)
+        .next();
+    let wanted: BTreeSet<_> = sharing.keys().map(|uid| (*uid).clone()).collect();
+    prop_assert_eq!(strictly.unwrap_or_default(), wanted);
+    let last = endpoints
+        .ranks(&client, LoadBalancingMode::Failover)
+        .map(of)
+        .last();
+    prop_assert_eq!(last.unwrap_or_default().len(), all.len());
     Ok(())
 }
 

@@ -1,0 +1,116 @@
+//! Who may read the folder, and that its files are always whole.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
+
+use super::{PUBLIC, SECRET, StateDir, StateError};
+use crate::ca::testkit::Folder;
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_new_folder_and_its_secrets_are_the_owners_alone() {
+    let folder = Folder::absent();
+    let state = StateDir::open(folder.path()).unwrap();
+    state.write("secret", SECRET, b"s").unwrap();
+    state.write("public", PUBLIC, b"p").unwrap();
+    assert_eq!(mode(folder.path()), 0o700);
+    assert_eq!(mode(&folder.file("secret")), 0o600);
+    assert_eq!(mode(&folder.file("public")), 0o644);
+}
+
+#[test]
+fn a_folder_that_is_there_keeps_its_mode_unless_others_may_write_to_it() {
+    let folder = Folder::new();
+    set_mode(folder.path(), 0o755);
+    StateDir::open(folder.path()).unwrap();
+    assert_eq!(mode(folder.path()), 0o755);
+    set_mode(folder.path(), 0o777);
+    let error = StateDir::open(folder.path()).unwrap_err();
+    assert!(
+        matches!(error, StateError::Exposed { mode: 0o777, .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_refused_with_what_to_do() {
+    let folder = Folder::new();
+    let state = StateDir::open(folder.path()).unwrap();
+    state.write("secret", SECRET, b"s").unwrap();
+    set_mode(&folder.file("secret"), 0o644);
+    let error = state.read_secret("secret", 10).unwrap_err().to_string();
+    let path = folder.file("secret");
+    assert_eq!(
+        error,
+        format!(
+            "{}: has mode 644, expected no access for others: chmod 600 it",
+            path.display()
+        )
+    );
+}
+
+#[test]
+fn the_groups_access_to_a_secret_is_taken_away() {
+    let folder = Folder::new();
+    let state = StateDir::open(folder.path()).unwrap();
+    state.write("secret", SECRET, b"s").unwrap();
+    set_mode(&folder.file("secret"), 0o660);
+    assert_eq!(state.read_secret("secret", 10).unwrap().unwrap(), b"s");
+    assert_eq!(mode(&folder.file("secret")), 0o600);
+}
+
+#[test]
+fn one_controller_holds_the_folder() {
+    let folder = Folder::new();
+    let state = StateDir::open(folder.path()).unwrap();
+    let held = state.lock().unwrap();
+    let other = StateDir::open(folder.path()).unwrap();
+    assert!(matches!(
+        other.lock().unwrap_err(),
+        StateError::Locked { .. }
+    ));
+    // Commands work beside it.
+    drop(other.edit().unwrap());
+    drop(held);
+    other.lock().unwrap();
+}
+
+#[test]
+fn what_a_crash_left_behind_is_not_read_and_does_not_stand_in_the_way() {
+    let folder = Folder::new();
+    let state = StateDir::open(folder.path()).unwrap();
+    state.write("file", SECRET, b"whole").unwrap();
+    folder.write(".file.new", "ha");
+    assert_eq!(state.read("file", 10).unwrap().unwrap(), b"whole");
+    state.write("file", SECRET, b"next").unwrap();
+    assert_eq!(state.read("file", 10).unwrap().unwrap(), b"next");
+    assert!(!folder.file(".file.new").exists());
+}
+
+#[test]
+fn reading_is_bounded_and_what_is_not_there_is_none() {
+    let folder = Folder::new();
+    let state = StateDir::open(folder.path()).unwrap();
+    assert_eq!(state.read("file", 3).unwrap(), None);
+    assert_eq!(state.read_secret("file", 3).unwrap(), None);
+    folder.write("file", "abc");
+    assert_eq!(state.read("file", 3).unwrap().unwrap(), b"abc");
+    folder.write("file", "abcd");
+    assert!(matches!(
+        state.read("file", 3).unwrap_err(),
+        StateError::TooLarge { max: 3, .. }
+    ));
+    state.remove("file").unwrap();
+    state.remove("file").unwrap();
+    assert!(!folder.file("file").exists());
+}

@@ -1,0 +1,217 @@
+//! The Kubernetes and Istio objects that the controller understands, as values: what every source delivers and
+//! everything above a source reads.
+//!
+//! **Shape**: only fields that have an effect here, each already validated; where an object came from is not part
+//! of it. Two objects that mean the same are equal. Never: text that still has to be parsed, a line number.
+
+mod authentication;
+mod authorization;
+mod entry;
+mod gateway;
+mod mesh;
+mod meta;
+mod pod;
+mod service;
+mod slice;
+
+use std::{fmt, sync::Arc};
+
+pub use authentication::{MutualTls, PeerAuthentication};
+pub use authorization::{
+    Action, AuthorizationPolicy, Condition, Operation, PolicyRule, Source, TargetRef,
+};
+pub use entry::{Address, Endpoint, EntryPort, Location, Resolution, ServiceEntry, WorkloadEntry};
+pub use gateway::{AllowedNamespaces, Gateway, GatewayAddressValue, GatewayClass, Listener};
+pub use mesh::{EntryVisibility, MeshConfig, Visibility, VisibilityPolicy};
+pub use meta::{LabelSelector, Labels, Meta, Operator, OwnerReference, Requirement, Selector};
+pub use pod::{ContainerPort, Namespace, Node, Phase, Pod, ServiceAccount};
+pub use service::{
+    AppProtocol, IpFamily, IpFamilyPolicy, Service, ServicePort, ServiceType, TargetPort,
+    TrafficDistribution,
+};
+pub use slice::{EndpointSlice, SliceEndpoint, SlicePort};
+
+/// The kinds of objects, as `kind` spells them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names are the documentation")]
+pub enum Kind {
+    Namespace,
+    Node,
+    Pod,
+    Service,
+    EndpointSlice,
+    ServiceAccount,
+    WorkloadEntry,
+    ServiceEntry,
+    Gateway,
+    GatewayClass,
+    AuthorizationPolicy,
+    PeerAuthentication,
+    ConfigMap,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Namespace,
+        Self::Node,
+        Self::Pod,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::ServiceAccount,
+        Self::WorkloadEntry,
+        Self::ServiceEntry,
+        Self::Gateway,
+        Self::GatewayClass,
+        Self::AuthorizationPolicy,
+        Self::PeerAuthentication,
+        Self::ConfigMap,
+    ];
+
+    /// The kind as `kind` spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Namespace => "Namespace",
+            Self::Node => "Node",
+            Self::Pod => "Pod",
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::ServiceAccount => "ServiceAccount",
+            Self::WorkloadEntry => "WorkloadEntry",
+            Self::ServiceEntry => "ServiceEntry",
+            Self::Gateway => "Gateway",
+            Self::GatewayClass => "GatewayClass",
+            Self::AuthorizationPolicy => "AuthorizationPolicy",
+            Self::PeerAuthentication => "PeerAuthentication",
+            Self::ConfigMap => "ConfigMap",
+        }
+    }
+
+    /// Whether objects of this kind have no namespace.
+    #[must_use]
+    pub fn is_cluster_scoped(self) -> bool {
+        matches!(self, Self::Namespace | Self::Node | Self::GatewayClass)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What names an object. **Shape**: `namespace` is empty for objects of the whole cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey {
+    /// Its kind.
+    pub kind: Kind,
+    /// `metadata.namespace`.
+    pub namespace: Arc<str>,
+    /// `metadata.name`.
+    pub name: Arc<str>,
+}
+
+impl ObjectKey {
+    /// Names an object.
+    #[must_use]
+    pub fn new(kind: Kind, namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
+        Self {
+            kind,
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            write!(f, "{} {}", self.kind, self.name)
+        } else {
+            write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+        }
+    }
+}
+
+/// One object.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the names are the documentation")]
+pub enum Object {
+    Namespace(Arc<Namespace>),
+    Node(Arc<Node>),
+    Pod(Arc<Pod>),
+    Service(Arc<Service>),
+    EndpointSlice(Arc<EndpointSlice>),
+    ServiceAccount(Arc<ServiceAccount>),
+    WorkloadEntry(Arc<WorkloadEntry>),
+    ServiceEntry(Arc<ServiceEntry>),
+    Gateway(Arc<Gateway>),
+    GatewayClass(Arc<GatewayClass>),
+    AuthorizationPolicy(Arc<AuthorizationPolicy>),
+    PeerAuthentication(Arc<PeerAuthentication>),
+    /// The ConfigMap `istio` of the root namespace; other ConfigMaps are not delivered.
+    MeshConfig(Arc<MeshConfig>),
+}
+
+impl Object {
+    /// The metadata.
+    #[must_use]
+    pub fn meta(&self) -> &Meta {
+        match self {
+            Self::Namespace(object) => &object.meta,
+            Self::Node(object) => &object.meta,
+            Self::Pod(object) => &object.meta,
+            Self::Service(object) => &object.meta,
+            Self::EndpointSlice(object) => &object.meta,
+            Self::ServiceAccount(object) => &object.meta,
+            Self::WorkloadEntry(object) => &object.meta,
+            Self::ServiceEntry(object) => &object.meta,
+            Self::Gateway(object) => &object.meta,
+            Self::GatewayClass(object) => &object.meta,
+            Self::AuthorizationPolicy(object) => &object.meta,
+            Self::PeerAuthentication(object) => &object.meta,
+            Self::MeshConfig(object) => &object.meta,
+        }
+    }
+
+    /// The kind.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Namespace(_) => Kind::Namespace,
+            Self::Node(_) => Kind::Node,
+            Self::Pod(_) => Kind::Pod,
+            Self::Service(_) => Kind::Service,
+            Self::EndpointSlice(_) => Kind::EndpointSlice,
+            Self::ServiceAccount(_) => Kind::ServiceAccount,
+            Self::WorkloadEntry(_) => Kind::WorkloadEntry,
+            Self::ServiceEntry(_) => Kind::ServiceEntry,
+            Self::Gateway(_) => Kind::Gateway,
+            Self::GatewayClass(_) => Kind::GatewayClass,
+            Self::AuthorizationPolicy(_) => Kind::AuthorizationPolicy,
+            Self::PeerAuthentication(_) => Kind::PeerAuthentication,
+            Self::MeshConfig(_) => Kind::ConfigMap,
+        }
+    }
+
+    /// What names it.
+    #[must_use]
+    pub fn key(&self) -> ObjectKey {
+        let meta = self.meta();
+        ObjectKey::new(
+            self.kind(),
+            Arc::clone(&meta.namespace),
+            Arc::clone(&meta.name),
+        )
+    }
+}
+
+/// One change of the objects, as a source tells it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Update {
+    /// The object is there, as it is now.
+    Put(Object),
+    /// It is there no more.
+    Delete(ObjectKey),
+}

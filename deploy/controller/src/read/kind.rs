@@ -1,0 +1,157 @@
+//! Which kinds there are, and what is done about each.
+
+use crate::objects::Kind;
+
+/// What is done about an object of some `apiVersion` and `kind`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Treatment {
+    /// It is read.
+    Read(Kind),
+    /// It would be, had it one of these versions.
+    WrongVersion(Kind, String),
+    /// It is known to have an effect in a mesh, but has none here yet.
+    Later,
+    /// `v1/Endpoints`, which Kubernetes would mirror to an EndpointSlice.
+    Endpoints,
+    /// It has no effect on a mesh.
+    Skip,
+    /// It is not known.
+    Unknown,
+}
+
+/// The API group and versions of every kind that is read.
+fn versions(kind: Kind) -> (&'static str, &'static [&'static str]) {
+    const CORE: (&str, &[&str]) = ("", &["v1"]);
+    const NETWORKING: (&str, &[&str]) = ("networking.istio.io", &["v1", "v1beta1", "v1alpha3"]);
+    const SECURITY: (&str, &[&str]) = ("security.istio.io", &["v1", "v1beta1"]);
+    const GATEWAY: (&str, &[&str]) = ("gateway.networking.k8s.io", &["v1", "v1beta1"]);
+    match kind {
+        Kind::Namespace
+        | Kind::Node
+        | Kind::Pod
+        | Kind::Service
+        | Kind::ServiceAccount
+        | Kind::ConfigMap => CORE,
+        Kind::EndpointSlice => ("discovery.k8s.io", &["v1"]),
+        Kind::WorkloadEntry | Kind::ServiceEntry => NETWORKING,
+        Kind::Gateway | Kind::GatewayClass => GATEWAY,
+        Kind::AuthorizationPolicy | Kind::PeerAuthentication => SECURITY,
+    }
+}
+
+/// Groups of which nothing has an effect on a mesh.
+const SKIPPED_GROUPS: &[&str] = &[
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "apps",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "events.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "install.istio.io",
+    "kustomize.config.k8s.io",
+    "metrics.k8s.io",
+    "node.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+];
+
+/// Kinds of the core group without effect on a mesh.
+const SKIPPED_CORE: &[&str] = &[
+    "Binding",
+    "ComponentStatus",
+    "Event",
+    "LimitRange",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "PodTemplate",
+    "ReplicationController",
+    "ResourceQuota",
+    "Secret",
+];
+
+/// Groups and their kinds that later parts of the mesh enforce.
+const LATER: &[(&str, &[&str])] = &[
+    ("extensions.istio.io", &["WasmPlugin"]),
+    (
+        "gateway.networking.k8s.io",
+        &[
+            "BackendTLSPolicy",
+            "GRPCRoute",
+            "HTTPRoute",
+            "ListenerSet",
+            "ReferenceGrant",
+            "TCPRoute",
+            "TLSRoute",
+            "UDPRoute",
+        ],
+    ),
+    (
+        "gateway.networking.x-k8s.io",
+        &["XBackendTrafficPolicy", "XListenerSet", "XMesh"],
+    ),
+    ("inference.networking.k8s.io", &["InferencePool"]),
+    (
+        "networking.istio.io",
+        &[
+            "DestinationRule",
+            "EnvoyFilter",
+            "Gateway",
+            "ProxyConfig",
+            "Sidecar",
+            "VirtualService",
+            "WorkloadGroup",
+        ],
+    ),
+    ("networking.k8s.io", &["Ingress"]),
+    ("security.istio.io", &["RequestAuthentication"]),
+    ("telemetry.istio.io", &["Telemetry"]),
+];
+
+/// What is done about an object of `api_version` and `kind`, as a manifest has them.
+pub(super) fn treatment(api_version: &str, kind: &str) -> Treatment {
+    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+    let read = Kind::ALL
+        .into_iter()
+        .find(|known| known.name() == kind && versions(*known).0 == group);
+    if let Some(known) = read {
+        let (_, versions) = versions(known);
+        if versions.contains(&version) {
+            return Treatment::Read(known);
+        }
+        let accepted: Vec<String> = versions
+            .iter()
+            .map(|version| match group {
+                "" => (*version).to_owned(),
+                group => format!("{group}/{version}"),
+            })
+            .collect();
+        return Treatment::WrongVersion(known, accepted.join(" or "));
+    }
+    let later = LATER
+        .iter()
+        .any(|(later, kinds)| *later == group && kinds.contains(&kind));
+    if later {
+        Treatment::Later
+    } else if group.is_empty() && kind == "Endpoints" {
+        Treatment::Endpoints
+    } else if SKIPPED_GROUPS.contains(&group)
+        || (group.is_empty() && SKIPPED_CORE.contains(&kind))
+        || (group == "networking.k8s.io" && !kind.is_empty())
+    {
+        Treatment::Skip
+    } else {
+        Treatment::Unknown
+    }
+}
+
+#[cfg(test)]
+mod tests;

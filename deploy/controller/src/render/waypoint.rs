@@ -1,0 +1,19 @@
+//! Waypoints: which Gateways are any, and which of them stands before what.
+//!
+//! In: Gateways, labels and annotations. Out: references, and why there is none. Never: looks for objects, except
+//! through the [`Gateways`] that a caller hands in.
+//!
+//! A Gateway of a managed class is usable as soon as it is there, since its Service is: a folder has no status that
+//! would say more. Any other is usable when it has an address. Until then it is not ready.
+
+mod binding;
+mod gateway;
+
+pub use binding::{
+    Binding, Bound, Canary, Gateways, Problem, Reference, References, Target, WAYPOINT_BOUND, bind,
+    canary, conditions, reference,
+};
+pub use gateway::{
+    Class, Found, GATEWAY_NAME, Instance, Traffic, Waypoint, account, class, instance, service,
+    service_name, waypoint,
+};
