@@ -145,7 +145,11 @@ async fn serve(config: Config, warnings: &[Warning]) -> anyhow::Result<()> {
     if let Some(crl) = crl {
         telemetry.register(|registry| metrics::crl(registry, Arc::clone(&crl)));
         tokio::spawn(Arc::clone(&crl).run());
-        tokio::spawn(revocation::enforce(crl, Arc::clone(&proxy), Arc::clone(&pods)));
+        tokio::spawn(revocation::enforce(
+            crl,
+            Arc::clone(&proxy),
+            Arc::clone(&pods),
+        ));
     }
     if let ConfigSource::Xds(status) = &source {
         telemetry.register(|registry| metrics::xds(registry, status.clone()));
@@ -193,10 +197,7 @@ fn follow_configuration(
         config::Source::File(path) => Source::Path(path.clone()),
         config::Source::Inline(text) => Source::Text(text.clone()),
         config::Source::Xds(remote) => {
-            let (status, demand) = (
-                xds::XdsStatus::new(),
-                xds::Demand::new(remote.on_demand),
-            );
+            let (status, demand) = (xds::XdsStatus::new(), xds::Demand::new(remote.on_demand));
             let settings = xds::Settings {
                 endpoint: remote.endpoint.clone(),
                 node: xds::Node {
@@ -207,7 +208,12 @@ fn follow_configuration(
                     metadata: remote.metadata.clone(),
                 },
             };
-            tokio::spawn(xds::run(settings, publisher, status.clone(), demand.clone()));
+            tokio::spawn(xds::run(
+                settings,
+                publisher,
+                status.clone(),
+                demand.clone(),
+            ));
             return (ConfigSource::Xds(status), demand);
         }
     };

@@ -54,7 +54,7 @@ impl Dump {
             "stagedServices": {},
             "certificates": self.proxy.store.dump(),
             "workloadState": pods,
-            "staticConfig": self.source.file_state(),
+            "staticConfig": self.source.file_state().map_or_else(|| json!({}), |state| json!(state)),
             "xds": self.source.xds_state(net::clock::now()),
             "snapshotVersion": snapshot.version,
             "version": {"version": env!("CARGO_PKG_VERSION")},

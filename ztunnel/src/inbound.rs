@@ -315,7 +315,8 @@ impl Arrived {
                 )
                 .await
             }
-            (Ok(upstream), Downstream::Hbone(incoming, _)) => match incoming.accept(self.baggage()) {
+            (Ok(upstream), Downstream::Hbone(incoming, _)) => match incoming.accept(self.baggage())
+            {
                 Ok(stream) => relay::run(stream, TcpEnd::new(upstream), open.counters(), cut).await,
                 Err(error) => {
                     // The client broke off meanwhile; its application's end must not look like a polite one.

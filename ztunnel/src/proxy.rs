@@ -9,8 +9,8 @@ use control::{
 use identity::{Credential, CrlFile, Store};
 use mesh::{SpiffeId, Workload};
 use net::Workers;
-use tokio::sync::SetOnce;
 use telemetry::Telemetry;
+use tokio::sync::SetOnce;
 
 use crate::{config, pod::Pod};
 
@@ -91,11 +91,7 @@ impl Proxy {
             return Err(unknown());
         }
         if self.demand.is_enabled() {
-            let uid = wire::xds::name::pod(
-                self.node.cluster.as_str(),
-                &info.namespace,
-                &info.name,
-            );
+            let uid = wire::xds::name::pod(self.node.cluster.as_str(), &info.namespace, &info.name);
             // The view is what tells: an answer, or a push that nobody asked for.
             drop(tokio::time::timeout_at(deadline.into(), self.demand.fetch(&uid)).await);
         }

@@ -35,5 +35,5 @@ pub(crate) async fn revoked(proxy: &Proxy, peer: &PeerCertificate) {
             }
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

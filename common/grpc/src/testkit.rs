@@ -166,13 +166,16 @@ impl AggregatedDiscoveryService for Echo {
     }
 }
 
+/// The name that TLS was asked for and the key exchange group, per connection.
+type Agreed = Arc<Mutex<Vec<(Option<String>, NamedGroup)>>>;
+
 /// A control plane on a port of this machine.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// The requests, in the order of their arrival.
     pub(crate) seen: Arc<Mutex<Vec<Request<()>>>>,
-    /// The name that TLS was asked for and the key exchange group, per connection.
-    pub(crate) agreed: Arc<Mutex<Vec<(Option<String>, NamedGroup)>>>,
+    /// What TLS agreed on.
+    pub(crate) agreed: Agreed,
     /// How many connections are open.
     pub(crate) open: watch::Receiver<usize>,
     stop: watch::Sender<bool>,
@@ -257,7 +260,7 @@ async fn connection(
     stream: TcpStream,
     tls: Option<Arc<ServerConfig>>,
     record: Arc<Mutex<Vec<Request<()>>>>,
-    note: Arc<Mutex<Vec<(Option<String>, NamedGroup)>>>,
+    note: Agreed,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
         let (head, body) = request.into_parts();

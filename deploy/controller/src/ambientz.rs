@@ -19,7 +19,7 @@ pub fn page(snapshot: &Snapshot) -> Value {
     for resource in snapshot.list(ResourceType::Address).iter() {
         match Address::decode(resource.any().value).map(|it| it.r#type) {
             Ok(Some(address::Type::Workload(workload))) => {
-                workloads.push(dump::workload(&workload))
+                workloads.push(dump::workload(&workload));
             }
             Ok(Some(address::Type::Service(service))) => services.push(dump::service(&service)),
             // It was encoded by us.

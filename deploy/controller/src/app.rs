@@ -7,7 +7,7 @@
 //! the authority and of the tokens, the admin endpoint. They end with the process: what must outlive it is written
 //! before it is told to anybody.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
@@ -24,7 +24,7 @@ use crate::{
     cli::{Arguments, Command, LogFormat, Serve, Token},
     index::{self, Index},
     metrics::{EventLabel, Metrics},
-    objects::Update,
+    objects::{Kind, Object, Update},
     publish::{Publisher, View},
     serve, source,
     status::Status,
@@ -134,6 +134,7 @@ async fn serve(options: Serve, state_dir: &std::path::Path) -> Result<()> {
         cluster: options.cluster.clone(),
         domain: options.domain.clone(),
         network: options.network.clone(),
+        dry_run: options.dry_run_policies,
     });
     tokio::spawn(compile(
         index,
@@ -212,16 +213,18 @@ async fn compile(
     metrics: Metrics,
 ) {
     while let Some(batch) = batches.recv().await {
+        let mesh = batch.iter().rev().find_map(|update| match update {
+            Update::Put(Object::MeshConfig(mesh)) => Some(Some(Arc::clone(mesh))),
+            Update::Delete(key) if key.kind == Kind::ConfigMap => Some(None),
+            Update::Put(_) | Update::Delete(_) => None,
+        });
+        let mut events: BTreeMap<(&str, &str), u64> = BTreeMap::new();
         for update in &batch {
-            let (kind, event) = match update {
-                Update::Put(object) => (object.kind(), "put"),
-                Update::Delete(key) => (key.kind, "delete"),
+            let event = match update {
+                Update::Put(object) => (object.kind().name(), "put"),
+                Update::Delete(key) => (key.kind.name(), "delete"),
             };
-            let label = EventLabel {
-                r#type: kind.name(),
-                event,
-            };
-            metrics.events.get_or_create_owned(&label).inc();
+            *events.entry(event).or_default() += 1;
         }
         let started = net::clock::now();
         // A mesh's first batch takes a while, and the other worker goes on answering.
@@ -232,6 +235,17 @@ async fn compile(
         });
         let (puts, removals) = (output.puts.len(), output.removals.len());
         let generation = tokio::task::block_in_place(|| publisher.apply(output));
+        if let Some(mesh) = mesh {
+            status.set_mesh(mesh.unwrap_or_default());
+        }
+        // Now: who sees an event counted finds what came of it published.
+        for ((kind, event), count) in events {
+            let label = EventLabel {
+                r#type: kind,
+                event,
+            };
+            metrics.events.get_or_create_owned(&label).inc_by(count);
+        }
         tracing::info!(
             generation,
             puts,
@@ -250,6 +264,7 @@ fn pages(
 ) -> Vec<(&'static str, &'static str, Page)> {
     let (mesh, status, clients) = (view.clone(), Arc::clone(status), Arc::clone(clients));
     let (synced, authority) = (view.clone(), Arc::clone(authority));
+    let settings = Arc::clone(&status);
     vec![
         (
             "/debug/status",
@@ -260,6 +275,11 @@ fn pages(
             "/debug/syncz",
             "connected proxies, and what they have of what they were sent",
             Box::new(move || clients.json(&synced.load())),
+        ),
+        (
+            "/debug/mesh",
+            "the settings of the mesh that are in force",
+            Box::new(move || settings.mesh_json()),
         ),
         (
             "/debug/ambientz",

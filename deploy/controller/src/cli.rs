@@ -105,6 +105,9 @@ pub struct Serve {
     /// The network of pods that do not say one.
     #[arg(long, env = "NETWORK", default_value = "")]
     pub network: String,
+    /// Whether dry-run policies are sent; ztunnels older than 1.29 would enforce them.
+    #[arg(long, env = "AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY")]
+    pub dry_run_policies: bool,
     /// Which log lines are written, for example info,xds=debug.
     #[arg(long, env = "RUST_LOG", default_value = "info")]
     pub log: String,

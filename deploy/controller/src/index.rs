@@ -48,6 +48,9 @@ pub struct Options {
     pub domain: String,
     /// The network of the cluster, unless the label `topology.istio.io/network` of the root namespace names one.
     pub network: String,
+    /// Whether policies of which the annotation `istio.io/dry-run` is true are sent. A ztunnel that does not know of dry
+    /// runs would enforce them. Source: `AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY`.
+    pub dry_run: bool,
 }
 
 impl Default for Options {
@@ -56,6 +59,7 @@ impl Default for Options {
             cluster: "Kubernetes".to_owned(),
             domain: "cluster.local".to_owned(),
             network: String::new(),
+            dry_run: false,
         }
     }
 }
@@ -66,6 +70,7 @@ pub struct Index {
     store: Store,
     teller: Teller,
     static_strict: Told,
+    dry_run: bool,
     trust_domain: Option<String>,
 }
 
@@ -74,6 +79,7 @@ impl Index {
     #[must_use]
     pub fn new(options: Options) -> Self {
         Self {
+            dry_run: options.dry_run,
             store: Store::new(options),
             teller: Teller::default(),
             static_strict: Told::default(),
@@ -109,6 +115,7 @@ impl Index {
     }
 
     fn policies(&mut self, dirty: &Dirty, output: &mut Output) {
+        let dry_run = self.dry_run;
         let Self { store, teller, .. } = self;
         for id in &dirty.authorizations {
             let Some(object) = store.authorizations.get(*id).cloned() else {
@@ -120,7 +127,11 @@ impl Index {
                 trust_domain: &config.trust_domain,
                 trust_domain_aliases: &config.trust_domain_aliases,
             };
-            let (resource, conditions) = policy::authorization(&object, &scoping);
+            let (mut resource, mut conditions) = policy::authorization(&object, &scoping);
+            if resource.as_ref().is_some_and(|it| it.dry_run) && !dry_run {
+                resource = None;
+                conditions = vec![policy::dry_run_is_off()];
+            }
             let Some(told) = store.authorizations.told(*id) else {
                 continue;
             };

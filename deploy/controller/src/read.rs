@@ -55,10 +55,6 @@ pub struct Item {
 
 /// What an object is.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "short-lived: it is stored apart as soon as it is read"
-)]
 pub enum Content {
     /// It is good.
     Good(Object),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
 
-use crate::objects::ObjectKey;
+use crate::objects::{MeshConfig, ObjectKey};
 
 /// One condition of an object. Source: `metav1.Condition`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -52,6 +52,7 @@ fn key<S: serde::Serializer>(key: &Option<ObjectKey>, serializer: S) -> Result<S
 #[derive(Debug, Default)]
 pub struct Status {
     inner: Mutex<Inner>,
+    mesh: Mutex<Arc<MeshConfig>>,
 }
 
 #[derive(Debug, Default)]
@@ -93,6 +94,23 @@ impl Status {
             }
         }
         inner.findings = findings;
+    }
+
+    /// The settings of the mesh have changed, and what came of it is published.
+    pub fn set_mesh(&self, mesh: Arc<MeshConfig>) {
+        *self.mesh.lock() = mesh;
+    }
+
+    /// The settings of the mesh, as `/debug/mesh` shows them.
+    #[must_use]
+    pub fn mesh_json(&self) -> serde_json::Value {
+        let mesh = Arc::clone(&self.mesh.lock());
+        serde_json::json!({
+            "trustDomain": mesh.trust_domain,
+            "trustDomainAliases": mesh.trust_domain_aliases,
+            "rootNamespace": mesh.root_namespace,
+            "annotations": mesh.meta.annotations,
+        })
     }
 
     /// All of it, as `/debug/status` shows it.

@@ -26,7 +26,6 @@ pub use file::{CreateError, create};
 pub use jwt::{JwtError, KeySetError};
 pub use trusted::{InvalidTrustedNodes, TrustedNodes};
 
-use crate::cli::Serve;
 use file::Tokens;
 use jwt::Issuer;
 
@@ -103,22 +102,6 @@ pub struct IssuerOptions {
     pub keys: PathBuf,
     /// What `aud` must hold.
     pub audience: String,
-}
-
-impl From<&Serve> for Options {
-    /// The command line has the issuer and its keys both or not at all.
-    fn from(serve: &Serve) -> Self {
-        let issuer = serve
-            .token_issuer
-            .clone()
-            .zip(serve.token_jwks.clone())
-            .map(|(issuer, keys)| IssuerOptions {
-                issuer,
-                keys,
-                audience: serve.token_audience.clone(),
-            });
-        Self { issuer }
-    }
 }
 
 /// Knows callers by their tokens.

@@ -73,6 +73,7 @@ impl Controller {
         machine: &Arc<Machine>,
         manifests: &Path,
         folder: &Path,
+        cacerts: Option<&Path>,
         more: &[OsString],
     ) -> Result<Self> {
         let state = folder.join("state");
@@ -82,9 +83,10 @@ impl Controller {
             manifests.into(),
             "--state-dir".into(),
             (&state).into(),
-            "--cacerts".into(),
-            folder.join("cacerts").into(),
         ];
+        if let Some(cacerts) = cacerts {
+            line.extend(["--cacerts".into(), cacerts.into()]);
+        }
         for node in 0..2 {
             line.push("--tls-san".into());
             line.push(topology::control(node).ip4.to_string().into());
@@ -131,20 +133,29 @@ impl Controller {
     ///
     /// When it cannot be made.
     pub fn token(&self, namespace: &str, account: &str, node: Option<&str>) -> Result<String> {
-        let mut line: Vec<OsString> = vec![
-            binary()?.into(),
-            "token".into(),
-            "--namespace".into(),
-            namespace.into(),
-            "--service-account".into(),
-            account.into(),
-            "--state-dir".into(),
-            (&self.state).into(),
+        let mut line = vec![
+            "token",
+            "--namespace",
+            namespace,
+            "--service-account",
+            account,
         ];
         if let Some(node) = node {
-            line.extend(["--node".into(), node.into()]);
+            line.extend(["--node", node]);
         }
-        Ok(self.machine.exec(line)?.ok()?.trim().to_owned())
+        Ok(self.order(&line)?.trim().to_owned())
+    }
+
+    /// Runs the program once with other arguments, on the same state folder: `rotate-root`, `revoke SERIAL`.
+    ///
+    /// # Errors
+    ///
+    /// When it fails.
+    pub fn order(&self, arguments: &[&str]) -> Result<String> {
+        let mut line: Vec<OsString> = vec![binary()?.into()];
+        line.extend(arguments.iter().map(OsString::from));
+        line.extend(["--state-dir".into(), (&self.state).into()]);
+        self.machine.exec(line)?.ok()
     }
 
     /// Where its state is.
@@ -268,6 +279,7 @@ fn launch(machine: &Machine, line: &[OsString]) -> Result<Process> {
         .label("controller")
         .env_clear()
         .env("RUST_LOG", "info")
+        .env("AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY", "true")
         .env("RUST_BACKTRACE", "1");
     if let Ok(value) = std::env::var("GLIBC_TUNABLES") {
         command = command.env("GLIBC_TUNABLES", value);

@@ -9,6 +9,7 @@ mod proxy;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use parking_lot::Mutex;
@@ -42,6 +43,10 @@ pub struct Lab {
     mesh: Mutex<Mesh>,
     ca: Ca,
     config: Config,
+    /// Whether the controller has a root of its own, and not the lab's authority.
+    own_root: bool,
+    /// How often the manifests were published.
+    version: AtomicU64,
     control: Arc<Machine>,
     controller: Mutex<Option<Arc<Controller>>>,
 }
@@ -142,7 +147,10 @@ impl Lab {
     pub fn publish(&self, mesh: Mesh) -> Result<()> {
         let mut current = self.mesh.lock();
         match self.config {
-            Config::Manifests => manifests::write(&mesh, &self.manifests_path())?,
+            Config::Manifests => {
+                let version = self.version.fetch_add(1, Ordering::AcqRel) + 1;
+                manifests::write(&mesh, version, &self.manifests_path())?;
+            }
             Config::File => mesh.write(&self.mesh_path())?,
         }
         *current = mesh;

@@ -4,6 +4,7 @@
 //! The folder is replaced as Kubernetes replaces a mounted ConfigMap (a symlink `..data` is swapped), so a reader never
 //! sees half of a change.
 
+mod entry;
 mod pod;
 mod policy;
 
@@ -21,15 +22,18 @@ use crate::mesh::{CLUSTER, Mesh, TRUST_DOMAIN};
 #[cfg(test)]
 mod tests;
 
-/// All objects of a mesh.
+/// All objects of a mesh. `version` is written into the mesh's settings, so that each publication changes an object
+/// that the controller counts.
 ///
 /// # Errors
 ///
 /// What cannot be said.
-pub fn objects(mesh: &Mesh) -> Result<Vec<Value>> {
+pub fn objects(mesh: &Mesh, version: u64) -> Result<Vec<Value>> {
     let workloads: Vec<&Value> = mesh.workloads().collect();
     let mut objects = vec![json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"},
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {
+            "name": "istio", "namespace": "istio-system", "annotations": {"lab/version": version.to_string()},
+        },
         "data": {"mesh": format!("trustDomain: {TRUST_DOMAIN}\n")},
     })];
     objects.extend(pod::nodes(&workloads)?);
@@ -64,9 +68,9 @@ pub fn objects(mesh: &Mesh) -> Result<Vec<Value>> {
 /// # Errors
 ///
 /// As [`objects`].
-pub fn to_yaml(mesh: &Mesh) -> Result<String> {
+pub fn to_yaml(mesh: &Mesh, version: u64) -> Result<String> {
     let mut yaml = String::new();
-    for object in objects(mesh)? {
+    for object in objects(mesh, version)? {
         yaml.push_str("---\n");
         // JSON is YAML.
         yaml.push_str(&serde_json::to_string_pretty(&object)?);
@@ -80,9 +84,12 @@ pub fn to_yaml(mesh: &Mesh) -> Result<String> {
 /// # Errors
 ///
 /// As [`objects`], and when the folder cannot be written to.
-pub fn write(mesh: &Mesh, folder: &Path) -> Result<()> {
+pub fn write(mesh: &Mesh, version: u64, folder: &Path) -> Result<()> {
     let mut files = mesh.manifests().clone();
-    if files.insert("mesh".to_owned(), to_yaml(mesh)?).is_some() {
+    if files
+        .insert("mesh".to_owned(), to_yaml(mesh, version)?)
+        .is_some()
+    {
         bail!("a manifest named mesh, which is the lab's own");
     }
     replace(&files, folder)
@@ -130,8 +137,9 @@ fn service(service: &Value, workloads: &[&Value]) -> Result<Vec<Value>> {
         text(service, "namespace"),
         text(service, "hostname"),
     );
-    if hostname != format!("{name}.{namespace}.svc.{TRUST_DOMAIN}") {
-        bail!("a hostname of its own, expected that of a Kubernetes service");
+    let of_kubernetes = hostname == format!("{name}.{namespace}.svc.{TRUST_DOMAIN}");
+    if !of_kubernetes || service["canonical"] == json!(false) {
+        return Ok(vec![entry::service_entry(service)?]);
     }
     known(
         service,
@@ -140,6 +148,7 @@ fn service(service: &Value, workloads: &[&Value]) -> Result<Vec<Value>> {
             "namespace",
             "hostname",
             "vips",
+            "canonical",
             "ports",
             "loadBalancer",
             "ipFamilies",
@@ -183,8 +192,11 @@ fn service(service: &Value, workloads: &[&Value]) -> Result<Vec<Value>> {
     }
     match service["ipFamilies"].as_str() {
         None | Some("Automatic") => {}
-        Some(family @ ("IPv4" | "IPv6")) => {
-            spec.insert("ipFamilies".to_owned(), json!([family]));
+        Some(family @ ("IPv4" | "IPv6" | "IPv4Only" | "IPv6Only")) => {
+            spec.insert(
+                "ipFamilies".to_owned(),
+                json!([family.trim_end_matches("Only")]),
+            );
         }
         Some("Dual") => {
             spec.insert("ipFamilies".to_owned(), json!(["IPv4", "IPv6"]));

@@ -1,5 +1,6 @@
 //! The whole-path suites: one test binary per subject in `tests/`, all standing on the `lab`.
 
 pub mod hostile;
+pub mod plane;
 pub mod policy;
 pub mod traffic;

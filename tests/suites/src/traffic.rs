@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lab::{Lab, Machine, Mesh, Ztunnel, eventually, until};
+use lab::{Config, Lab, Machine, Mesh, Ztunnel, eventually, until};
 use socket2::SockRef;
 
 /// How long anything may take that takes milliseconds on an idle machine.
@@ -272,6 +272,11 @@ pub fn change<T>(
     ztunnels: &[&Ztunnel],
     change: impl FnOnce(&mut Mesh) -> T,
 ) -> Result<T> {
+    if lab.config() == Config::Manifests {
+        let value = lab.change(change)?;
+        lab.wait_synced(ztunnels.len(), PATIENCE)?;
+        return Ok(value);
+    }
     let version = |ztunnel: &Ztunnel| -> Result<u64> {
         ztunnel.config_dump()?["snapshotVersion"]
             .as_u64()

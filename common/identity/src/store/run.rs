@@ -131,7 +131,7 @@ impl Store {
                     renew_at = rfc3339(credential.renew_at()),
                     "certificate issued"
                 );
-                let is_last = number > 0;
+                let is_last = number > order.believed;
                 let changed = is_last && self.trust.replace(credential.issued_roots());
                 if is_last {
                     order.believed = number;
@@ -167,7 +167,7 @@ impl Store {
         };
         // Most answers come with the bundle that is believed, and were checked against it.
         if !Arc::ptr_eq(credential.issued_roots(), &roots) && !credential.chains_to(&roots) {
-            let due = credential.issued_at() + MIN_AGE_OF_FOREIGN.saturating_sub(Duration::from_secs(60));
+            let due = credential.issued_at() + MIN_AGE_OF_FOREIGN;
             tracing::warn!(
                 identity = %entry.id,
                 "certificate does not chain to the newest trust bundle; renewed early"

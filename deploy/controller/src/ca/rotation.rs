@@ -18,7 +18,8 @@ use std::{
 
 use super::root::Root;
 
-/// Added to the life of a leaf, for clocks that differ and for the start before the issue.
+/// Added to the life of a leaf, for clocks that differ and for the start before the issue. At most as much as that
+/// life: among clocks that differ by more, leaves are not believed anyway.
 const MARGIN: Duration = Duration::from_secs(300);
 
 /// An old root that has this little left is not waited for: it soon signs nothing, and what it has signed ends
@@ -113,7 +114,8 @@ impl Stage {
 
     /// What is due at `now`; `requested` is whether somebody wants the signing root replaced.
     pub(crate) fn due(&self, pace: Pace, requested: bool, now: SystemTime) -> Step {
-        let overlap = pace.longest_leaf.saturating_add(MARGIN);
+        let margin = MARGIN.min(pace.longest_leaf);
+        let overlap = pace.longest_leaf.saturating_add(margin);
         // A clock that was set back makes a stage longer, never shorter.
         let over = |since: SystemTime| now.duration_since(since).is_ok_and(|past| past >= overlap);
         match self {

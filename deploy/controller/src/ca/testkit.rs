@@ -23,7 +23,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, UnixTime, pem::PemObject as _};
 
-use super::{Authority, Options};
+use super::{Authority, AuthorityError, Options, StateError};
 
 /// When tests take place: in 2027.
 pub(crate) const START: u64 = 1_800_000_000;
@@ -143,7 +143,30 @@ pub(crate) fn split(issued: &[String]) -> (Vec<CertificateDer<'static>>, String)
 
 /// An authority with a root of its own.
 pub(crate) fn open(folder: &Folder, options: Options, now: u64) -> Arc<Authority> {
-    Authority::load_or_create(folder.path(), options, at(now)).unwrap()
+    reopen(folder, options, now).unwrap()
+}
+
+/// The same, or why not, after an earlier one has gone.
+///
+/// The lock of the earlier one can outlive it for an instant: another test starts a program, and between fork and
+/// exec the child has a copy of every file of this process.
+pub(crate) fn reopen(
+    folder: &Folder,
+    options: Options,
+    now: u64,
+) -> Result<Arc<Authority>, AuthorityError> {
+    let deadline = net::clock::now() + Duration::from_secs(10);
+    loop {
+        let opened = Authority::load_or_create(folder.path(), options.clone(), at(now));
+        let locked = matches!(
+            opened,
+            Err(AuthorityError::State(StateError::Locked { .. }))
+        );
+        if !locked || net::clock::now() > deadline {
+            return opened;
+        }
+        std::thread::yield_now();
+    }
 }
 
 /// A certificate of an authority with its key.

@@ -137,8 +137,11 @@ fn conditions(at: &Cursor<'_>) -> Result<(bool, bool), Error> {
     ))
 }
 
+/// A namespace and a name.
+type PodName = (Arc<str>, Arc<str>);
+
 /// Namespace and name of the pod behind the endpoint.
-fn target(at: &Cursor<'_>, namespace: &Arc<str>) -> Result<Option<(Arc<str>, Arc<str>)>, Error> {
+fn target(at: &Cursor<'_>, namespace: &Arc<str>) -> Result<Option<PodName>, Error> {
     let object = at.object("a reference with kind and name", REFERENCE_FIELDS)?;
     if field::text(&object, "kind", text)?.as_deref() != Some("Pod") {
         return Ok(None);

@@ -124,6 +124,18 @@ pub fn authorization(
     )
 }
 
+/// The condition of a policy that is to be evaluated and logged only, where that is switched off.
+#[must_use]
+pub fn dry_run_is_off() -> Condition {
+    Condition {
+        kind: ZTUNNEL_ACCEPTED,
+        status: false,
+        reason: "DryRunDisabled",
+        message: "dry-run policies are not sent to ztunnels: AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY is not set"
+            .to_owned(),
+    }
+}
+
 /// The actions that node proxies know.
 fn enforced(action: Action) -> Option<security::Action> {
     match action {

@@ -24,7 +24,6 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::{Notify, mpsc},
     task::JoinHandle,
@@ -36,7 +35,7 @@ use wire::proto::{
     discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse},
 };
 
-use super::{MAX_HANDSHAKES_PER_ADDRESS, Peer, Place, Places, serve};
+use super::{Peer, serve};
 use crate::{
     output::Output,
     publish::Publisher,
@@ -49,6 +48,7 @@ use crate::{
     },
 };
 
+mod measure;
 mod misuse;
 
 /// How long anything may take before a test gives up.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{Batch, Folder, Scan};
-use crate::objects::{Object, ObjectKey, Update};
+use crate::objects::{Kind, Object, ObjectKey, Update};
 
 /// A directory that is removed with this value.
 #[derive(Debug)]
@@ -137,10 +137,11 @@ fn pod(name: &str, node: &str) -> String {
 
 /// The node of a pod that is known.
 fn node_of<'a>(known: &'a BTreeMap<ObjectKey, Object>, name: &str) -> Option<&'a str> {
-    known.values().find_map(|object| match object {
-        Object::Pod(pod) if &*pod.meta.name == name => Some(&*pod.node),
-        _ => None,
-    })
+    let key = ObjectKey::new(Kind::Pod, "default", name);
+    let Some(Object::Pod(pod)) = known.get(&key) else {
+        return None;
+    };
+    Some(&pod.node)
 }
 
 /// A fresh look at a directory.

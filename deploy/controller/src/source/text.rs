@@ -26,12 +26,12 @@ pub(super) enum Unread {
 
 /// Reads the whole file at `path`.
 pub(super) fn read(path: &Path) -> Result<(String, Stamp), Unread> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Unread::Gone,
-        _ => Unread::Refused(refused(
-            path,
-            &format!("cannot be read, expected a readable file: {error}"),
-        )),
+    let failed = |error: io::Error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            return Unread::Gone;
+        }
+        let text = format!("cannot be read, expected a readable file: {error}");
+        Unread::Refused(refused(path, &text))
     };
     // What was a file a moment ago may be a pipe now, whose writer nobody may have to wait for.
     let mut file = OpenOptions::new()

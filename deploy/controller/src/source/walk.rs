@@ -146,10 +146,6 @@ impl Walker {
     }
 
     /// What a directory holds, by name; the order in which the system has it means nothing.
-    #[expect(
-        clippy::type_complexity,
-        reason = "two ways to fail, of which one ends the walk"
-    )]
     fn names(
         &mut self,
         path: &Path,

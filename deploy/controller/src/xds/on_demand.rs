@@ -127,7 +127,8 @@ impl OnDemand {
         for name in left {
             for encoded in context.find(name) {
                 self.reach(context, encoded.name(), Some(encoded), &mut suspects);
-                if !self.wants(context, encoded) {
+                // What has changed since is told of as it is: it may not be what the client let go of.
+                if !self.wants(context, encoded) && !suspects.contains(encoded.name()) {
                     self.held.remove(encoded.name());
                 }
             }

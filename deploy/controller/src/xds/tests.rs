@@ -135,14 +135,14 @@ impl Client {
     async fn response(&mut self) -> DeltaDiscoveryResponse {
         match self.hear().await {
             Next::Response(response) => response,
-            other => panic!("{other:?}"),
+            other @ (Next::End(_) | Next::Cut) => panic!("{other:?}"),
         }
     }
 
     async fn end(&mut self) -> Status {
         match self.hear().await {
             Next::End(status) => status,
-            other => panic!("{other:?}"),
+            other @ (Next::Response(_) | Next::Cut) => panic!("{other:?}"),
         }
     }
 

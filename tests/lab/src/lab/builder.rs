@@ -1,6 +1,7 @@
 //! Building a lab: machines, wires, agents, authority, mesh; what was made goes if a step fails.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use anyhow::{Context as _, Result, bail};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -29,6 +30,7 @@ pub struct Builder {
     dns: DnsCapture,
     outside: bool,
     config: Config,
+    own_root: bool,
 }
 
 impl Lab {
@@ -44,6 +46,7 @@ impl Lab {
             dns: DnsCapture::Off,
             outside: false,
             config: Config::default(),
+            own_root: false,
         }
     }
 
@@ -120,6 +123,13 @@ impl Builder {
         self
     }
 
+    /// The controller signs with a root of its own, and not with [`Lab::ca`].
+    #[must_use]
+    pub fn own_root(mut self) -> Self {
+        self.own_root = true;
+        self
+    }
+
     /// Takes the name as it is: the lab of a person, not of a suite.
     #[must_use]
     pub(crate) fn by_hand(mut self) -> Self {
@@ -176,6 +186,8 @@ impl Builder {
             mesh: Mutex::default(),
             ca: Ca::create(run.folder(), "ca")?,
             config: self.config,
+            own_root: self.own_root,
+            version: AtomicU64::new(0),
             control: Arc::new(control),
             controller: Mutex::default(),
             run: Arc::clone(run),

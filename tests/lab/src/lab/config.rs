@@ -4,11 +4,14 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::Lab;
 use crate::controller::{self, Controller};
+use crate::eventually::eventually;
 
 /// Where configuration and certificates come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,11 +54,15 @@ impl Lab {
             return Ok(Arc::clone(controller));
         }
         let folder = self.run.folder().join("controller");
-        controller::plug(&self.ca, &folder.join("cacerts"))?;
+        let cacerts = self.cacerts_path();
+        if !self.own_root {
+            controller::plug(&self.ca, &cacerts)?;
+        }
         let controller = Arc::new(Controller::start(
             &self.control,
             &self.manifests_path(),
             &folder,
+            (!self.own_root).then_some(cacerts.as_path()),
             more,
         )?);
         for node in &self.nodes {
@@ -64,6 +71,35 @@ impl Lab {
         }
         *running = Some(Arc::clone(&controller));
         Ok(controller)
+    }
+
+    /// Waits until the controller has read what was last published, and so many proxies have acknowledged all that came
+    /// of it. Only with [`Config::Manifests`].
+    ///
+    /// # Errors
+    ///
+    /// When that takes longer than `deadline`.
+    pub fn wait_synced(&self, proxies: usize, deadline: Duration) -> Result<()> {
+        let controller = self.controller()?;
+        let version = self.version.load(Ordering::Acquire).to_string();
+        eventually("the proxies synced", deadline, || {
+            let mesh = controller.page("/debug/mesh")?;
+            ensure!(mesh["annotations"]["lab/version"] == version, "{mesh:#}");
+            let page = controller.page("/debug/syncz")?;
+            let synced = page.as_array().into_iter().flatten().filter(|proxy| {
+                let types = proxy["resources"].as_object();
+                types.is_some_and(|types| {
+                    types.len() == 2 && types.values().all(|it| it["status"] == "SYNCED")
+                })
+            });
+            ensure!(synced.count() >= proxies, "{page:#}");
+            Ok(())
+        })
+    }
+
+    /// The folder of the authority that is plugged into the controller.
+    pub fn cacerts_path(&self) -> PathBuf {
+        self.run.folder().join("controller").join("cacerts")
     }
 
     /// The token of a node's ztunnel.

@@ -67,7 +67,11 @@ pub(super) fn policy(policy: &Value) -> Result<Value> {
     };
     spec.insert("action".to_owned(), json!(action));
     let rules = policy["rules"].as_array().cloned().unwrap_or_default();
-    let rules = rules.iter().map(rule).collect::<Result<Vec<_>>>()?;
+    let rules = rules
+        .iter()
+        .map(|rule| split(rule).iter().map(self::rule).collect())
+        .collect::<Result<Vec<Vec<_>>>>()?
+        .concat();
     if !rules.is_empty() {
         spec.insert("rules".to_owned(), json!(rules));
     }
@@ -79,6 +83,28 @@ pub(super) fn policy(policy: &Value) -> Result<Value> {
         "apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy",
         "metadata": metadata, "spec": spec,
     }))
+}
+
+/// The rules whose OR a rule is: a clause of several matches that Istio has no list for stands in as many rules.
+fn split(rule: &Value) -> Vec<Value> {
+    let clauses = rule.as_array().cloned().unwrap_or_default();
+    let (mut has_from, mut has_to) = (false, false);
+    for (index, clause) in clauses.iter().enumerate() {
+        let matches = clause.as_array().cloned().unwrap_or_default();
+        if !has_from && all_in(&matches, &SOURCE, "source").is_some() {
+            has_from = true;
+        } else if !has_to && all_in(&matches, &OPERATION, "operation").is_some() {
+            has_to = true;
+        } else if matches.len() > 1 {
+            let each = matches.iter().flat_map(|one| {
+                let mut clauses = clauses.clone();
+                clauses[index] = json!([one]);
+                split(&json!(clauses))
+            });
+            return each.collect();
+        }
+    }
+    vec![rule.clone()]
 }
 
 /// The AND of clauses.

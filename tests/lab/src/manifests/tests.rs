@@ -32,7 +32,7 @@ fn rendered(rules: Value) -> Result<Value> {
 
 #[test]
 fn service_selects_its_pods_where_all_serve_it_alike() {
-    let objects = objects(&mesh()).unwrap();
+    let objects = objects(&mesh(), 1).unwrap();
     let service = &of_kind(&objects, "Service")[0];
     let pod = &of_kind(&objects, "Pod")[0];
     let selector = service["spec"]["selector"].as_object().unwrap();
@@ -49,7 +49,7 @@ fn service_lists_its_pods_where_one_serves_it_otherwise() {
     let mut mesh = mesh();
     mesh.workload("web").unwrap()["services"]["default/web.default.svc.cluster.local"] =
         json!({"80": 9090});
-    let objects = objects(&mesh).unwrap();
+    let objects = objects(&mesh, 1).unwrap();
     assert!(of_kind(&objects, "Service")[0]["spec"]["selector"].is_null());
     let slices = of_kind(&objects, "EndpointSlice");
     assert_eq!(slices.len(), 1);
@@ -95,7 +95,7 @@ fn what_no_manifest_can_say_is_refused_by_name() {
     let mut mesh = mesh();
     mesh.workload("web").unwrap()["capacity"] = json!(3);
     assert_eq!(
-        format!("{:#}", objects(&mesh).unwrap_err()),
+        format!("{:#}", objects(&mesh, 1).unwrap_err()),
         "workload web: capacity: 3 cannot be said in a manifest"
     );
 }

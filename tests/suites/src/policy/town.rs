@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use lab::{Lab, Pod, PodSpec, ServiceSpec, Start, Ztunnel, eventually};
+use lab::{Config, Lab, Pod, PodSpec, ServiceSpec, Start, Ztunnel, eventually};
 use serde_json::Value;
 
 use super::{Call, Echo, PATIENCE, Seen};
@@ -41,6 +41,15 @@ impl Town {
     ///
     /// When something does not start.
     pub fn build(name: &str, near: &Start, far: &Start) -> Result<Option<Self>> {
+        Self::on(Config::default(), name, near, far)
+    }
+
+    /// The same with its configuration from somewhere else.
+    ///
+    /// # Errors
+    ///
+    /// When something does not start.
+    pub fn on(config: Config, name: &str, near: &Start, far: &Start) -> Result<Option<Self>> {
         if !lab::possible() {
             return Ok(None);
         }
@@ -59,6 +68,7 @@ impl Town {
                     .backend("server"),
             )
             .outside()
+            .config(config)
             .build()?;
         let echo = |name: &str| Echo::start(&lab.pod(name), &PORTS);
         let (server, neighbour, shop) = (echo("server")?, echo("neighbour")?, echo("shop")?);

@@ -1,14 +1,14 @@
 //! The local file: followed while traffic flows, refused whole where it is wrong.
 
 use anyhow::{Context as _, Result, ensure};
-use lab::{ServiceSpec, Start, Ztunnel, eventually};
+use lab::{Config, ServiceSpec, Start, Ztunnel, eventually};
 use serde_json::{Value, json};
 use suites::policy::{Call, Fields, Flow, Mark, PATIENCE, Seen, Town, policy};
 
 const SERVICE: &str = "prod/server.prod.svc.cluster.local";
 
 fn town(name: &str) -> Result<Option<Town>> {
-    Town::build(name, &Start::default(), &Start::default())
+    Town::on(Config::File, name, &Start::default(), &Start::default())
 }
 
 /// What a ztunnel says of the file.
@@ -306,6 +306,7 @@ fn the_configuration_may_stand_in_the_environment() -> Result<()> {
     let lab = lab::Lab::builder("inline")
         .pod(lab::PodSpec::new("client"))
         .pod(lab::PodSpec::new("server").node(1))
+        .config(Config::File)
         .build()?;
     let text = lab.mesh().to_yaml();
     // Nobody is to read the file.

@@ -354,9 +354,6 @@ fn those_whom_policy_denies_and_pods_that_have_left_get_their_status() -> Result
         let stream = tunnel.request(&connect_block(&format!("{other}:8080")))?;
         ensure!(tunnel.answer(stream)? == Answer::Status(503, true));
         scene.lab.change(|mesh| mesh.remove_pod("other"))?;
-        scene
-            .far
-            .wait_log(&["configuration"], suites::hostile::DEADLINE)?;
         lab::until("the pod is unknown", suites::hostile::DEADLINE, || {
             let stream = tunnel
                 .request(&connect_block(&format!("{other}:8080")))

@@ -285,7 +285,7 @@ fn what_fails_before_anything_is_known_is_a_warning_with_addresses_and_error() -
         mesh.remove_pod("other");
         Ok(workload)
     })??;
-    near.wait(&town.near, &["configuration file accepted"], 1)?;
+    town.lab.wait_synced(2, PATIENCE)?;
     let mut call = Call::open(&town.pod("other"), town.at("server", 8080))?;
     assert_eq!(call.ping()?, Seen::Closed);
     let line = early(

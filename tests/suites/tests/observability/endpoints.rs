@@ -73,12 +73,11 @@ fn the_dump_shows_the_mesh_the_pods_their_connections_and_no_key() -> Result<()>
         (&shown["scope"], &shown["action"], &shown["rules"]),
         (&json!("Namespace"), &json!("Deny"), &rules)
     );
+    let xds = &dump["xds"];
     assert_eq!(
-        (
-            &dump["staticConfig"]["policies"],
-            &dump["staticConfig"]["lastError"]
-        ),
-        (&json!(1), &Value::Null)
+        (&xds["connected"], &xds["types"][1]["resources"]),
+        (&json!(true), &json!(1)),
+        "{xds}"
     );
 
     // Its pods, and what is open in them.
@@ -249,7 +248,7 @@ fn ready_is_said_only_after_the_agent_has_sent_its_snapshot() -> Result<()> {
     let ready = || node.http("GET", (Ipv4Addr::LOCALHOST, 15021).into(), "/healthz/ready");
     let connection = node.agent().connection(PATIENCE)?;
     connection.receive_hello()?;
-    ztunnel.wait_log(&["configuration file accepted"], PATIENCE)?;
+    ztunnel.wait_log(&["connected to the control plane"], PATIENCE)?;
     // The configuration is there; the agent has said nothing yet.
     eventually("only the agent to be missing", PATIENCE, || {
         let response = ready()?;

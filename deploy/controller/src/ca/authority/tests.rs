@@ -13,7 +13,8 @@ use super::{Authority, AuthorityError, Options};
 use crate::ca::{
     CertificateRequest, IssueError, Issued, KeptError, StateError, request_rotation, signed,
     testkit::{
-        DAY, Folder, HOUR, START, at, believed, certificates, csr, hours, id, open, openssl, split,
+        DAY, Folder, HOUR, START, at, believed, certificates, csr, hours, id, open, openssl,
+        reopen, split,
     },
 };
 
@@ -144,8 +145,7 @@ fn a_key_that_others_can_read_is_not_used() {
     let folder = Folder::absent();
     drop(open(&folder, Options::default(), START));
     fs::set_permissions(folder.file("roots.json"), Permissions::from_mode(0o644)).unwrap();
-    let error =
-        Authority::load_or_create(folder.path(), Options::default(), at(START)).unwrap_err();
+    let error = reopen(&folder, Options::default(), START).unwrap_err();
     let exposed = matches!(
         &error,
         AuthorityError::Kept(KeptError::State(StateError::Exposed { .. }))
@@ -160,8 +160,7 @@ fn a_damaged_file_is_an_error_and_never_a_new_root() {
     let (whole, bundle) = (folder.read("roots.json"), folder.read("root-cert.pem"));
     for cut in [0, 1, whole.len() / 4, whole.len() / 2, whole.len() - 1] {
         folder.write("roots.json", &whole[..cut]);
-        let error =
-            Authority::load_or_create(folder.path(), Options::default(), at(START)).unwrap_err();
+        let error = reopen(&folder, Options::default(), START).unwrap_err();
         assert!(
             matches!(error, AuthorityError::Kept(KeptError::Damaged(_))),
             "{cut}: {error:?}"
@@ -187,7 +186,7 @@ fn a_damaged_file_is_an_error_and_never_a_new_root() {
     ] {
         assert_ne!(text, whole, "{what}");
         folder.write("roots.json", &text);
-        let error = Authority::load_or_create(folder.path(), Options::default(), at(START));
+        let error = reopen(&folder, Options::default(), START);
         assert!(
             matches!(error, Err(AuthorityError::Kept(_))),
             "{what}: {error:?}"
@@ -202,8 +201,7 @@ fn a_lost_key_is_an_error_and_never_a_new_root() {
     let folder = Folder::absent();
     drop(open(&folder, Options::default(), START));
     fs::remove_file(folder.file("roots.json")).unwrap();
-    let error =
-        Authority::load_or_create(folder.path(), Options::default(), at(START)).unwrap_err();
+    let error = reopen(&folder, Options::default(), START).unwrap_err();
     assert!(matches!(error, AuthorityError::Orphan), "{error:?}");
 }
 

@@ -71,6 +71,17 @@ fn each_stage_lasts_as_long_as_the_longest_leaf_and_a_margin() {
 }
 
 #[test]
+fn the_margin_is_not_longer_than_the_life_of_a_short_leaf() {
+    let pace = Pace {
+        longest_leaf: Duration::from_secs(10),
+        ..PACE
+    };
+    let announced = go(&steady(3650), Step::Announce, START);
+    assert_eq!(announced.due(pace, false, at(START + 19)), Step::Stay);
+    assert_eq!(announced.due(pace, false, at(START + 20)), Step::Switch);
+}
+
+#[test]
 fn a_clock_that_was_set_back_makes_a_stage_longer() {
     let announced = go(&steady(3650), Step::Announce, START);
     assert_eq!(announced.due(PACE, false, at(START - 10 * DAY)), Step::Stay);

@@ -7,9 +7,11 @@ fn policy(spec: &str) -> (Result<PeerAuthentication, String>, Vec<String>) {
     let head = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n\
                 metadata: {name: p, namespace: shop}\n";
     let (read, warnings) = read(&format!("{head}{spec}"));
-    let read = read.map(|it| match it {
-        Any::PeerAuthentication(it) => (*it).clone(),
-        other => panic!("{other:?}"),
+    let read = read.map(|it| {
+        let Any::PeerAuthentication(it) = it else {
+            panic!("{it:?}")
+        };
+        (*it).clone()
     });
     (read, warnings)
 }

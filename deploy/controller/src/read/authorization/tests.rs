@@ -26,9 +26,11 @@ fn policy(spec: &str) -> (Result<AuthorizationPolicy, String>, Vec<String>) {
     let head = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n\
                 metadata: {name: p, namespace: shop}\n";
     let (read, warnings) = read(&format!("{head}{spec}"));
-    let read = read.map(|it| match it {
-        Any::AuthorizationPolicy(it) => (*it).clone(),
-        other => panic!("{other:?}"),
+    let read = read.map(|it| {
+        let Any::AuthorizationPolicy(it) = it else {
+            panic!("{it:?}")
+        };
+        (*it).clone()
     });
     (read, warnings)
 }

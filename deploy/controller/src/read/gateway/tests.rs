@@ -10,9 +10,11 @@ fn gateway_of(rest: &str) -> (Result<Gateway, String>, Vec<String>) {
     let head = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\n\
                 metadata: {name: g, namespace: shop}\n";
     let (read, warnings) = read(&format!("{head}{rest}"));
-    let read = read.map(|it| match it {
-        Any::Gateway(it) => (*it).clone(),
-        other => panic!("{other:?}"),
+    let read = read.map(|it| {
+        let Any::Gateway(it) = it else {
+            panic!("{it:?}")
+        };
+        (*it).clone()
     });
     (read, warnings)
 }
@@ -152,9 +154,11 @@ fn a_class_is_its_controller() {
     let class = |spec: &str| {
         let head =
             "apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: c}\n";
-        read(&format!("{head}{spec}")).0.map(|it| match it {
-            Any::GatewayClass(it) => it.controller.clone(),
-            other => panic!("{other:?}"),
+        read(&format!("{head}{spec}")).0.map(|it| {
+            let Any::GatewayClass(it) = it else {
+                panic!("{it:?}")
+            };
+            it.controller.clone()
         })
     };
     assert_eq!(

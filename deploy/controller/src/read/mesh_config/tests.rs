@@ -18,9 +18,11 @@ fn config_of(lines: &str) -> (Result<MeshConfig, String>, Vec<String>) {
         text.push('\n');
     }
     let (read, warnings) = read(&text);
-    let read = read.map(|it| match it {
-        Any::MeshConfig(it) => (*it).clone(),
-        other => panic!("{other:?}"),
+    let read = read.map(|it| {
+        let Any::MeshConfig(it) = it else {
+            panic!("{it:?}")
+        };
+        (*it).clone()
     });
     (read, warnings)
 }

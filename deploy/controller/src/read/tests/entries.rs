@@ -9,10 +9,10 @@ use crate::objects::{
 };
 
 fn service_entry(spec: &str) -> ServiceEntry {
-    match good(&manifest(spec)) {
-        Object::ServiceEntry(entry) => Arc::unwrap_or_clone(entry),
-        other => panic!("{other:?}"),
-    }
+    let Object::ServiceEntry(entry) = good(&manifest(spec)) else {
+        panic!("another kind")
+    };
+    Arc::unwrap_or_clone(entry)
 }
 
 fn manifest(spec: &str) -> String {
@@ -61,11 +61,12 @@ status: {conditions: []}
 
 #[test]
 fn a_workload_entry_may_be_a_name_or_lie_behind_a_network() {
-    let endpoint = |spec: &str| match good(&format!(
-        "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {{name: a}}\nspec: {spec}\n"
-    )) {
-        Object::WorkloadEntry(entry) => entry.endpoint.clone(),
-        other => panic!("{other:?}"),
+    let endpoint = |spec: &str| {
+        let head = "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: a}";
+        let Object::WorkloadEntry(entry) = good(&format!("{head}\nspec: {spec}\n")) else {
+            panic!("another kind")
+        };
+        entry.endpoint.clone()
     };
     assert_eq!(
         endpoint("{address: VM.example.com}").address,

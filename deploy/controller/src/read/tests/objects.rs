@@ -11,18 +11,18 @@ use crate::objects::{
 
 fn pod(rest: &str) -> Pod {
     let text = format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: a}}\n{rest}");
-    match good(&text) {
-        Object::Pod(pod) => Arc::unwrap_or_clone(pod),
-        other => panic!("{other:?}"),
-    }
+    let Object::Pod(pod) = good(&text) else {
+        panic!("another kind")
+    };
+    Arc::unwrap_or_clone(pod)
 }
 
 fn service(rest: &str) -> Service {
     let text = format!("apiVersion: v1\nkind: Service\nmetadata: {{name: a}}\n{rest}");
-    match good(&text) {
-        Object::Service(service) => Arc::unwrap_or_clone(service),
-        other => panic!("{other:?}"),
-    }
+    let Object::Service(service) = good(&text) else {
+        panic!("another kind")
+    };
+    Arc::unwrap_or_clone(service)
 }
 
 fn ips(ips: &[&str]) -> Vec<IpAddr> {

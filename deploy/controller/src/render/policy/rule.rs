@@ -53,7 +53,7 @@ pub(super) fn rules(
         let is_needless = wider.into_iter().any(|wider| match wider {
             (Some(wide_to), Some(wide_from)) => {
                 let is_same = std::ptr::eq(wide_to, to) && std::ptr::eq(wide_from, from);
-                !is_same
+                !is_same && is_left(wide_to, wide_from)
             }
             (None, _) | (_, None) => false,
         });

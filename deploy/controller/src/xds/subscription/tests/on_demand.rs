@@ -175,3 +175,17 @@ fn who_comes_back_on_demand_is_taken_to_want_what_it_has() {
     bench.publish([workload("b", [10, 0, 0, 8], "n2", &["ns/s"])]);
     assert_eq!(names(&bench.take()), (vec!["b"], vec![]));
 }
+
+#[test]
+fn what_has_moved_to_a_name_that_was_let_go_of_is_removed() {
+    let mut bench = Bench::new(ADDRESS, viewer(Scope::Everything, None));
+    bench.publish([s()]);
+    bench.say(subscribe(ADDRESS_TYPE, &["/10.9.0.1", "/10.9.0.2"]));
+    assert_eq!(names(&bench.take()), (vec!["ns/s"], vec!["/10.9.0.2"]));
+    let mut request = subscribe(ADDRESS_TYPE, &[]);
+    request.resource_names_unsubscribe = vec!["/10.9.0.2".to_owned()];
+    bench.say(request);
+    // The client has it by the other name, and does not know that it answers to this one now.
+    bench.publish([service("ns", "s", [10, 9, 0, 2], None)]);
+    assert_eq!(names(&bench.take()), (vec![], vec!["ns/s"]));
+}
