@@ -62,7 +62,12 @@ pub(crate) fn run(
         let (begun, started) = (SystemTime::now(), Instant::now());
         changing.swap()?;
         let shown = client.view.wait_until(
-            |snapshot| snapshot.workload(&uid).filter(|it| it.health == wanted).map(drop),
+            |snapshot| {
+                snapshot
+                    .workload(&uid)
+                    .filter(|it| it.health == wanted)
+                    .map(drop)
+            },
             started + DEADLINE,
         );
         runtime

@@ -64,7 +64,10 @@ impl Children {
             // Held until the end: no further round may start.
             let mut left = cleaning.lock().unwrap_or_else(PoisonError::into_inner);
             left.clean();
-            #[expect(clippy::exit, reason = "a signal ends the process, and all is cleaned up")]
+            #[expect(
+                clippy::exit,
+                reason = "a signal ends the process, and all is cleaned up"
+            )]
             exit(128 + signal.map_or(0, |signal| signal as i32));
         });
         Ok(Self { left })
@@ -100,11 +103,8 @@ impl Children {
 
     fn start(&self, arguments: &Arguments, size: Size) -> Result<Child> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder = std::env::temp_dir().join(format!(
-            "scale-{}-{}",
-            std::process::id(),
-            size.workloads
-        ));
+        let folder =
+            std::env::temp_dir().join(format!("scale-{}-{}", std::process::id(), size.workloads));
         fs::create_dir(&folder).with_context(|| format!("make {}", folder.display()))?;
         left.folder = Some(folder.clone());
         let program = std::env::current_exe().context("this program's path")?;

@@ -150,7 +150,10 @@ impl Client {
                 received = Some(self.begun.elapsed());
             }
             if self.begun.elapsed() > DEADLINE_READY {
-                bail!("the client is not ready after {DEADLINE_READY:?}: {:?}", self.state());
+                bail!(
+                    "the client is not ready after {DEADLINE_READY:?}: {:?}",
+                    self.state()
+                );
             }
             thread::sleep(PAUSE);
         }

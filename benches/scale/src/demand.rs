@@ -41,7 +41,10 @@ pub(crate) fn run(shape: &Shape, endpoint: &Endpoint) -> Result<OnDemand> {
         let outcome = runtime.block_on(client.demand.fetch(&name));
         took.push(begun.elapsed().as_secs_f64() * 1e3);
         ensure!(outcome == Outcome::Present, "{name}: {outcome:?}");
-        ensure!(client.view.load().knows(&network, ip), "{name}: not in the snapshot");
+        ensure!(
+            client.view.load().knows(&network, ip),
+            "{name}: not in the snapshot"
+        );
     }
     let traffic = client.traffic().since(before);
     client.stop()?;

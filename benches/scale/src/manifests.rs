@@ -75,9 +75,12 @@ pub(crate) fn write(shape: &Shape, folder: &Path) -> Result<(PathBuf, Changing, 
         ("nodes", 0, shape.nodes(), node),
         ("services", 0, size.services, service),
         ("policies", 0, size.policies, policy),
-        ("pods", CHANGING + 1, size.workloads, |out, shape, number| {
-            pod(out, shape, number, true)
-        }),
+        (
+            "pods",
+            CHANGING + 1,
+            size.workloads,
+            |out, shape, number| pod(out, shape, number, true),
+        ),
     ];
     for (name, first, end, each) in kinds {
         let place = root.join(name);
@@ -231,10 +234,7 @@ spec:
 
 fn pod(out: &mut dyn Write, shape: &Shape, number: usize, ready: bool) -> io::Result<()> {
     let pod = shape.pod(number);
-    let (app, namespace) = (
-        Shape::service(pod.service),
-        shape.namespace_of(pod.service),
-    );
+    let (app, namespace) = (Shape::service(pod.service), shape.namespace_of(pod.service));
     let node = Shape::node(pod.node);
     let ready = if ready { "True" } else { "False" };
     let (name, replica_set, template) = (pod.name, pod.replica_set, pod.template);

@@ -73,7 +73,9 @@ pub(crate) fn run(arguments: &Arguments, folder: &Path) -> Result<Figures> {
     say(&format!("{count} changes"));
     let changes = changes::run(&shape, &changing, &controller, &client, count)?;
 
-    say(&format!("{count} changes beside a client that does not read"));
+    say(&format!(
+        "{count} changes beside a client that does not read"
+    ));
     let quiet = controller.held()?;
     let stalled = Stalled::start(endpoint.clone())?;
     thread::sleep(SETTLE);

@@ -2,7 +2,7 @@
 //!
 //! In: [`Delta`]s from configuration sources.
 //! Out: immutable [`Snapshot`]s, each published whole.
-//! Never: blocks a reader; a reader never sees half a delta.
+//! Never: blocks a reader; a reader never sees half a delta, and never pays for the end of a snapshot.
 //!
 //! The snapshot lies in an [`ArcSwap`]; a `watch` channel carries its version, so that readers on any runtime
 //! and any thread can wait for a change without polling.
@@ -16,6 +16,10 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use mesh::{delta::Delta, snapshot::Snapshot};
 use tokio::sync::watch;
+
+/// Replaced snapshots that wait for their last reader. Reason: readers hold one for a decision; of those that are held
+/// longer, more than this would cost more memory than what their reader is spared.
+const MAX_RETIRED: usize = 64;
 
 /// Why no further snapshot can be waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +43,10 @@ pub struct Publisher {
     current: Arc<ArcSwap<Snapshot>>,
     version: watch::Sender<u64>,
     /// Held while a delta is applied, never across an await: applying is a read-modify-write of `current`.
-    writer: Mutex<()>,
+    ///
+    /// Holds the snapshots that had readers when they were replaced. Whoever lets go of a snapshot last frees all
+    /// that was replaced in it, which takes milliseconds after a large delta: that must not be a reader.
+    writer: Mutex<Vec<Arc<Snapshot>>>,
 }
 
 impl Publisher {
@@ -51,7 +58,7 @@ impl Publisher {
         Self {
             current: Arc::new(ArcSwap::from_pointee(first)),
             version,
-            writer: Mutex::new(()),
+            writer: Mutex::new(Vec::new()),
         }
     }
 
@@ -59,15 +66,26 @@ impl Publisher {
     ///
     /// Costs O(change). An empty delta is published too: the first one says "configured, and empty".
     pub fn publish(&self, delta: Delta) -> u64 {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut retired = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let next = Arc::new(self.current.load().apply(delta));
         let version = next.version;
         let replaced = self.current.swap(next);
         // After the swap: whoever is woken by the version finds at least this snapshot.
         self.version.send_replace(version);
-        drop(writer);
-        drop(replaced);
+        retired.push(replaced);
+        let surplus = retired.len().saturating_sub(MAX_RETIRED);
+        let surplus: Vec<_> = retired.drain(..surplus).collect();
+        let unread = unread(&mut retired);
+        drop(retired);
+        drop((surplus, unread));
         version
+    }
+
+    /// Frees the replaced snapshots that have no reader any more. [`Publisher::publish`] does so, too; this is for
+    /// when the last one was large.
+    pub fn reclaim(&self) {
+        let unread = unread(&mut self.writer.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(unread);
     }
 
     /// The version that is current.
@@ -84,6 +102,13 @@ impl Publisher {
             version: self.version.subscribe(),
         }
     }
+}
+
+/// Takes out those that nobody else holds. Nobody can come to hold one again: they are not to be had any more.
+fn unread(retired: &mut Vec<Arc<Snapshot>>) -> Vec<Arc<Snapshot>> {
+    retired
+        .extract_if(.., |snapshot| Arc::strong_count(snapshot) == 1)
+        .collect()
 }
 
 impl Default for Publisher {

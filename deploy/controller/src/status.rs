@@ -6,6 +6,9 @@ use parking_lot::Mutex;
 
 use crate::objects::{MeshConfig, ObjectKey};
 
+/// The reason where something cannot be enforced, wholly (the condition is false) or in part (it holds).
+pub const UNSUPPORTED_VALUE: &str = "UnsupportedValue";
+
 /// One condition of an object. Source: `metav1.Condition`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Condition {
@@ -62,14 +65,16 @@ struct Inner {
 }
 
 impl Status {
-    /// Replaces what is known of objects (an empty list: nothing) and logs what has become false.
+    /// Replaces what is known of objects (an empty list: nothing) and logs what has become false, or holds
+    /// in part only.
     pub fn set(&self, changes: impl IntoIterator<Item = (ObjectKey, Vec<Condition>)>) {
         let mut inner = self.inner.lock();
         for (object, conditions) in changes {
             let before = inner.conditions.get(&object);
             for condition in &conditions {
                 let known = before.is_some_and(|before| before.contains(condition));
-                if !known && !condition.status {
+                let whole = condition.status && condition.reason != UNSUPPORTED_VALUE;
+                if !known && !whole {
                     tracing::warn!(%object, condition = condition.kind, reason = condition.reason, "{}", condition.message);
                 }
             }

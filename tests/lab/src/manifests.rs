@@ -32,7 +32,7 @@ pub fn objects(mesh: &Mesh, version: u64) -> Result<Vec<Value>> {
     let workloads: Vec<&Value> = mesh.workloads().collect();
     let mut objects = vec![json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {
-            "name": "istio", "namespace": "istio-system", "annotations": {"lab/version": version.to_string()},
+            "name": "istio", "namespace": "istio-system", "annotations": {"lab.istio.io/version": version.to_string()},
         },
         "data": {"mesh": format!("trustDomain: {TRUST_DOMAIN}\n")},
     })];

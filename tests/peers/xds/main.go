@@ -16,6 +16,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -146,7 +147,8 @@ func watch(ctx context.Context, connection *grpc.ClientConn, o options, typeURL 
 			return err
 		}
 	}
-	if err := stream.Send(request); err != nil {
+	// A stream that is refused ends while this is sent; why it ended comes with the next response.
+	if err := stream.Send(request); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	output := json.NewEncoder(os.Stdout)
@@ -166,7 +168,7 @@ func watch(ctx context.Context, connection *grpc.ClientConn, o options, typeURL 
 			return err
 		}
 		acknowledge := &discovery.DeltaDiscoveryRequest{TypeUrl: response.TypeUrl, ResponseNonce: response.Nonce}
-		if err := stream.Send(acknowledge); err != nil {
+		if err := stream.Send(acknowledge); err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 	}

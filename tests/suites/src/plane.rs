@@ -4,8 +4,10 @@
 //! In: labs, names, texts. Out: findings, conditions, counts, answers of other programs, and how long things took.
 //! Never: asserts a time; the suites print it.
 //!
-//! Reading order: this file, then [`stream`] (a connection whose bytes are counted), [`peers`] (the other programs).
+//! Reading order: this file, then [`stream`] (a connection whose bytes are counted),
+//! [`calls`] (new connections all the time), [`peers`] (the other programs).
 
+pub mod calls;
 pub mod peers;
 pub mod stream;
 
@@ -15,6 +17,7 @@ use anyhow::{Context as _, Result, ensure};
 use lab::{Controller, Lab, Ztunnel, eventually};
 use serde_json::Value;
 
+pub use self::calls::Calls;
 pub use self::peers::{Csr, Grpcurl, Seat};
 pub use self::stream::Stream;
 use crate::policy::PATIENCE;

@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context as _, Result, ensure};
 use lab::programs::{self, Nginx};
-use lab::{Addresses, Capture, Lab, Machine, Mesh, PodSpec, ServiceSpec, Start, Ztunnel, http};
+use lab::{
+    Addresses, Capture, Config, Lab, Machine, Mesh, PodSpec, ServiceSpec, Start, Ztunnel, http,
+};
 use serde_json::{Value, json};
 use suites::traffic::{PATIENCE, change, get, refused, url};
 
@@ -48,9 +50,10 @@ struct Web {
 const BACKENDS: [&str; 4] = ["one", "three", "none", "sick"];
 
 impl Web {
-    fn start(name: &str, capture: Capture) -> Result<Self> {
+    fn start(name: &str, capture: Capture, config: Config) -> Result<Self> {
         let mut lab = Lab::builder(name)
             .pod(PodSpec::new("client"))
+            .config(config)
             .capture(capture);
         let mut web = ServiceSpec::new("web").port(80, 8080);
         for (index, name) in BACKENDS.into_iter().enumerate() {
@@ -100,7 +103,8 @@ fn weights(capture: Capture) -> Result<()> {
     if !lab::possible() {
         return Ok(());
     }
-    let web = Web::start("weights", capture)?;
+    // A Pod has no weight: only the local file and WorkloadEntries give one.
+    let web = Web::start("weights", capture, Config::File)?;
     web.lab.scenario(|| {
         // All alike, and all of them are used.
         let equal = web.shares(0, 200)?;
@@ -201,6 +205,9 @@ fn whose_address(capture: Capture) -> Result<()> {
     let key = |namespace: &str| format!("{namespace}/web.{namespace}.svc.cluster.local");
     lab.change(|mesh| -> Result<()> {
         mesh.service_mut(&key("green"))?["canonical"] = json!(true);
+        for other in ["blue", "grey"] {
+            mesh.service_mut(&key(other))?["canonical"] = json!(false);
+        }
         Ok(())
     })??;
     let [near, far] = lab.start_ztunnels(&Start::default())?;
@@ -413,7 +420,7 @@ fn locality(capture: Capture) -> Result<()> {
     if !lab::possible() {
         return Ok(());
     }
-    let web = Web::start("locality", capture)?;
+    let web = Web::start("locality", capture, Config::File)?;
     web.lab.scenario(|| {
         web.change(|mesh| {
             for (pod, region, zone) in [

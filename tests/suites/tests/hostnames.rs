@@ -42,15 +42,11 @@ fn names(capture: Capture) -> Result<()> {
     };
     lab.change(|mesh| mesh.insert_workload("db", endpoint(DATABASE)))?;
     let near = lab.start_ztunnel(0, &Start::default())?;
+    let vips = lab.vip("db").both();
     lab.scenario(|| {
         // Each family is reached in its own; the name is asked for once, by the pod itself.
         for _ in 0..3 {
-            for (vip, own) in lab
-                .vip("db")
-                .both()
-                .into_iter()
-                .zip(client.addresses().both())
-            {
+            for (vip, own) in vips.into_iter().zip(client.addresses().both()) {
                 let said = get(&client, &url(vip, 80, "/whoami"))?;
                 ensure!(said == format!("{own}\n"), "{vip} came from {said}");
             }
@@ -100,7 +96,6 @@ fn names(capture: Capture) -> Result<()> {
 
         // A name that does not exist.
         let nowhere = format!("db.{NOWHERE}");
-        let vips = lab.vip("db").both();
         change(&lab, &[&near], |mesh| -> Result<()> {
             mesh.service_mut(SERVICE)?["vips"] = json!(vips.map(|vip| format!("/{vip}")));
             mesh.insert_workload("db", endpoint(&nowhere));

@@ -8,11 +8,12 @@ use std::{
 
 use mesh::{
     Uid, Workload,
-    delta::{Delta, Resource},
+    delta::{Delta, Resource, ResourceKey},
+    snapshot::Snapshot,
 };
 use tokio::time::Instant;
 
-use super::{Publisher, View, WaitError};
+use super::{MAX_RETIRED, Publisher, View, WaitError};
 
 #[test]
 fn a_new_publisher_shows_an_empty_mesh_of_version_zero() {
@@ -42,6 +43,46 @@ fn a_snapshot_that_is_held_does_not_change() {
     publisher.publish(workload("a"));
     assert!(held.workload(&Uid::from("a")).is_none());
     assert!(view.load().workload(&Uid::from("a")).is_some());
+}
+
+#[test]
+fn a_reader_that_lets_go_of_a_replaced_snapshot_last_frees_nothing() {
+    let publisher = Publisher::new();
+    let view = publisher.view();
+    publisher.publish(workload("a"));
+    let a = Uid::from("a");
+    let old = Arc::downgrade(view.load().workload(&a).unwrap());
+    let (loaded, borrowed) = (view.load(), view.borrow());
+    publisher.publish(Delta {
+        removals: vec![ResourceKey::Workload(a)],
+        ..Delta::default()
+    });
+    drop(loaded);
+    publisher.reclaim();
+    assert!(old.upgrade().is_some(), "it is still borrowed");
+    drop(borrowed);
+    assert!(old.upgrade().is_some(), "the publisher has it");
+    publisher.reclaim();
+    assert!(old.upgrade().is_none());
+}
+
+#[test]
+fn replaced_snapshots_are_freed_with_the_next_one_and_their_number_is_bounded() {
+    let publisher = Publisher::new();
+    let view = publisher.view();
+    let mut held = Vec::new();
+    for number in 0..=MAX_RETIRED + 1 {
+        held.push(view.load());
+        publisher.publish(workload(&number.to_string()));
+    }
+    let owners = |of: &Arc<Snapshot>| Arc::strong_count(of);
+    // The oldest is left to whoever reads it.
+    assert_eq!(owners(&held[0]), 1);
+    assert_eq!(owners(&held[2]), 2);
+    let last = Arc::downgrade(&held.pop().unwrap());
+    assert!(last.upgrade().is_some());
+    publisher.publish(workload("next"));
+    assert!(last.upgrade().is_none());
 }
 
 #[test]

@@ -4,17 +4,18 @@
 //! Never: gives up; touches what is in force because a stream ended.
 //!
 //! **Tasks**: none of its own; [`run`] is one future, which its owner drops to end it. The connection's task ends with
-//! the stream. At every await, what was published was published whole and what was not acknowledged comes again.
+//! the stream; a large delta is applied on the blocking pool, which publishes it even if nobody waits for it any more. At every await, what was published was published whole and what was not acknowledged comes again.
 
-use std::{collections::VecDeque, pin::pin, sync::Arc, time::Duration};
+use std::{collections::VecDeque, panic::resume_unwind, pin::pin, sync::Arc, time::Duration};
 
 use grpc::{
     Backoff, Channel, Endpoint,
     service::discovery::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient,
     status::chain,
 };
+use mesh::Delta;
 use prost::Message as _;
-use tokio::{sync::mpsc, time};
+use tokio::{sync::mpsc, task::JoinError, time};
 use tonic::{Code, Status};
 use wire::proto::discovery::{
     DeltaDiscoveryRequest as Request, DeltaDiscoveryResponse as Response,
@@ -178,21 +179,35 @@ impl Client {
         }
     }
 
-    /// Takes a response in, slice by slice, and returns what is to be said to it.
+    /// Takes a response in, slice by slice, publishes it whole, and returns what is to be said to it.
     async fn take(&mut self, response: Response) -> Vec<Request> {
         self.delivered = true;
         let type_url = response.type_url.clone();
         self.status.message(&type_url, response.encoded_len());
         let (resources, removed) = (response.resources.len(), response.removed_resources.len());
         let mut taking = self.session.take(response);
+        let mut gathered: Option<Delta> = None;
+        let mut answers = Vec::new();
         while let Some(slice) = self.session.slice(&mut taking, MAX_SLICE) {
             if let Some(delta) = slice.delta {
-                self.publisher.publish(delta);
+                // A delta removes before it brings: what it brought already must not come after.
+                if let Some(before) =
+                    gathered.take_if(|it| !it.upserts.is_empty() && !delta.removals.is_empty())
+                {
+                    self.publish(before).await;
+                }
+                let gathered = gathered.get_or_insert_default();
+                gathered.removals.extend(delta.removals);
+                gathered.upserts.extend(delta.upserts);
             }
-            // Whoever is told finds it in the snapshot.
-            self.demand.answer(&slice.answers);
+            answers.extend(slice.answers);
             tokio::task::yield_now().await;
         }
+        if let Some(delta) = gathered {
+            self.publish(delta).await;
+        }
+        // Whoever is told finds it in the snapshot.
+        self.demand.answer(&answers);
         let nack = taking.is_refused();
         let refused = taking.refused().len();
         tracing::debug!(%type_url, resources, removed, refused, nack, "took in a response of the control plane");
@@ -204,6 +219,24 @@ impl Client {
             }
         }
         requests
+    }
+}
+
+impl Client {
+    /// Publishes a delta at once: its paths through the snapshot's maps are copied once, not once per slice.
+    async fn publish(&self, delta: Delta) {
+        if delta.removals.len() + delta.upserts.len() <= MAX_SLICE {
+            self.publisher.publish(delta);
+            return;
+        }
+        // A large one takes a while, and what else runs here goes on.
+        let publisher = Arc::clone(&self.publisher);
+        let publishing = tokio::task::spawn_blocking(move || publisher.publish(delta));
+        // Otherwise it is the end of the runtime, and of this with it.
+        if let Err(Ok(panic)) = publishing.await.map_err(JoinError::try_into_panic) {
+            resume_unwind(panic);
+        }
+        self.publisher.reclaim();
     }
 }
 

@@ -48,7 +48,6 @@ use crate::{
     },
 };
 
-mod measure;
 mod misuse;
 
 /// How long anything may take before a test gives up.

@@ -117,12 +117,17 @@ where
             }
             Err(_) => return Err(FrameError::Slow { length }),
         }
-        let request = DeltaDiscoveryRequest::decode(&self.buffer[..length])?;
-        self.buffer.advance(length);
-        if turn.is_some() {
+        let bytes = self.buffer.split_to(length).freeze();
+        let request = if turn.is_none() {
+            DeltaDiscoveryRequest::decode(bytes)?
+        } else {
             // A large request's memory is given back, not kept for the small ones that follow.
             self.buffer = BytesMut::from(&self.buffer[..]);
-        }
+            // It takes a while, and other streams of this thread do not wait for it.
+            tokio::task::spawn_blocking(|| DeltaDiscoveryRequest::decode(bytes))
+                .await
+                .map_err(|error| FrameError::Broken(error.to_string()))??
+        };
         Ok(Some(Received { request, turn }))
     }
 

@@ -190,20 +190,3 @@ pub(crate) fn caller(namespace: &str, account: &str, node: Option<&str>) -> Call
         expires: None,
     }
 }
-pub(crate) fn full_push(snapshot: &Arc<crate::publish::Snapshot>) -> (usize, usize) {
-    let viewer = Arc::new(super::viewer::Viewer {
-        scope: super::viewer::Scope::Everything,
-        node: None,
-    });
-    let mut s =
-        super::subscription::Subscription::new(crate::output::ResourceType::Address, viewer, 1);
-    s.request(subscribe(wire::proto::ADDRESS_TYPE, &[]), net::clock::now())
-        .unwrap();
-    let mut m = s.next(snapshot).unwrap();
-    let (mut b, mut p) = (0, 0);
-    while let Some(x) = m.piece() {
-        b += x.len();
-        p += 1;
-    }
-    (b, p)
-}

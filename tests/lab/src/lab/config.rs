@@ -84,7 +84,10 @@ impl Lab {
         let version = self.version.load(Ordering::Acquire).to_string();
         eventually("the proxies synced", deadline, || {
             let mesh = controller.page("/debug/mesh")?;
-            ensure!(mesh["annotations"]["lab/version"] == version, "{mesh:#}");
+            ensure!(
+                mesh["annotations"]["lab.istio.io/version"] == version,
+                "{mesh:#}"
+            );
             let page = controller.page("/debug/syncz")?;
             let synced = page.as_array().into_iter().flatten().filter(|proxy| {
                 let types = proxy["resources"].as_object();

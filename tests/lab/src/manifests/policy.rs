@@ -72,7 +72,8 @@ pub(super) fn policy(policy: &Value) -> Result<Value> {
         .map(|rule| split(rule).iter().map(self::rule).collect())
         .collect::<Result<Vec<Vec<_>>>>()?
         .concat();
-    if !rules.is_empty() {
+    // Istio refuses a DENY that says nothing of rules.
+    if !rules.is_empty() || action == "DENY" {
         spec.insert("rules".to_owned(), json!(rules));
     }
     let mut metadata = json!({"name": name, "namespace": namespace});

@@ -194,8 +194,6 @@ pub struct Csr {
     pub pem: String,
     /// Its file.
     pub path: PathBuf,
-    /// The file of its key.
-    pub key: PathBuf,
 }
 
 impl Csr {
@@ -225,7 +223,6 @@ impl Csr {
         Ok(Self {
             pem: fs::read_to_string(&path)?,
             path,
-            key,
         })
     }
 }

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use lab::{Lab, PodSpec, Start, Ztunnel};
+use lab::{Lab, PodSpec, Start, Ztunnel, eventually};
 use serde_json::Value;
 use suites::plane::peers::{Answer, DELTA, chain, program, subject_alternative_name};
 use suites::plane::{Csr, Grpcurl, Seat, timed, wait_policy, wait_synced, write};
@@ -21,7 +21,7 @@ const NOT_YOURS: &str = "request impersonation authentication failure";
 /// `one` on the first node, `two` on the second, and ztunnels.
 struct Door {
     lab: Lab,
-    _ztunnels: [Ztunnel; 2],
+    ztunnels: [Ztunnel; 2],
 }
 
 impl Door {
@@ -31,10 +31,7 @@ impl Door {
             .pod(PodSpec::new("two").node(1))
             .build()?;
         let ztunnels = lab.start_ztunnels(&Start::default())?;
-        Ok(Self {
-            lab,
-            _ztunnels: ztunnels,
-        })
+        Ok(Self { lab, ztunnels })
     }
 }
 
@@ -51,7 +48,10 @@ fn nobody_gets_a_certificate_that_is_not_his() -> Result<()> {
         let grpcurl = Grpcurl::find(seat).context("looked for above")?;
         let node1 = controller.token("istio-system", "ztunnel", Some("node1"))?;
         let (one, two) = (door.lab.pod("one").identity(), door.lab.pod("two").identity());
+        let nowhere = controller.token("istio-system", "ztunnel", None)?;
+        let ordinary = controller.token("default", "one", Some("node1"))?;
         let plain = Csr::make(machine, "plain", None)?;
+        known(&grpcurl, &ordinary)?;
         let failures = || controller.metric("citadel_server_authentication_failure_count_total", &[]);
         let refused_before = failures()?;
 
@@ -73,8 +73,6 @@ fn nobody_gets_a_certificate_that_is_not_his() -> Result<()> {
         answer.refused("Unauthenticated").context("two tokens")?;
 
         // Good tokens, and identities that are not theirs to ask for: one text for all.
-        let nowhere = controller.token("istio-system", "ztunnel", None)?;
-        let ordinary = controller.token("default", "one", Some("node1"))?;
         let elsewhere = one.replace("cluster.local", "other.domain");
         let foreign = [
             ("a pod of another node", &node1, two.as_str()),
@@ -131,6 +129,14 @@ fn nobody_gets_a_certificate_that_is_not_his() -> Result<()> {
     })
 }
 
+/// Waits until the controller has read a token that was made just now, and so those before it.
+fn known(grpcurl: &Grpcurl<'_>, token: &str) -> Result<()> {
+    eventually("a token that is known", PATIENCE, || {
+        let answer = grpcurl.sign(Some(token), "", None)?;
+        answer.refused("InvalidArgument").map(drop)
+    })
+}
+
 /// Changes a byte of the key in a request, so that it is well-formed and its signature is wrong.
 fn spoil(pem: &str) -> Result<String> {
     let lines: Vec<&str> = pem.lines().collect();
@@ -159,6 +165,8 @@ fn nobody_is_told_of_the_mesh_who_is_no_proxy() -> Result<()> {
         };
         let grpcurl = Grpcurl::find(seat).context("looked for above")?;
         let ordinary = controller.token("default", "two", Some("node2"))?;
+        let node2 = controller.token("istio-system", "ztunnel", Some("node2"))?;
+        known(&grpcurl, &node2)?;
         let pushed = controller.metric("pilot_xds_pushes_total", &[])?;
         for of in [ADDRESS_TYPE, AUTHORIZATION_TYPE] {
             for token in [None, Some("wrong")] {
@@ -176,7 +184,6 @@ fn nobody_is_told_of_the_mesh_who_is_no_proxy() -> Result<()> {
         ensure!(controller.page("/debug/syncz")?.as_array().map(Vec::len) == Some(2));
 
         // Too large a message, of somebody who is let in and of one who is not.
-        let node2 = controller.token("istio-system", "ztunnel", Some("node2"))?;
         let before = controller.memory()?.highest_bytes;
         let large = serde_json::json!({
             "typeUrl": ADDRESS_TYPE, "resourceNamesSubscribe": ["x".repeat(33 << 20)],
@@ -252,13 +259,13 @@ fn connections_that_are_none_do_not_keep_others_from_their_work() -> Result<()> 
                       metadata: {name: amid-noise, namespace: default}\nspec: {action: DENY, rules: []}\n";
         timed("a change amid noise, until both have it", || {
             write(&door.lab, "amid-noise", &policy.replace("rules: []", "rules: [{to: [{operation: {ports: ['1']}}]}]"))?;
-            for ztunnel in &door._ztunnels {
+            for ztunnel in &door.ztunnels {
                 wait_policy(ztunnel, "amid-noise", true)?;
             }
             Ok(())
         })?;
-        door._ztunnels[0].restart()?;
-        door._ztunnels[0].wait_ready()?;
+        door.ztunnels[0].restart()?;
+        door.ztunnels[0].wait_ready()?;
         // The silent ones are sent away in the end.
         for mut stream in held {
             let mut rest = Vec::new();
@@ -292,8 +299,11 @@ fn the_messages_are_those_of_envoys_and_istios_own_projects() -> Result<()> {
         let policy = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n\
                       metadata: {name: seen, namespace: default}\nspec: {action: DENY, rules: [{to: [{operation: {ports: ['1']}}]}]}\n";
         write(&door.lab, "seen", policy)?;
-        wait_policy(&door._ztunnels[0], "seen", true)?;
+        wait_policy(&door.ztunnels[0], "seen", true)?;
 
+        eventually("a token that is known", PATIENCE, || {
+            seat.xds(&xds, &token, &["watch", ADDRESS_TYPE])?.ok().map(drop)
+        })?;
         // Everything, then by name, then only what has changed.
         let line = |arguments: &[&str]| -> Result<Value> {
             let text = seat.xds(&xds, &token, arguments)?.ok()?;
@@ -338,8 +348,13 @@ fn the_messages_are_those_of_envoys_and_istios_own_projects() -> Result<()> {
         let refused = seat.xds(&xds, &token, &["-impersonate", &two, "ca", &path])?;
         ensure!(refused.errors().trim() == format!("Unauthenticated: {NOT_YOURS}"), "{refused:?}");
         let ordinary = seat.keep("ordinary", &controller.token("default", "one", Some("node1"))?)?;
-        let refused = seat.xds(&xds, &ordinary, &["watch", ADDRESS_TYPE])?;
-        ensure!(refused.errors().trim() == "PermissionDenied: permission denied", "{refused:?}");
+        // It may be a moment until the new token is known.
+        eventually("a refusal", PATIENCE, || {
+            let refused = seat.xds(&xds, &ordinary, &["watch", ADDRESS_TYPE])?;
+            let expected = "PermissionDenied: permission denied";
+            ensure!(refused.errors().trim() == expected, "{refused:?}");
+            Ok(())
+        })?;
         Ok(())
     })
 }

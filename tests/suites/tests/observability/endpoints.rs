@@ -15,7 +15,7 @@ fn the_dump_shows_the_mesh_the_pods_their_connections_and_no_key() -> Result<()>
     let Some(town) = Town::build("dump", &Start::default(), &Start::default())? else {
         return Ok(());
     };
-    let rules = json!([[[{"namespaces": ["o*"], "notDestinationPorts": [1]}], [{"notSourceIps": ["10.0.0.0/30"]}]]]);
+    let rules = json!([[[{"notDestinationPorts": [1]}], [{"namespaces": ["o*"]}], [{"notSourceIps": ["10.0.0.0/30"]}]]]);
     town.enforce(&[policy("shown", "Deny", rules.clone())])?;
     let mut call = Call::open(&town.pod("client"), (town.vip()?, 80).into())?;
     assert_eq!(call.ping()?, Seen::Answered);

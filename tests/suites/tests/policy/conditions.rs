@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, ensure};
-use lab::Start;
+use lab::{Config, Start};
 use serde_json::{Value, json};
 use suites::policy::{Fields, Mark, Seen, Town, log, policy};
 
@@ -279,25 +279,23 @@ fn permissions(town: &Town) -> Vec<(Value, Vec<&'static str>)> {
     ]
 }
 
+/// A match without conditions, which an AuthorizationPolicy cannot have.
+fn is_of_files_only(rules: &Value) -> bool {
+    *rules == json!([[[{}]]])
+}
+
 #[test]
 fn every_condition_refuses_exactly_those_whom_it_names_and_says_so_everywhere() -> Result<()> {
     let Some(town) = Town::build("conditions", &Start::default(), &Start::default())? else {
         return Ok(());
     };
-    let (mut in_tunnels, mut in_plain_text) = (0, 0);
-    let cases = denials(&town).into_iter().map(|case| ("Deny", case));
-    let cases = cases.chain(permissions(&town).into_iter().map(|case| ("Allow", case)));
-    for (index, (action, (rules, refused))) in cases.enumerate() {
-        let name = format!("case-{index}");
-        let text = match action {
-            "Deny" => format!("explicitly denied by: prod/{name}"),
-            _ => "allow policies exist, but none allowed".to_owned(),
-        };
-        let expect = |caller: &Caller| refused.contains(&caller.label).then_some(text.as_str());
-        town.enforce(&[policy(&name, action, rules.clone())])?;
-        let [tunnels, plain] = check(&town, expect).with_context(|| format!("{action} {rules}"))?;
-        (in_tunnels, in_plain_text) = (in_tunnels + tunnels, in_plain_text + plain);
-    }
+    let cases = cases(&town);
+    let cases: Vec<_> = cases
+        .into_iter()
+        .filter(|(_, (rules, _))| !is_of_files_only(rules))
+        .collect();
+    ensure!(cases.len() > 50, "the table is not what it was");
+    let (in_tunnels, in_plain_text) = refused(&town, cases)?;
     ensure!(
         in_tunnels > 50 && in_plain_text > 50,
         "the table is not what it was"
@@ -321,6 +319,49 @@ fn every_condition_refuses_exactly_those_whom_it_names_and_says_so_everywhere() 
         );
     }
     Ok(())
+}
+
+#[test]
+fn a_match_without_conditions_of_a_file_never_holds() -> Result<()> {
+    let start = Start::default();
+    let Some(town) = Town::on(Config::File, "nothing", &start, &start)? else {
+        return Ok(());
+    };
+    let cases = cases(&town);
+    let cases: Vec<_> = cases
+        .into_iter()
+        .filter(|(_, (rules, _))| is_of_files_only(rules))
+        .collect();
+    assert_eq!(cases.len(), 2, "one that denies, one that allows");
+    refused(&town, cases)?;
+    Ok(())
+}
+
+/// Rules, and who is refused by them.
+type Case = (Value, Vec<&'static str>);
+
+/// Every case with its action.
+fn cases(town: &Town) -> Vec<(&'static str, Case)> {
+    let denials = denials(town).into_iter().map(|case| ("Deny", case));
+    let permissions = permissions(town).into_iter().map(|case| ("Allow", case));
+    denials.chain(permissions).collect()
+}
+
+/// Enforces each policy by itself and checks every caller; how many were refused in tunnels and in plain text.
+fn refused(town: &Town, cases: Vec<(&'static str, Case)>) -> Result<(usize, usize)> {
+    let (mut in_tunnels, mut in_plain_text) = (0, 0);
+    for (index, (action, (rules, refused))) in cases.into_iter().enumerate() {
+        let name = format!("case-{index}");
+        let text = match action {
+            "Deny" => format!("explicitly denied by: prod/{name}"),
+            _ => "allow policies exist, but none allowed".to_owned(),
+        };
+        let expect = |caller: &Caller| refused.contains(&caller.label).then_some(text.as_str());
+        town.enforce(&[policy(&name, action, rules.clone())])?;
+        let [tunnels, plain] = check(town, expect).with_context(|| format!("{action} {rules}"))?;
+        (in_tunnels, in_plain_text) = (in_tunnels + tunnels, in_plain_text + plain);
+    }
+    Ok((in_tunnels, in_plain_text))
 }
 
 #[test]

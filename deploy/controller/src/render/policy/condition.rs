@@ -6,12 +6,11 @@ use std::collections::BTreeSet;
 
 use wire::proto::security;
 
+pub(crate) use crate::status::UNSUPPORTED_VALUE;
 use crate::{objects::Action, status::Condition};
 
 /// The condition about what node proxies enforce of an object.
 pub(crate) const ZTUNNEL_ACCEPTED: &str = "ZtunnelAccepted";
-/// The reason where something cannot be enforced, wholly or in part.
-pub(crate) const UNSUPPORTED_VALUE: &str = "UnsupportedValue";
 
 /// Rules that one message names; the first ones tell enough.
 const MAX_NAMED_RULES: usize = 10;
