@@ -11,6 +11,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use decision::outbound::{Facts, Lookup, Plan, Planned, Refusal};
 use hbone::{Early, OpenError, TunnelKey, client::DialError};
+use identity::PeerCertificate;
 use mesh::{San, Service, Workload};
 use net::{
     relay::{Duplex as _, TcpEnd},
@@ -250,10 +251,11 @@ impl From<'_> {
             }
             Ok(Upstream::Hbone(upstream)) => {
                 registered.reached(upstream.peer());
-                // A list that came before the peer was noted has found nothing to cut.
-                if self.proxy.crl.is_some()
-                    && self.proxy.store.revocation(upstream.peer()).is_some()
-                {
+                // A list that came before the peer and its tunnel were noted has found nothing to cut.
+                let is_revoked =
+                    |peer: &PeerCertificate| self.proxy.store.revocation(peer).is_some();
+                if self.proxy.crl.is_some() && is_revoked(upstream.peer()) {
+                    self.pod.let_go(|peer| !is_revoked(peer));
                     client.reset();
                     return relay::cut(&Cut::Revoked);
                 }

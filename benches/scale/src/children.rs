@@ -64,10 +64,6 @@ impl Children {
             // Held until the end: no further round may start.
             let mut left = cleaning.lock().unwrap_or_else(PoisonError::into_inner);
             left.clean();
-            #[expect(
-                clippy::exit,
-                reason = "a signal ends the process, and all is cleaned up"
-            )]
             exit(128 + signal.map_or(0, |signal| signal as i32));
         });
         Ok(Self { left })

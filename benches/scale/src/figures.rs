@@ -116,6 +116,8 @@ pub(crate) struct Gaps {
     pub(crate) longest_us: f64,
     /// The most CPU time between two decisions.
     pub(crate) longest_cpu_us: f64,
+    /// The longest in which, or just before which, a new snapshot was met.
+    pub(crate) longest_at_change_us: f64,
     /// One in a million is as long or longer; whole microseconds.
     pub(crate) one_in_a_million_us: f64,
     /// How many were longer than the goal.

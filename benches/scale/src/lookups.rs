@@ -6,7 +6,8 @@
 //! The thread runs with real-time priority where it may, so that a gap is the code's (or the hypervisor's, or an
 //! interrupt's) and not that of other programs' turns. It rests three tenths of the time: the kernel takes
 //! the processor away from a real-time thread that never rests, and that would be seen as a stall.
-//! Beside the wall clock there is the thread's CPU time per decision, which no other program adds to.
+//! Beside the wall clock there is the thread's CPU time per decision, which no other program adds to, and the longest gap
+//! in which a new snapshot was met, or just before: what a change costs a reader is there.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,19 +31,19 @@ const REST: Duration = Duration::from_micros(300);
 /// Gaps that are told apart. Units: microseconds.
 const MAX_GAP_US: usize = 20_000;
 /// The goal for the longest one. Units: microseconds.
-pub(crate) const GOAL_US: f64 = 1000.0;
+pub(crate) const GOAL_US: u16 = 1000;
 /// What is looked up: so many pairs of a pod and a service, in turn.
 const PAIRS: usize = 4096;
 
 /// What goes on meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
+    /// The first answers arrive and are applied.
+    Push,
     /// Nothing: the machine's noise.
     Idle,
     /// Other threads compute: the noise of a busy machine.
     Busy,
-    /// The first answers arrive and are applied.
-    Push,
     /// One endpoint changes again and again.
     Changes,
 }
@@ -66,6 +67,7 @@ struct Noted {
     found: u64,
     longest: Duration,
     longest_cpu: Duration,
+    longest_at_change: Duration,
 }
 
 impl Default for Noted {
@@ -76,18 +78,19 @@ impl Default for Noted {
             found: 0,
             longest: Duration::ZERO,
             longest_cpu: Duration::ZERO,
+            longest_at_change: Duration::ZERO,
         }
     }
 }
 
 impl Lookups {
-    /// Starts it, in [`Phase::Idle`].
+    /// Starts it, in [`Phase::Push`].
     ///
     /// # Errors
     ///
     /// When its thread does not start.
     pub(crate) fn start(shape: Shape, view: View) -> Result<Self> {
-        let phase = Arc::new(AtomicUsize::new(Phase::Idle as usize));
+        let phase = Arc::new(AtomicUsize::new(Phase::Push as usize));
         let current = Arc::clone(&phase);
         let thread = thread::Builder::new()
             .name("lookups".to_owned())
@@ -103,7 +106,7 @@ impl Lookups {
         self.phase.store(phase as usize, Ordering::Relaxed);
     }
 
-    /// Ends it: what was noted, by phase, and whether it had real-time priority.
+    /// Ends it: what was noted, in the order of [`Phase`], and whether it had real-time priority.
     ///
     /// # Errors
     ///
@@ -134,8 +137,9 @@ impl Noted {
             found: self.found,
             longest_us: micros(self.longest),
             longest_cpu_us: micros(self.longest_cpu),
+            longest_at_change_us: micros(self.longest_at_change),
             one_in_a_million_us: least as f64,
-            beyond_goal: beyond(GOAL_US as usize),
+            beyond_goal: beyond(usize::from(GOAL_US)),
         }
     }
 }
@@ -153,6 +157,7 @@ fn run(shape: Shape, view: &View, phase: &AtomicUsize) -> [Noted; PHASES] {
         })
         .collect();
     let mut pairs = pairs.iter().cycle();
+    let (mut version, mut previous) = (0, Duration::ZERO);
     while let Some(noted) = noted.get_mut(phase.load(Ordering::Relaxed)) {
         let begun = Instant::now();
         let (mut last, mut last_cpu) = (begun, system::thread_cpu());
@@ -167,6 +172,7 @@ fn run(shape: Shape, view: &View, phase: &AtomicUsize) -> [Noted; PHASES] {
                 .and_then(|service| snapshot.endpoints(&service.key()))
                 .and_then(|endpoints| endpoints.draw(HealthPolicy::AllowAll, random.u64(..)))
                 .is_some();
+            let met = snapshot.version;
             drop(snapshot);
             let (now, cpu) = (Instant::now(), system::thread_cpu());
             let gap = now.duration_since(last);
@@ -174,6 +180,11 @@ fn run(shape: Shape, view: &View, phase: &AtomicUsize) -> [Noted; PHASES] {
             noted.found += u64::from(known && drawn);
             noted.longest = noted.longest.max(gap);
             noted.longest_cpu = noted.longest_cpu.max(cpu.saturating_sub(last_cpu));
+            if met != version {
+                // The one before may have let go of the old snapshot.
+                noted.longest_at_change = noted.longest_at_change.max(gap).max(previous);
+            }
+            (version, previous) = (met, gap);
             let micros = usize::try_from(gap.as_micros()).unwrap_or(MAX_GAP_US);
             if let Some(count) = noted.by_microsecond.get_mut(micros.min(MAX_GAP_US)) {
                 *count += 1;

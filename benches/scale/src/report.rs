@@ -33,10 +33,13 @@ pub(crate) fn text(rounds: &[Figures]) -> String {
     )
 }
 
+/// Takes a figure out.
+type Value<'a> = Box<dyn Fn(&Figures) -> Option<f64> + 'a>;
+
 /// A figure: what it is, its value, and what is to be said of it.
 struct Row<'a> {
     what: &'a str,
-    value: Box<dyn Fn(&Figures) -> Option<f64> + 'a>,
+    value: Value<'a>,
     goal: Goal,
 }
 
@@ -145,10 +148,13 @@ fn table(rounds: &[Figures]) -> Table {
         ],
     );
     section("lookups: gap between decisions", Vec::new());
-    section(" nothing goes on", gaps(|it| &it.idle, Goal::None));
-    section(" two threads compute", gaps(|it| &it.busy, Goal::None));
-    let goal = || Goal::AtMost(GOAL_US);
+    let goal = || Goal::AtMost(GOAL_US.into());
     section(" everything arrives", gaps(|it| &it.push, goal()));
+    section(" nothing goes on: noise", gaps(|it| &it.idle, Goal::None));
+    section(
+        " two threads compute: noise",
+        gaps(|it| &it.busy, Goal::None),
+    );
     section(" one endpoint changes", gaps(|it| &it.changing, goal()));
     table
 }
@@ -223,6 +229,9 @@ fn gaps(of: impl Fn(&Figures) -> &Gaps + Copy + 'static, goal: Goal) -> Vec<Row<
         row("longest, us", move |it| of(it).longest_us).goal(goal),
         row("most CPU time between two, us", move |it| {
             of(it).longest_cpu_us
+        }),
+        row("longest at a new snapshot, us", move |it| {
+            of(it).longest_at_change_us
         }),
         row("one in a million, us", move |it| of(it).one_in_a_million_us),
         row("longer than 1,000 us", move |it| of(it).beyond_goal as f64),

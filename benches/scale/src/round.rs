@@ -94,7 +94,7 @@ pub(crate) fn run(arguments: &Arguments, folder: &Path) -> Result<Figures> {
     let on_demand = demand::run(&shape, &endpoint)?;
 
     say("lookups beside a push and beside changes");
-    let (preferred, [idle, busy, push, changes_gaps]) =
+    let (preferred, [push, idle, busy, changes_gaps]) =
         lookups(&shape, &changing, &controller, &endpoint, count)?;
 
     Ok(Figures {
@@ -150,22 +150,19 @@ fn lookups(
     endpoint: &Endpoint,
     count: usize,
 ) -> Result<(bool, [Gaps; 4])> {
-    // The machine's noise is that of the same loop on a view of nothing.
-    let publisher = control::Publisher::new();
-    let noise = Lookups::start(*shape, publisher.view())?;
-    thread::sleep(NOISE);
-    noise.enter(Phase::Busy);
-    busy(NOISE);
-    let (preferred, [idle, busy, ..]) = noise.finish()?;
-
     let client = Client::start(endpoint, false)?;
     let lookups = Lookups::start(*shape, client.view.clone())?;
-    lookups.enter(Phase::Push);
     client.wait_ready()?;
     client.check_counts(shape.size)?;
+    // The machine's noise: the same loop on the same mesh.
+    lookups.enter(Phase::Idle);
+    thread::sleep(NOISE);
+    lookups.enter(Phase::Busy);
+    busy(NOISE);
     lookups.enter(Phase::Changes);
     changes::run(shape, changing, controller, &client, count)?;
-    let (_, [.., push, changes]) = lookups.finish()?;
+    let (preferred, gaps) = lookups.finish()?;
+    let [_, _, _, changes] = &gaps;
     ensure!(
         changes.found == changes.decisions && changes.decisions > 0,
         "{} of {} lookups found nothing in a mesh that is complete",
@@ -173,7 +170,7 @@ fn lookups(
         changes.decisions
     );
     client.stop()?;
-    Ok((preferred, [idle, busy, push, changes]))
+    Ok((preferred, gaps))
 }
 
 /// Computes and allocates for a while, on threads of ordinary priority.

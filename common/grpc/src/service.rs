@@ -5,8 +5,6 @@
     unused_qualifications,
     clippy::clone_on_ref_ptr,
     clippy::missing_errors_doc,
-    clippy::allow_attributes,
-    clippy::allow_attributes_without_reason,
     reason = "generated"
 )]
 #[cfg_attr(
@@ -19,8 +17,6 @@ pub mod ca;
     unused_qualifications,
     clippy::clone_on_ref_ptr,
     clippy::missing_errors_doc,
-    clippy::allow_attributes,
-    clippy::allow_attributes_without_reason,
     reason = "generated"
 )]
 #[cfg_attr(

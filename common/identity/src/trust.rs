@@ -120,6 +120,14 @@ impl Roots {
     }
 }
 
+/// The subjects, for a log line.
+impl fmt::Display for Roots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // They are quoted one by one for messages of one field, and a log quotes once more.
+        f.write_str(&self.subjects.replace('"', ""))
+    }
+}
+
 impl fmt::Debug for Roots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Roots").field(&self.subjects).finish()

@@ -129,12 +129,12 @@ impl Snapshot {
         self.services_by_vip.lookup(network, ip, client_namespace)
     }
 
-    /// Whether anything is known of an address: a service owns it or a range that holds it, whoever may see it, or it
-    /// is a workload's own. An address that workloads share with their node is not known by them.
+    /// Whether it is known what an address is: a service's, whoever may see it, or a workload's own. A range that holds
+    /// it says nothing of the address, which may be a workload's all the same; nor does one that workloads share with
+    /// their node.
     #[must_use]
     pub fn knows(&self, network: &Network, ip: IpAddr) -> bool {
-        self.services_by_vip.contains(network, ip)
-            || self.workload_by_address(network, ip).is_some()
+        self.services_by_vip.owns(network, ip) || self.workload_by_address(network, ip).is_some()
     }
 
     /// All services of a hostname, which is lower case, by namespace. Whether a client may see one is not judged.

@@ -296,6 +296,28 @@ impl<'a> Cursor<'a> {
         expected: &'static str,
         known: &'static [&'static str],
     ) -> Result<Object<'a>, Error> {
+        self.object_with(expected, known, self.document.unknown)
+    }
+
+    /// The same where a field that is not known is an error in every document: one that was left out would change what
+    /// the others mean, as a condition among conditions does.
+    ///
+    /// # Errors
+    /// It is no mapping, or has a field twice or one that is not known.
+    pub fn exact_object(
+        &self,
+        expected: &'static str,
+        known: &'static [&'static str],
+    ) -> Result<Object<'a>, Error> {
+        self.object_with(expected, known, Unknown::Refuse)
+    }
+
+    fn object_with(
+        &self,
+        expected: &'static str,
+        known: &'static [&'static str],
+        unknown: Unknown,
+    ) -> Result<Object<'a>, Error> {
         let (Value::Mapping(entries), None) = (&self.node.value, &self.node.tag) else {
             return Err(self.unexpected(expected));
         };
@@ -305,7 +327,7 @@ impl<'a> Cursor<'a> {
             }
             let path = Path::Field(self.path, &key.text);
             let nearest = nearest(&key.text, known);
-            match self.document.unknown {
+            match unknown {
                 Unknown::Refuse => {
                     let problem = Problem::Unknown { nearest, known };
                     return Err(self.error(key.position, &path, problem));

@@ -16,6 +16,7 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::{Notify, mpsc},
+    task::JoinSet,
 };
 
 use crate::{
@@ -129,20 +130,25 @@ async fn serve(options: Serve, state_dir: &std::path::Path) -> Result<()> {
     let publisher = Publisher::new();
     let view = publisher.view();
     let (updates, batches) = mpsc::channel(MAX_BATCHES);
-    tokio::spawn(source::run(folder, updates, Arc::clone(&status)));
+    // None of these ends by itself: one that does has failed, and the process with it, so that somebody notices.
+    let mut tasks = Tasks::default();
+    tasks.spawn("source", source::run(folder, updates, Arc::clone(&status)));
     let index = Index::new(index::Options {
         cluster: options.cluster.clone(),
         domain: options.domain.clone(),
         network: options.network.clone(),
         dry_run: options.dry_run_policies,
     });
-    tokio::spawn(compile(
-        index,
-        batches,
-        publisher,
-        Arc::clone(&status),
-        metrics.clone(),
-    ));
+    tasks.spawn(
+        "compiler",
+        compile(
+            index,
+            batches,
+            publisher,
+            Arc::clone(&status),
+            metrics.clone(),
+        ),
+    );
 
     // Whom it is told to.
     let clients = Arc::new(xds::Clients::default());
@@ -177,9 +183,12 @@ async fn serve(options: Serve, state_dir: &std::path::Path) -> Result<()> {
         0 => Err("the manifests have not been read yet"),
         _ => Ok(()),
     };
-    tokio::spawn(Admin::new(registry, console, ready, pages).serve(admin));
-    tokio::spawn(Arc::clone(&authority).run());
-    tokio::spawn(Arc::clone(&authenticator).run());
+    tasks.spawn(
+        "admin endpoint",
+        Admin::new(registry, console, ready, pages).serve(admin),
+    );
+    tasks.spawn("authority", Arc::clone(&authority).run());
+    tasks.spawn("tokens", Arc::clone(&authenticator).run());
     let stop = Arc::new(Notify::new());
     let serving = tokio::spawn(serve::serve(
         listener,
@@ -196,12 +205,42 @@ async fn serve(options: Serve, state_dir: &std::path::Path) -> Result<()> {
         "controller started"
     );
 
-    wait_for_end(&quit).await?;
+    let ended = tokio::select! {
+        ended = wait_for_end(&quit) => ended.map_err(anyhow::Error::from),
+        task = tasks.ended() => Err(anyhow::anyhow!("the task \"{task}\" has ended, which it never should")),
+    };
+    if let Err(error) = &ended {
+        tracing::error!(%error, "controller cannot go on");
+    }
     stop.notify_one();
     let _ = serving.await;
     tracing::info!("controller ended");
     logging.flush(TIMEOUT_LOG);
-    Ok(())
+    ended
+}
+
+/// Tasks that run as long as the process.
+#[derive(Debug, Default)]
+struct Tasks(JoinSet<&'static str>);
+
+impl Tasks {
+    fn spawn<T>(&mut self, name: &'static str, task: impl Future<Output = T> + Send + 'static) {
+        // A task of its own, so that its name is known also if it panics.
+        let task = async move {
+            drop(task.await);
+            name
+        };
+        let task = tokio::spawn(task);
+        self.0.spawn(async move { task.await.unwrap_or(name) });
+    }
+
+    /// Waits until one has ended, and says which.
+    async fn ended(&mut self) -> &'static str {
+        match self.0.join_next().await {
+            Some(Ok(name)) => name,
+            Some(Err(_)) | None => "unknown",
+        }
+    }
 }
 
 /// The one writer: owns the index, turns each batch into what is published.

@@ -13,7 +13,6 @@ pub(crate) mod digest;
 mod kept;
 mod own;
 mod plugged;
-mod quota;
 mod request;
 mod revocation;
 mod root;

@@ -72,6 +72,7 @@ pub struct Index {
     static_strict: Told,
     dry_run: bool,
     trust_domain: Option<String>,
+    root_namespace: Option<String>,
 }
 
 impl Index {
@@ -84,6 +85,7 @@ impl Index {
             teller: Teller::default(),
             static_strict: Told::default(),
             trust_domain: None,
+            root_namespace: None,
         }
     }
 
@@ -105,10 +107,14 @@ impl Index {
         output.waypoints = waypoints
             .map(|(account, count)| (account, count > 0))
             .collect();
-        let trust_domain = &self.store.mesh().config.trust_domain;
-        if self.trust_domain.as_ref() != Some(trust_domain) {
-            output.trust_domain = Some(trust_domain.clone());
+        let config = &self.store.mesh().config;
+        if self.trust_domain.as_ref() != Some(&config.trust_domain) {
+            output.trust_domain = Some(config.trust_domain.clone());
             self.trust_domain = output.trust_domain.clone();
+        }
+        if self.root_namespace.as_ref() != Some(&config.root_namespace) {
+            output.root_namespace = Some(config.root_namespace.clone());
+            self.root_namespace = output.root_namespace.clone();
         }
         self.store.prune(&dirty.shrunk);
         output

@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod objects;
 pub mod output;
 pub mod publish;
+mod quota;
 pub mod read;
 pub mod render;
 pub mod serve;

@@ -22,7 +22,7 @@ pub use authorization::{
 };
 pub use entry::{Address, Endpoint, EntryPort, Location, Resolution, ServiceEntry, WorkloadEntry};
 pub use gateway::{AllowedNamespaces, Gateway, GatewayAddressValue, GatewayClass, Listener};
-pub use mesh::{EntryVisibility, MeshConfig, Visibility, VisibilityPolicy};
+pub use mesh::{EntryVisibility, MESH_CONFIG, MeshConfig, Visibility, VisibilityPolicy};
 pub use meta::{LabelSelector, Labels, Meta, Operator, OwnerReference, Requirement, Selector};
 pub use pod::{ContainerPort, Namespace, Node, Phase, Pod, ServiceAccount};
 pub use service::{

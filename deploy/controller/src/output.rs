@@ -100,4 +100,6 @@ pub struct Output {
     pub conditions: Vec<(ObjectKey, Vec<Condition>)>,
     /// The trust domain, where it changed.
     pub trust_domain: Option<String>,
+    /// The namespace whose policies hold for the whole mesh, where it changed.
+    pub root_namespace: Option<String>,
 }

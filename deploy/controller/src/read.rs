@@ -14,7 +14,7 @@ use std::sync::Arc;
 use yaml::{Cursor, Document, Error, Part, Position, Value, cursor::Unknown};
 
 use crate::{
-    objects::{Kind, Meta, Object, ObjectKey},
+    objects::{Kind, MESH_CONFIG, Meta, Object, ObjectKey},
     status::Finding,
 };
 use kind::Treatment;
@@ -34,9 +34,6 @@ mod protocol;
 mod service;
 mod service_entry;
 mod slice;
-
-/// The ConfigMap that holds the MeshConfig: its namespace and its name.
-const MESH_CONFIG: (&str, &str) = ("istio-system", "istio");
 
 const DOCUMENT: &str = "a Kubernetes object with apiVersion, kind and metadata";
 
@@ -146,6 +143,10 @@ impl Reader<'_> {
             Treatment::Endpoints => {
                 return warned("not read, expected an EndpointSlice in its place");
             }
+            Treatment::Misspelt(field, expected) => {
+                let called = called(at, &kind);
+                return self.refused(None, position, &called, &wrong(at, field, expected));
+            }
             Treatment::Skip => return ignored(Vec::new()),
             Treatment::Unknown => {
                 return warned(&format!("no kind of {api_version} that is known, ignored"));
@@ -163,8 +164,10 @@ impl Reader<'_> {
             .as_ref()
             .map_or_else(|| called(at, kind.name()), ToString::to_string);
         let read = match wrong_version {
+            // Of which nobody can tell whether it is the mesh's is never taken for it.
+            None if kind == Kind::ConfigMap && key.is_none() => Err(unnamed(at, kind)),
             None => object(at, kind),
-            Some(expected) => Err(wrong_api_version(at, expected)),
+            Some(expected) => Err(wrong(at, "apiVersion", expected)),
         };
         let warnings = self
             .document
@@ -240,13 +243,17 @@ fn envelope(at: &Cursor<'_>) -> Result<(String, String), Error> {
     Ok((api_version, kind))
 }
 
-fn wrong_api_version(at: &Cursor<'_>, expected: String) -> Error {
-    at.field("apiVersion", |at| {
-        Ok::<_, Error>(at.unexpected(expected.clone()))
-    })
-    .ok()
-    .flatten()
-    .unwrap_or_else(|| at.unexpected(expected))
+/// Why an object has no key.
+fn unnamed(at: &Cursor<'_>, kind: Kind) -> Error {
+    let read = at.keys_once().and_then(|()| meta::meta(at, kind));
+    read.err().unwrap_or_else(|| at.unexpected(DOCUMENT))
+}
+
+fn wrong(at: &Cursor<'_>, field: &'static str, expected: String) -> Error {
+    at.field(field, |at| Ok::<_, Error>(at.unexpected(expected.clone())))
+        .ok()
+        .flatten()
+        .unwrap_or_else(|| at.unexpected(expected))
 }
 
 /// What people would call an object of which too little is known for a key.

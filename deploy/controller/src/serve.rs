@@ -24,7 +24,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::xds;
+use crate::{quota::Quota, xds};
 
 mod connection;
 mod dispatch;
@@ -70,6 +70,7 @@ pub async fn serve<A: IstioCertificateService>(
     let dispatch = Dispatch::new(xds, ca);
     let places = Arc::new(Places::default());
     let drain = Drain::default();
+    let quota = Quota::default();
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -86,7 +87,9 @@ pub async fn serve<A: IstioCertificateService>(
             }
         };
         let Some(place) = Place::take(&places, peer.ip()) else {
-            tracing::warn!(%peer, "connection refused: too many");
+            if let Some(left_out) = quota.take(net::clock::now()) {
+                tracing::warn!(%peer, left_out, "connection refused: too many");
+            }
             continue;
         };
         let (tls, dispatch) = (tls.load_full(), dispatch.clone());

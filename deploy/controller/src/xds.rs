@@ -12,10 +12,10 @@
 //! straight into the HTTP/2 body and not by the generated server, because the first one has tens of megabytes, must be
 //! one message, and is the same for all clients.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use http::{Request, Response, header::CONTENT_TYPE};
+use http::{HeaderMap, Request, Response, header::CONTENT_TYPE};
 use hyper::body::Body;
 use tokio::sync::{Semaphore, mpsc};
 use tonic::Status;
@@ -23,6 +23,7 @@ use tonic::Status;
 use crate::{
     metrics::Metrics,
     publish::View,
+    quota::Quota,
     serve::Connection,
     token::{Authenticator, TrustedNodes},
 };
@@ -68,6 +69,8 @@ pub struct Service {
     clients: Arc<Clients>,
     /// Turns at large requests.
     large: Arc<Semaphore>,
+    /// Lines about strangers.
+    quota: Arc<Quota>,
 }
 
 impl std::fmt::Debug for Service {
@@ -107,12 +110,32 @@ impl Service {
             metrics,
             clients,
             large: Arc::new(Semaphore::new(frame::MAX_LARGE_REQUESTS)),
+            quota: Arc::default(),
+        }
+    }
+
+    /// Says whether whoever sends these headers is known, and counts it if not.
+    ///
+    /// # Errors
+    /// What the peer is to hear.
+    pub(crate) fn authenticate(&self, headers: &HeaderMap, peer: SocketAddr) -> Result<(), Status> {
+        match self.door.admit(headers) {
+            Ok(_) => Ok(()),
+            Err(unknown) => {
+                self.metrics.csr.inc();
+                self.metrics.authentication_failures.inc();
+                let closed = Closed::from(unknown);
+                if let Some(left_out) = self.quota.take(net::clock::now()) {
+                    tracing::warn!(%peer, left_out, "certificate refused: {closed}");
+                }
+                Err(closed.status())
+            }
         }
     }
 
     /// Opens a stream, or says why not. Nothing of the request's body is read before the token is believed.
     pub(crate) async fn open<B>(
-        mut self,
+        self,
         request: Request<B>,
         connection: Arc<Connection>,
     ) -> Response<tonic::body::Body>
@@ -126,23 +149,33 @@ impl Service {
         }
     }
 
+    fn warn(&self, peer: SocketAddr, reason: &dyn std::fmt::Display) {
+        if let Some(left_out) = self.quota.take(net::clock::now()) {
+            tracing::warn!(%peer, left_out, "xDS client refused: {reason}");
+        }
+    }
+
     async fn admit<B>(
-        &mut self,
+        &self,
         request: &Request<B>,
         connection: &Connection,
     ) -> Result<Admitted, Status> {
         let peer = connection.peer();
         let refuse = |closed: Closed| {
-            tracing::warn!(%peer, "xDS client refused: {closed}");
+            self.warn(peer, &closed);
             closed.status()
         };
-        let gate = Gate::open(Arc::clone(&self.door), request.headers()).map_err(refuse)?;
+        let mut gate = Gate::open(Arc::clone(&self.door), request.headers()).map_err(refuse)?;
         if connection.requests() > MAX_STREAMS_PER_CONNECTION {
-            tracing::warn!(%peer, "xDS client refused: it has {MAX_STREAMS_PER_CONNECTION} streams already");
+            self.warn(
+                peer,
+                &format_args!("its connection has {MAX_STREAMS_PER_CONNECTION} requests already"),
+            );
             return Err(Status::resource_exhausted("too many streams"));
         }
         if !gate.is_trusted() {
-            let published = self.view.published();
+            let mut view = self.view.clone();
+            let published = view.published();
             if tokio::time::timeout(FIRST_SNAPSHOT, published)
                 .await
                 .is_err()
@@ -153,9 +186,9 @@ impl Service {
         let viewer = gate.viewer(&self.view.load()).map_err(refuse)?;
         let client = self
             .clients
-            .enter(peer, &gate.caller, net::clock::wall())
-            .ok_or_else(|| {
-                tracing::warn!(%peer, "xDS client refused: {} streams are open", clients::MAX_STREAMS);
+            .enter(peer, &gate.caller, gate.is_trusted(), net::clock::wall())
+            .map_err(|full| {
+                self.warn(peer, &full);
                 Status::resource_exhausted("too many streams")
             })?;
         tracing::info!(

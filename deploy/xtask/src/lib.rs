@@ -111,7 +111,7 @@ pub fn write(root: &Path) -> Result<()> {
 /// The text as `cargo fmt` would leave it, so that formatting and generating agree.
 fn format(text: &str) -> Result<String> {
     // Lints are met or expected where the modules are declared.
-    let text = without_attributes(text);
+    let text = without_attributes(text).replace("#[allow(non_camel_case_types)]", "");
     let mut child = Command::new("rustfmt")
         .args(["--edition", "2024"])
         .stdin(Stdio::piped())

@@ -79,7 +79,9 @@ fn tell(stage: &stage::Stage, progress: &say::Progress) -> Result<String> {
 
     progress.line("starting the controller on a folder of manifests");
     let controller = stage.start_controller()?;
-    progress.line("starting two ztunnels, which ask it: the running pods are captured, nothing is restarted");
+    progress.line(
+        "starting two ztunnels, which ask it: the running pods are captured, nothing is restarted",
+    );
     let ztunnels = stage.start_ztunnels()?;
     let control = control::account(&controller)?;
     let wire = link::Watch::everything(&stage.lab)?;

@@ -98,6 +98,8 @@ impl Stage {
 
     /// Starts both ztunnels; when this returns every pod is captured.
     pub(crate) fn start_ztunnels(&self) -> Result<[Ztunnel; 2]> {
-        self.lab.start_ztunnels(&Start::default())
+        let ztunnels = self.lab.start_ztunnels(&Start::default())?;
+        self.lab.wait_synced(ztunnels.len(), lab::SECONDS_5)?;
+        Ok(ztunnels)
     }
 }

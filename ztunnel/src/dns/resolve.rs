@@ -79,6 +79,12 @@ impl Pending {
         &self.names
     }
 
+    /// Whether some addresses are known without resolving a name.
+    #[must_use]
+    pub fn has_addresses(&self) -> bool {
+        !self.addresses.is_empty()
+    }
+
     /// The family whose addresses are wanted.
     #[must_use]
     pub fn family(&self) -> Family {

@@ -274,7 +274,7 @@ impl Server {
         let family = pending.family();
         let asked = pending.names().iter();
         let answers = join_all(asked.map(|name| self.resolver.ask(name, family))).await;
-        if answers.iter().all(Result::is_err) {
+        if answers.iter().all(Result::is_err) && !pending.has_addresses() {
             return request.server_failure();
         }
         let found: Vec<_> = answers.into_iter().flatten().collect();

@@ -190,7 +190,6 @@ pub mod istio_certificate_service_server {
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
             match req.uri().path() {
                 "/istio.v1.auth.IstioCertificateService/CreateCertificate" => {
-                    #[allow(non_camel_case_types)]
                     struct CreateCertificateSvc<T: IstioCertificateService>(pub Arc<T>);
                     impl<T: IstioCertificateService>
                         tonic::server::UnaryService<::wire::proto::ca::IstioCertificateRequest>

@@ -202,7 +202,6 @@ pub mod aggregated_discovery_service_server {
             match req.uri().path() {
                 "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources" =>
                 {
-                    #[allow(non_camel_case_types)]
                     struct DeltaAggregatedResourcesSvc<T: AggregatedDiscoveryService>(pub Arc<T>);
                     impl<T: AggregatedDiscoveryService>
                         tonic::server::StreamingService<

@@ -83,6 +83,22 @@ pub enum CrlError {
     },
 }
 
+impl CrlError {
+    /// Whether the same file may be readable the next time: it is the system that failed (no descriptors, a disk),
+    /// not what is in the file. One that is missing or too large looks different when that changes.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Read { source, .. } => !matches!(
+                source.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::FileTooLarge
+            ),
+            Self::Pem { .. } | Self::Empty { .. } | Self::TooMany { .. } | Self::List { .. } => {
+                false
+            }
+        }
+    }
+}
+
 /// How it stands with the CRLs, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CrlStats {
@@ -115,6 +131,15 @@ enum Stamp {
     },
 }
 
+/// What is known of the last reading.
+#[derive(Debug, Default)]
+struct Reading {
+    /// `None`: read it again, however it looks.
+    stamp: Option<Stamp>,
+    /// The failure that was logged last, until there is a success.
+    logged: Option<String>,
+}
+
 /// A file of CRLs and the newest lists that it held.
 #[derive(Debug)]
 pub struct CrlFile {
@@ -122,7 +147,7 @@ pub struct CrlFile {
     clock: Clock,
     current: ArcSwap<Crl>,
     /// Held while the file is read, by one thread at a time; nobody who serves connections takes it.
-    reading: Mutex<Option<Stamp>>,
+    reading: Mutex<Reading>,
     loads: AtomicU64,
     failures: AtomicU64,
     refused: AtomicU64,
@@ -139,7 +164,7 @@ impl CrlFile {
             path,
             clock,
             current: ArcSwap::default(),
-            reading: Mutex::new(None),
+            reading: Mutex::default(),
             loads: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -172,8 +197,8 @@ impl CrlFile {
     /// [`CrlError`]; the lists that were in use stay.
     pub fn reload(&self) -> Result<bool, CrlError> {
         let mut reading = self.reading.lock();
-        *reading = Some(stamp(&self.path));
-        self.load()
+        let stamp = stamp(&self.path);
+        self.load(&mut reading, stamp)
     }
 
     /// Tells its receivers when something else is revoked: then open connections are to be looked at again,
@@ -210,32 +235,40 @@ impl CrlFile {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Reads the file if it does not look as it did; a failure is logged once for each look of it.
+    /// Reads the file if it does not look as it did; one that the system did not let us read is read
+    /// again. The same failure is logged once.
     pub(super) fn poll(&self) {
         {
             let mut reading = self.reading.lock();
             let now = stamp(&self.path);
-            if *reading != Some(now) {
-                *reading = Some(now);
-                if let Err(error) = self.load() {
-                    let source = std::error::Error::source(&error).map(ToString::to_string);
+            if reading.stamp != Some(now)
+                && let Err(error) = self.load(&mut reading, now)
+            {
+                let source = std::error::Error::source(&error).map(ToString::to_string);
+                let text = format!("{error}: {}", source.as_deref().unwrap_or_default());
+                if reading.logged.as_ref() != Some(&text) {
                     tracing::error!(
                         %error, source, lists = self.current.load().lists().len(),
                         "CRLs not loaded; those that were read before stay in use"
                     );
+                    reading.logged = Some(text);
                 }
             }
         }
         self.warn_of_overdue();
     }
 
-    /// To be called by the holder of `reading`.
-    fn load(&self) -> Result<bool, CrlError> {
-        let crl = read(&self.path)
+    /// `looks` is how the file looked before.
+    fn load(&self, reading: &mut Reading, looks: Stamp) -> Result<bool, CrlError> {
+        let read = read(&self.path);
+        let again = read.as_ref().is_err_and(CrlError::may_pass);
+        reading.stamp = (!again).then_some(looks);
+        let crl = read
             .inspect_err(|_| {
                 self.failures.fetch_add(1, Ordering::Relaxed);
             })
             .map(Crl::new)?;
+        reading.logged = None;
         self.loads.fetch_add(1, Ordering::Relaxed);
         *self.loaded_at.lock() = Some(self.clock.now());
         if self.current.load().says_what(&crl) {

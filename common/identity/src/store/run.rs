@@ -138,7 +138,7 @@ impl Store {
                 }
                 entry.succeeded(credential);
                 if changed {
-                    tracing::info!(identity = %entry.id, roots = ?self.trust.roots(), "trust bundle changed");
+                    tracing::info!(identity = %entry.id, roots = self.trust.roots().map(|roots| roots.to_string()), "trust bundle changed");
                     for entry in self.entries.load().values() {
                         self.hasten_if_foreign(entry, now);
                     }

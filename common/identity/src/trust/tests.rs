@@ -324,3 +324,10 @@ async fn a_late_answer_to_an_earlier_request_does_not_bring_an_old_bundle_back()
     timeout(DEADLINE, early).await.unwrap().unwrap();
     assert_eq!(*keeper.roots(), [old.root(), new.root()]);
 }
+
+#[test]
+fn roots_are_named_in_a_log_line_without_quotes() {
+    let (first, second) = (TestCa::new("first"), TestCa::new("second"));
+    let roots = crate::trust::Roots::new(&[first.root(), second.root()]).unwrap();
+    assert_eq!(roots.to_string(), "O=Ambit, CN=first, O=Ambit, CN=second");
+}

@@ -135,22 +135,9 @@ impl VipIndex {
         public
     }
 
-    /// Whether any service owns an address, or a range that holds it.
-    pub(super) fn contains(&self, network: &Network, ip: IpAddr) -> bool {
-        if self.by_address.contains_key(&AddressRef { network, ip }) {
-            return true;
-        }
-        let ipv6 = ip.is_ipv6();
-        self.prefixes
-            .get(&FamilyRef { network, ipv6 })
-            .is_some_and(|lengths| {
-                lengths.keys().any(|&length| {
-                    IpNet::new(ip, length).is_ok_and(|range| {
-                        let range = range.trunc();
-                        self.by_range.contains_key(&RangeRef { network, range })
-                    })
-                })
-            })
+    /// Whether any service owns just this address, not merely a range that holds it.
+    pub(super) fn owns(&self, network: &Network, ip: IpAddr) -> bool {
+        self.by_address.contains_key(&AddressRef { network, ip })
     }
 
     pub(super) fn insert(&mut self, service: &Arc<Service>) {

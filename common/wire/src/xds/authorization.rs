@@ -130,7 +130,9 @@ fn ranges(field: &str, read: &[proto::Address]) -> Result<Vec<IpNet>, Fault> {
 }
 
 fn ports(field: &str, read: &[u32]) -> Result<Vec<u16>, Fault> {
+    // 0 is no port, and so matches none; Istio lets it be written, and one of it must not cost the policy.
     each(field, read, |port| {
-        field::port("", *port).map(std::num::NonZeroU16::get)
+        let expected = "a port from 0 to 65535";
+        u16::try_from(*port).map_err(|_| Fault::new("", port.to_string(), expected))
     })
 }

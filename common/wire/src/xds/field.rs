@@ -78,6 +78,8 @@ pub(super) fn network<'t>(field: &str, text: &'t str) -> Result<&'t str, Fault> 
 
 /// A hostname in lower case: DNS knows no case.
 pub(super) fn hostname(field: &str, text: &str) -> Result<String, Fault> {
+    // The root of DNS, which is meant in any case.
+    let text = text.strip_suffix('.').unwrap_or(text);
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let labels = text.strip_prefix("*.").unwrap_or(text);
     let valid = text.len() <= MAX_HOSTNAME_BYTES

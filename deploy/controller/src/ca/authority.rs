@@ -141,10 +141,14 @@ impl Authority {
         let state = StateDir::open(state_dir)?;
         let lock = state.lock()?;
         let in_state = state.file("cacerts");
-        let folder = options
-            .cacerts
-            .clone()
-            .or_else(|| in_state.is_dir().then_some(in_state));
+        let folder = match &options.cacerts {
+            Some(folder) => Some(folder.clone()),
+            None if in_state.is_dir() => {
+                state.check_folder("cacerts")?;
+                Some(in_state)
+            }
+            None => None,
+        };
         let (source, signer) = match folder {
             Some(folder) => {
                 let mut plugged = Plugged::new(&folder);

@@ -12,11 +12,11 @@ use std::{
 use super::{
     AuthorityError, Options,
     kept::{self, Kept},
-    revocation::{self, Revoked},
+    revocation::{self, Listed, Revoked},
     root::{Root, RootError},
     rotation::{Pace, Stage, Step},
     signer::Signer,
-    state::{SECRET, StateDir, StateError},
+    state::{self, SECRET, StateDir, StateError},
 };
 
 /// The file that asks for a rotation. **Shape**: the fingerprint of the root that shall be replaced, so that
@@ -29,10 +29,15 @@ const MAX_REQUEST_BYTES: u64 = 1024;
 /// The roots' bundle.
 pub(crate) const BUNDLE: &str = "root-cert.pem";
 
+/// Two roots are 2 KiB.
+const MAX_BUNDLE_BYTES: u64 = 1 << 20;
+
 /// The controller's own roots.
 pub(crate) struct Own {
     kept: Kept,
     list: Option<List>,
+    /// The lines of `revoked` that were reported as bad.
+    reported: Vec<u32>,
 }
 
 /// The list of revoked certificates as it was published last.
@@ -67,8 +72,10 @@ pub enum RotateError {
 /// [`RotateError`].
 pub fn request_rotation(state_dir: &Path) -> Result<(), RotateError> {
     let state = StateDir::open(state_dir)?;
-    let kept = Kept::read(&state)?.ok_or(RotateError::NoRoot)?;
+    // The running controller takes its steps under this lock: the root that is read here is the one that signs
+    // when the request is there.
     let _edit = state.edit()?;
+    let kept = Kept::read(&state)?.ok_or(RotateError::NoRoot)?;
     let fingerprint = kept.stage.signing().fingerprint();
     state.write(REQUEST, SECRET, format!("{fingerprint}\n").as_bytes())?;
     Ok(())
@@ -108,7 +115,11 @@ impl Own {
                 kept
             }
         };
-        Ok(Self { kept, list: None })
+        Ok(Self {
+            kept,
+            list: None,
+            reported: Vec::new(),
+        })
     }
 
     /// What signs now.
@@ -152,15 +163,32 @@ impl Own {
         now: SystemTime,
     ) -> Result<bool, AuthorityError> {
         let stage = &self.kept.stage;
-        let request = state.read(REQUEST, MAX_REQUEST_BYTES)?;
-        let requested = request.as_ref().is_some_and(|bytes| {
-            String::from_utf8_lossy(bytes).trim() == stage.signing().fingerprint()
-        });
         let pace = Pace {
             longest_leaf: self.kept.longest_leaf,
             renew_below: options.renew_root_below,
         };
-        let step = stage.due(pace, requested, now);
+        // Most of the time there is nothing to do, and nobody is waited for.
+        if stage.due(pace, false, now) == Step::Stay && !state.file(REQUEST).exists() {
+            return Ok(false);
+        }
+        let _edit = state.edit()?;
+        let request = state.read(REQUEST, MAX_REQUEST_BYTES)?;
+        let requested = request.as_ref().is_some_and(|bytes| {
+            String::from_utf8_lossy(bytes).trim() == stage.signing().fingerprint()
+        });
+        let step = match stage.due(pace, requested, now) {
+            Step::Switch if !stage.is_ending(now) && !is_published(state, stage) => {
+                tracing::warn!(
+                    "root-cert.pem lacks the next root; it is announced for as long again before it signs"
+                );
+                Step::AnnounceAgain
+            }
+            step @ (Step::Stay
+            | Step::Announce
+            | Step::AnnounceAgain
+            | Step::Switch
+            | Step::Retire) => step,
+        };
         if step != Step::Stay {
             let mut next = Kept {
                 stage: stage
@@ -171,7 +199,7 @@ impl Own {
             match step {
                 // What a shorter limit leaves behind has ended with the rotation.
                 Step::Retire => next.longest_leaf = options.max_ttl,
-                Step::Stay | Step::Announce | Step::Switch => {}
+                Step::Stay | Step::Announce | Step::AnnounceAgain | Step::Switch => {}
             }
             next.write(state)?;
             self.kept = next;
@@ -199,7 +227,14 @@ impl Own {
         state: &StateDir,
         now: SystemTime,
     ) -> Result<(), AuthorityError> {
-        let revoked = revocation::revoked(state)?;
+        let Listed { revoked, bad } = revocation::revoked(state)?;
+        if bad != self.reported {
+            if let Some(line) = bad.first() {
+                tracing::error!(file = %state.file(revocation::REVOKED).display(), line, lines = bad.len(),
+                    "not `<serial number> <time>`, or too many; these certificates are not revoked");
+            }
+            self.reported = bad;
+        }
         let roots: Vec<String> = self
             .kept
             .stage
@@ -220,7 +255,9 @@ impl Own {
         if fresh && state.file(revocation::PUBLISHED).exists() {
             return Ok(());
         }
-        let published = state.read(revocation::PUBLISHED, revocation::MAX_CRL_BYTES)?;
+        // Only its number counts; whoever wrote it, it is replaced.
+        let at = state.file(revocation::PUBLISHED);
+        let published = state::read(&at, revocation::MAX_CRL_BYTES)?;
         let number = revocation::next_number(published.as_deref(), now);
         let signers = self.kept.stage.roots().into_iter().map(AsRef::as_ref);
         let text = revocation::sign(signers, &revoked, number, now)?;
@@ -242,6 +279,18 @@ impl Own {
     pub(crate) fn stage(&self) -> &Stage {
         &self.kept.stage
     }
+}
+
+/// Whether everybody who mounts the bundle can have all roots of a stage by now.
+fn is_published(state: &StateDir, stage: &Stage) -> bool {
+    let Ok(Some(bytes)) = state.read(BUNDLE, MAX_BUNDLE_BYTES) else {
+        return false;
+    };
+    let bundle = String::from_utf8_lossy(&bytes);
+    stage
+        .roots()
+        .into_iter()
+        .all(|root| bundle.contains(&root.certificate_pem()))
 }
 
 fn make(options: &Options, now: SystemTime) -> Result<Root, RootError> {

@@ -102,7 +102,8 @@ pub(crate) struct Change {
 pub(crate) struct Plugged {
     path: PathBuf,
     used: Option<Contents>,
-    refused: Option<Contents>,
+    /// What the last look found, if it is not what is used.
+    pending: Option<Contents>,
 }
 
 impl Plugged {
@@ -119,37 +120,43 @@ impl Plugged {
         Self {
             path: path.to_path_buf(),
             used: None,
-            refused: None,
+            pending: None,
         }
     }
 
     /// What is new; `None` if nothing has changed, or if the change is bad and was reported before.
     ///
-    /// A bad change is reported when it is found the second time, because files that are replaced one after the
-    /// other do not fit together in between; except at the start, when there is nothing else to use.
+    /// A change is taken, or reported as bad, when two looks in a row find it: a file that is being written, and
+    /// files that are replaced one after the other, look good or bad in between. Except at the start, when there
+    /// is nothing else to use.
     pub(crate) fn look(&mut self, now: SystemTime) -> Result<Option<Change>, PluggedError> {
+        let pending = self.pending.take();
         let contents = self.read()?;
         if self.used.as_ref() == Some(&contents) {
-            self.refused = None;
+            return Ok(None);
+        }
+        if self.used.is_some() && pending.as_ref() != Some(&contents) {
+            self.pending = Some(contents);
             return Ok(None);
         }
         match self.build(&contents, now) {
             Ok(change) => {
                 self.used = Some(contents);
-                self.refused = None;
                 Ok(Some(change))
             }
-            Err(_) if self.used.is_some() && self.refused.as_ref() != Some(&contents) => {
-                self.refused = Some(contents);
-                Ok(None)
+            Err(error) => {
+                self.pending = Some(contents);
+                Err(error)
             }
-            Err(error) => Err(error),
         }
     }
 
     fn read(&self) -> Result<Contents, PluggedError> {
+        // A mounted secret is exchanged by one link; it is followed once, so that all files are of one version.
+        let folder =
+            fs::canonicalize(self.path.join("..data")).unwrap_or_else(|_| self.path.clone());
         let need = |name: &str| {
-            let path = self.path.join(name);
+            let path = folder.join(name);
             state::read(&path, MAX_BYTES)?.ok_or(PluggedError::Missing { path })
         };
         Ok(Contents {
@@ -158,7 +165,7 @@ impl Plugged {
             chain: need("cert-chain.pem")?,
             roots: need("root-cert.pem")?,
             list: state::read(
-                &self.path.join(revocation::PUBLISHED),
+                &folder.join(revocation::PUBLISHED),
                 revocation::MAX_CRL_BYTES,
             )?,
         })

@@ -19,7 +19,8 @@ use x509_parser::{prelude::FromDer as _, revocation_list::CertificateRevocationL
 
 use super::{
     digest::{hex, unhex},
-    kept, rfc3339,
+    kept::{self, Kept, KeptError},
+    rfc3339,
     root::{Root, RootError},
     signed,
     state::{SECRET, StateDir, StateError},
@@ -38,11 +39,15 @@ pub(crate) const MAX_CRL_BYTES: u64 = 4 << 20;
 const MAX_LISTS: usize = 64;
 
 /// The most serial numbers: each is in every list that every proxy loads. Leaves live a day; a mesh that
-/// revokes more than this needs a new root.
+/// revokes more than this in one such life needs a new root.
 const MAX_REVOKED: usize = 10_000;
 
 /// Each line has a serial number of at most 20 bytes and a time.
 const MAX_REVOKED_BYTES: u64 = 1 << 20;
+
+/// How long a serial number is kept beyond the longest life of a leaf: for clocks that differ, and for dates that
+/// were written by hand.
+const ENDED_MARGIN: Duration = Duration::from_secs(24 * 3600);
 
 /// How long a list of ours is good for. Long, because a proxy that reads it must go on working while the
 /// controller is away; news come with the file and do not wait for the end.
@@ -90,6 +95,9 @@ pub enum RevokeError {
     /// The folder.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The roots that are kept.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
     /// Not a serial number.
     #[error(
         "{found:?} is not a serial number, expected 1 to 20 bytes in hexadecimal, with or without colons"
@@ -105,7 +113,7 @@ pub enum RevokeError {
     NoRoot,
     /// Too many.
     #[error(
-        "{MAX_REVOKED} serial numbers are revoked already, expected a new root instead: controller rotate-root"
+        "{MAX_REVOKED} serial numbers of certificates that may live are revoked already, expected a new root instead: controller rotate-root"
     )]
     TooMany,
 }
@@ -148,49 +156,74 @@ pub(crate) fn revoke_at(
         return Err(RevokeError::NoRoot);
     }
     let _edit = state.edit()?;
-    let mut revoked = revoked(&state)?;
-    if revoked.iter().any(|r| r.serial == number) {
+    let bytes = state.read(REVOKED, MAX_REVOKED_BYTES)?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    if lines
+        .iter()
+        .filter_map(|line| Revoked::parse(line))
+        .any(|r| r.serial == number)
+    {
         return Ok(());
     }
-    if revoked.len() >= MAX_REVOKED {
+    if lines.len() >= MAX_REVOKED {
+        // Only here, so that a date that somebody got wrong lifts no revocation without need.
+        let kept = Kept::read(&state)?.ok_or(RevokeError::NoRoot)?;
+        let life = kept.longest_leaf.saturating_add(ENDED_MARGIN);
+        let may_live =
+            |r: Revoked| now.duration_since(r.at).is_ok_and(|age| age <= life) || r.at > now;
+        lines.retain(|line| Revoked::parse(line).is_some_and(may_live));
+    }
+    if lines.len() >= MAX_REVOKED {
         return Err(RevokeError::TooMany);
     }
-    revoked.push(Revoked {
-        serial: number,
-        at: now,
-    });
-    let lines: String = revoked
-        .iter()
-        .map(|r| format!("{} {}\n", hex(&r.serial), rfc3339(r.at)))
-        .collect();
-    state.write(REVOKED, SECRET, lines.as_bytes())?;
+    let line = format!("{} {}", hex(&number), rfc3339(now));
+    lines.push(&line);
+    let mut text = lines.join("\n");
+    text.push('\n');
+    state.write(REVOKED, SECRET, text.as_bytes())?;
     Ok(())
 }
 
-/// What is revoked. A line that cannot be read is reported and left out: the others must count.
-pub(crate) fn revoked(state: &StateDir) -> Result<Vec<Revoked>, StateError> {
+impl Revoked {
+    /// A line. A date that no certificate can hold is no date: it would stop the whole list from being signed.
+    fn parse(line: &str) -> Option<Self> {
+        let (serial, at) = line.split_once(' ')?;
+        let at: SystemTime = at.trim().parse::<jiff::Timestamp>().ok()?.into();
+        asn1(at)?;
+        Some(Self {
+            serial: unhex(serial).filter(|s| (1..=20).contains(&s.len()))?,
+            at,
+        })
+    }
+}
+
+/// What the file says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) revoked: Vec<Revoked>,
+    /// The numbers of the lines that cannot be read or are too many, counted from 1. The others must count.
+    pub(crate) bad: Vec<u32>,
+}
+
+/// What is revoked.
+pub(crate) fn revoked(state: &StateDir) -> Result<Listed, StateError> {
     let bytes = state.read(REVOKED, MAX_REVOKED_BYTES)?.unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    let mut found = Vec::new();
+    let mut listed = Listed::default();
     for (number, line) in (1u32..).zip(text.lines()) {
         if line.trim().is_empty() {
             continue;
         }
-        let parsed = line.split_once(' ').and_then(|(serial, at)| {
-            let at: jiff::Timestamp = at.trim().parse().ok()?;
-            Some(Revoked {
-                serial: unhex(serial).filter(|s| (1..=20).contains(&s.len()))?,
-                at: at.into(),
-            })
-        });
-        match parsed {
-            Some(revoked) => found.push(revoked),
-            None => tracing::error!(file = %state.file(REVOKED).display(), line = number,
-                "not `<serial number> <time>`; this certificate is not revoked"),
+        match Revoked::parse(line) {
+            Some(revoked) if listed.revoked.len() < MAX_REVOKED => listed.revoked.push(revoked),
+            Some(_) | None => listed.bad.push(number),
         }
     }
-    found.truncate(MAX_REVOKED);
-    Ok(found)
+    Ok(listed)
 }
 
 /// One list for each root, PEM.

@@ -61,6 +61,8 @@ pub(crate) enum Step {
     Stay,
     /// A new root is made and told.
     Announce,
+    /// The new root was not told to everybody; the announcement begins anew.
+    AnnounceAgain,
     /// The new root signs.
     Switch,
     /// The old root is forgotten.
@@ -112,6 +114,12 @@ impl Stage {
         }
     }
 
+    /// Whether what signs soon signs nothing, so that nothing is gained by waiting.
+    pub(crate) fn is_ending(&self, now: SystemTime) -> bool {
+        let end = self.signing().not_after();
+        end.duration_since(now).unwrap_or_default() < LAST
+    }
+
     /// What is due at `now`; `requested` is whether somebody wants the signing root replaced.
     pub(crate) fn due(&self, pace: Pace, requested: bool, now: SystemTime) -> Step {
         let margin = MARGIN.min(pace.longest_leaf);
@@ -126,9 +134,8 @@ impl Stage {
                     Step::Stay
                 }
             }
-            Self::Announced { signing, since, .. } => {
-                let left = signing.not_after().duration_since(now).unwrap_or_default();
-                if over(*since) || left < LAST {
+            Self::Announced { since, .. } => {
+                if over(*since) || self.is_ending(now) {
                     Step::Switch
                 } else {
                     Step::Stay
@@ -160,6 +167,11 @@ impl Stage {
                 next: Arc::new(make()?),
                 since: now,
             },
+            (Self::Announced { signing, next, .. }, Step::AnnounceAgain) => Self::Announced {
+                signing: Arc::clone(signing),
+                next: Arc::clone(next),
+                since: now,
+            },
             (Self::Announced { signing, next, .. }, Step::Switch) => Self::Switched {
                 signing: Arc::clone(next),
                 previous: Arc::clone(signing),
@@ -170,7 +182,7 @@ impl Stage {
             },
             (
                 Self::Steady { .. } | Self::Announced { .. } | Self::Switched { .. },
-                Step::Stay | Step::Announce | Step::Switch | Step::Retire,
+                Step::Stay | Step::Announce | Step::AnnounceAgain | Step::Switch | Step::Retire,
             ) => self.clone(),
         })
     }

@@ -22,12 +22,12 @@ use wire::proto::ca::{IstioCertificateRequest, IstioCertificateResponse};
 
 use super::{
     Authority, Issued, cut, describe,
-    quota::Quota,
     request::{CertificateRequest, RequestError},
 };
 use crate::{
     metrics::Metrics,
     publish::View,
+    quota::Quota,
     serve::Peer,
     token::{Authenticator, Caller, TokenError, TrustedNodes},
 };

@@ -15,9 +15,11 @@
 //! ```
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
+    fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{
+        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    },
     path::{Path, PathBuf},
 };
 
@@ -51,6 +53,16 @@ pub enum StateError {
         /// What to set.
         expected: &'static str,
     },
+    /// Somebody else made it, and could change it at any time.
+    #[error("{}: belongs to user {found}, expected {expected} (the user of this process) or 0: chown it", path.display())]
+    Foreign {
+        /// The file or folder.
+        path: PathBuf,
+        /// Its owner.
+        found: u32,
+        /// The effective user of this process.
+        expected: u32,
+    },
     /// Another process serves from the folder.
     #[error("{}: is held by another controller, expected one for each state folder", path.display())]
     Locked {
@@ -77,7 +89,8 @@ impl StateDir {
     /// Opens the folder, and makes it (0700) if it is not there.
     ///
     /// A folder that is there keeps its mode, so that the roots in it can be read by others if the operator
-    /// wants that; only one that others may write to is refused, because they could exchange its files.
+    /// wants that; only one that others may write to is refused, or that is another user's: he could put files of his own
+    /// there. The sticky bit does not help, for whoever comes first makes the files that are not there yet.
     pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
         let dir = Self {
             path: path.to_path_buf(),
@@ -87,19 +100,20 @@ impl StateDir {
             .mode(0o700)
             .create(path)
             .map_err(|source| dir.error("", "made", source))?;
-        let mode = fs::metadata(path)
-            .map_err(|source| dir.error("", "read", source))?
-            .permissions()
-            .mode();
-        // The sticky bit keeps others from exchanging files that are not theirs.
-        if mode & 0o002 != 0 && mode & 0o1000 == 0 {
-            return Err(StateError::Exposed {
-                path: path.to_path_buf(),
-                mode: mode & 0o777,
-                expected: "700",
-            });
-        }
+        dir.check_folder("")?;
         Ok(dir)
+    }
+
+    /// Refuses a folder that others may write to, or that belongs to somebody else. `""` is the state folder.
+    pub(crate) fn check_folder(&self, name: &str) -> Result<(), StateError> {
+        let path = if name.is_empty() {
+            self.path.clone()
+        } else {
+            self.file(name)
+        };
+        let metadata = fs::metadata(&path).map_err(|source| self.error(name, "read", source))?;
+        is_ours(&path, &metadata)?;
+        deny(&path, &metadata, 0o002, "700")
     }
 
     /// Where a file of the folder is.
@@ -137,33 +151,15 @@ impl StateDir {
             .map_err(|source| self.error(name, "opened", source))
     }
 
-    /// A file's bytes; `None` if it is not there.
+    /// The bytes of a file that nobody else can have written; `None` if it is not there.
     pub(crate) fn read(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, StateError> {
-        read(&self.file(name), max)
+        read_own(&self.file(name), max)
     }
 
     /// A file that only its owner may read. Others' access is refused; the group's, which some volume drivers
     /// add at each mount, is taken away with a warning.
     pub(crate) fn read_secret(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, StateError> {
-        let path = self.file(name);
-        let mode = match fs::metadata(&path) {
-            Ok(metadata) => metadata.permissions().mode() & 0o777,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(self.error(name, "read", source)),
-        };
-        if mode & 0o007 != 0 {
-            return Err(StateError::Exposed {
-                path,
-                mode,
-                expected: "600",
-            });
-        }
-        if mode & 0o070 != 0 {
-            let tightened = fs::set_permissions(&path, Permissions::from_mode(SECRET));
-            tracing::warn!(file = %path.display(), mode = format!("{mode:03o}"), tightened = tightened.is_ok(),
-                "the group had access to a secret file");
-        }
-        read(&path, max)
+        guarded(&self.file(name), max, 0o007, 0o070)
     }
 
     /// Replaces a file in one step: a reader, and a start after a crash, finds the old bytes or the new.
@@ -229,29 +225,104 @@ impl StateDir {
     }
 }
 
-/// A file's bytes, at most `max`; `None` if it is not there.
+/// A file's bytes, at most `max`; `None` if it is not there. Whoever's file it is: for those that an operator
+/// names.
 pub(crate) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, StateError> {
-    let error = |source| StateError::Io {
+    match open(path)? {
+        Some(file) => take(path, file, max).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The same for a file that nobody else can have written.
+pub(crate) fn read_own(path: &Path, max: u64) -> Result<Option<Vec<u8>>, StateError> {
+    guarded(path, max, 0o002, 0o020)
+}
+
+/// The same with the access in `refused` refused and that in `narrowed` taken away. The file that is looked at is
+/// the one that is read, whatever happens to its name.
+fn guarded(
+    path: &Path,
+    max: u64,
+    refused: u32,
+    narrowed: u32,
+) -> Result<Option<Vec<u8>>, StateError> {
+    let Some(file) = open(path)? else {
+        return Ok(None);
+    };
+    let metadata = file.metadata().map_err(|source| failed(path, source))?;
+    is_ours(path, &metadata)?;
+    deny(path, &metadata, refused, "600")?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & narrowed != 0 {
+        let tightened = file.set_permissions(Permissions::from_mode(mode & !narrowed));
+        tracing::warn!(file = %path.display(), mode = format!("{mode:03o}"), tightened = tightened.is_ok(),
+            "the group had access to a file that is the owner's alone");
+        if tightened.is_err() {
+            deny(path, &metadata, 0o020, "600")?;
+        }
+    }
+    take(path, file, max).map(Some)
+}
+
+fn deny(
+    path: &Path,
+    metadata: &Metadata,
+    refused: u32,
+    expected: &'static str,
+) -> Result<(), StateError> {
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & refused == 0 {
+        return Ok(());
+    }
+    Err(StateError::Exposed {
+        path: path.to_path_buf(),
+        mode,
+        expected,
+    })
+}
+
+/// Mounted secrets are root's, whoever reads them.
+fn is_ours(path: &Path, metadata: &Metadata) -> Result<(), StateError> {
+    let (found, expected) = (metadata.uid(), nix::unistd::geteuid().as_raw());
+    if found == expected || found == 0 {
+        return Ok(());
+    }
+    Err(StateError::Foreign {
+        path: path.to_path_buf(),
+        found,
+        expected,
+    })
+}
+
+fn failed(path: &Path, source: io::Error) -> StateError {
+    StateError::Io {
         path: path.to_path_buf(),
         action: "read",
         source,
-    };
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(error(source)),
-    };
+    }
+}
+
+fn open(path: &Path) -> Result<Option<File>, StateError> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(failed(path, source)),
+    }
+}
+
+fn take(path: &Path, file: File, max: u64) -> Result<Vec<u8>, StateError> {
     let mut bytes = Vec::new();
     file.take(max.saturating_add(1))
         .read_to_end(&mut bytes)
-        .map_err(error)?;
+        .map_err(|source| failed(path, source))?;
     if bytes.len() as u64 > max {
         return Err(StateError::TooLarge {
             path: path.to_path_buf(),
             max,
         });
     }
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
 #[cfg(test)]

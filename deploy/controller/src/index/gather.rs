@@ -23,7 +23,7 @@ use crate::{
         authentication, entry,
         ports::{Member, is_pod},
         service, slice,
-        waypoint::{self, Binding, Found, GATEWAY_NAME, Target, Traffic},
+        waypoint::{self, Binding, Class, Found, GATEWAY_NAME, Target, Traffic},
         workload as pods,
     },
     status::Condition,
@@ -86,7 +86,7 @@ impl Store {
         let meta = &object.meta;
         let space = self.space(&meta.namespace);
         // A waypoint does not stand before itself or another.
-        let is_gateway = space.is_some_and(|space| space.gateways_by_service.contains(&*meta.name))
+        let is_gateway = self.is_service_of_managed(space, &meta.name)
             || matches!(
                 meta.label(GATEWAY_MANAGED),
                 Some("istio.io-mesh-controller" | "istio.io-eastwest-controller")
@@ -110,7 +110,7 @@ impl Store {
         let mesh = self.mesh();
         let namespace = self.space(&meta.namespace);
         let namespace = namespace.and_then(|space| space.object.as_deref());
-        let private = mesh.config.entries_private;
+        let private = mesh.has_private_entries(&meta.namespace, namespace);
         let binding = self.bind(meta, &meta.labels, Traffic::Service, private);
         let mut conditions = waypoint::conditions(&binding);
         let (hosts, lost) = self.hosts(id, object);
@@ -341,6 +341,20 @@ impl Store {
         waypoint::bind(&target, &self.mesh(), &|namespace, name| {
             self.gateway(namespace, name)
         })
+    }
+
+    /// Whether a gateway that the mesh runs has the Service of that name. Any other may share its name with an app,
+    /// which keeps its waypoint.
+    fn is_service_of_managed(&self, space: Option<&Space>, name: &str) -> bool {
+        let gateways = space
+            .into_iter()
+            .flat_map(|space| space.gateways_by_service.get(name));
+        gateways
+            .filter_map(|id| self.found(id))
+            .any(|found| match waypoint::class(found) {
+                Class::Waypoint | Class::EastWest => true,
+                Class::Other => false,
+            })
     }
 
     fn gateway(&self, namespace: &str, name: &str) -> Option<Found<'_>> {

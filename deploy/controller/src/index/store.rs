@@ -32,8 +32,9 @@ use super::{
 };
 use crate::{
     objects::{
-        AuthorizationPolicy, EndpointSlice, Gateway, GatewayClass, Kind, Labels, MeshConfig, Node,
-        Object, ObjectKey, PeerAuthentication, Pod, Service, ServiceEntry, Update, WorkloadEntry,
+        AuthorizationPolicy, EndpointSlice, Gateway, GatewayClass, Kind, Labels, MESH_CONFIG,
+        MeshConfig, Node, Object, ObjectKey, PeerAuthentication, Pod, Service, ServiceEntry,
+        Update, WorkloadEntry,
     },
     output::{Account, Resident},
     render::{
@@ -155,7 +156,11 @@ impl Store {
                     Object::PeerAuthentication(it) => {
                         self.change_authentication(&namespace, &name, Some(it), dirty);
                     }
-                    Object::MeshConfig(it) => self.change_config(it, dirty),
+                    Object::MeshConfig(it) => {
+                        if (&*namespace, &*name) == MESH_CONFIG {
+                            self.change_config(it, dirty);
+                        }
+                    }
                 }
             }
             Update::Delete(key) => {
@@ -181,7 +186,11 @@ impl Store {
                     Kind::PeerAuthentication => {
                         self.change_authentication(namespace, name, None, dirty);
                     }
-                    Kind::ConfigMap => self.change_config(Arc::default(), dirty),
+                    Kind::ConfigMap => {
+                        if (&**namespace, &**name) == MESH_CONFIG {
+                            self.change_config(Arc::default(), dirty);
+                        }
+                    }
                 }
             }
         }

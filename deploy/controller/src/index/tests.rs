@@ -20,10 +20,11 @@ fn put(object: Object) -> Update {
 }
 
 #[test]
-fn trust_domain_is_told_once() {
+fn trust_domain_and_root_namespace_are_told_once() {
     let mut index = Index::new(Options::default());
     let first = index.apply(Vec::new());
     assert_eq!(first.trust_domain.as_deref(), Some("cluster.local"));
+    assert_eq!(first.root_namespace.as_deref(), Some("istio-system"));
     assert_eq!(index.apply(Vec::new()), Output::default());
 }
 

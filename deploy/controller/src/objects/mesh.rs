@@ -2,6 +2,9 @@
 
 use super::{LabelSelector, Labels, Meta};
 
+/// The ConfigMap that holds the MeshConfig: its namespace and its name. No other has any effect.
+pub const MESH_CONFIG: (&str, &str) = ("istio-system", "istio");
+
 /// Settings of the whole mesh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeshConfig {
@@ -13,8 +16,6 @@ pub struct MeshConfig {
     pub trust_domain_aliases: Vec<String>,
     /// `rootNamespace`; `istio-system` where it is absent.
     pub root_namespace: String,
-    /// `serviceEntryVisibility.defaultVisibility` is not `PUBLIC`; `entry_visibility` says it in full.
-    pub entries_private: bool,
     /// `serviceEntryVisibility`.
     pub entry_visibility: EntryVisibility,
 }
@@ -70,7 +71,6 @@ impl Default for MeshConfig {
             trust_domain: "cluster.local".to_owned(),
             trust_domain_aliases: Vec::new(),
             root_namespace: "istio-system".to_owned(),
-            entries_private: false,
             entry_visibility: EntryVisibility::default(),
         }
     }

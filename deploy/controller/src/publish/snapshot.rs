@@ -36,6 +36,7 @@ pub struct Snapshot {
     residents: PersistentMap<Resident, u32>,
     waypoints: PersistentMap<Account, ()>,
     trust_domain: Arc<str>,
+    root_namespace: Arc<str>,
     log: Arc<Log>,
     /// All addresses in one list, as long as a client reads it.
     listed: Mutex<Option<Weak<[Arc<Encoded>]>>>,
@@ -56,6 +57,7 @@ impl Snapshot {
             residents: PersistentMap::new(),
             waypoints: PersistentMap::new(),
             trust_domain: "cluster.local".into(),
+            root_namespace: "istio-system".into(),
             log: Arc::new(Log::new(history)),
             listed: Mutex::default(),
         }
@@ -75,6 +77,7 @@ impl Snapshot {
             residents: self.residents.clone(),
             waypoints: self.waypoints.clone(),
             trust_domain: Arc::clone(&self.trust_domain),
+            root_namespace: Arc::clone(&self.root_namespace),
             log: Arc::clone(&self.log),
             listed: Mutex::default(),
         };
@@ -105,6 +108,12 @@ impl Snapshot {
             && *domain != *next.trust_domain
         {
             next.trust_domain = domain.into();
+            others = true;
+        }
+        if let Some(root) = output.root_namespace
+            && *root != *next.root_namespace
+        {
+            next.root_namespace = root.into();
             others = true;
         }
         if self.generation > 0 && addresses.is_empty() && authorizations.is_empty() && !others {
@@ -257,6 +266,12 @@ impl Snapshot {
     #[must_use]
     pub fn trust_domain(&self) -> &str {
         &self.trust_domain
+    }
+
+    /// The namespace whose policies hold for the whole mesh. Source: MeshConfig `rootNamespace`.
+    #[must_use]
+    pub fn root_namespace(&self) -> &Arc<str> {
+        &self.root_namespace
     }
 
     /// One resource.

@@ -160,12 +160,14 @@ fn residents_waypoints_and_trust_domain_are_told() {
         residents: vec![(resident.clone(), 2)],
         waypoints: vec![(waypoint.clone(), true)],
         trust_domain: Some("td".to_owned()),
+        root_namespace: Some("root".to_owned()),
         ..Output::default()
     });
     let snapshot = publisher.view().load();
     assert!(snapshot.runs("n1", "ns", "sa") && !snapshot.runs("n2", "ns", "sa"));
     assert!(snapshot.is_waypoint("ns", "waypoint") && !snapshot.is_waypoint("ns", "sa"));
     assert_eq!(snapshot.trust_domain(), "td");
+    assert_eq!(&**snapshot.root_namespace(), "root");
     let generation = publisher.apply(Output {
         residents: vec![(resident, 0)],
         waypoints: vec![(waypoint, false)],

@@ -88,9 +88,9 @@ fn address(at: &Cursor<'_>) -> Result<Address, Error> {
         Ok(ip) if is_host(ip) => Ok(Address::Ip(ip)),
         Ok(_) => Err(at.unexpected("the address of one host, or a hostname")),
         Err(_) => {
-            let name = text.to_ascii_lowercase();
-            if name::is_hostname(&name) {
-                Ok(Address::Host(name))
+            let host = name::canonical(text);
+            if name::is_hostname(&host) {
+                Ok(Address::Host(host))
             } else {
                 Err(at.unexpected(ADDRESS))
             }

@@ -22,13 +22,18 @@ pub(crate) fn text<T>(
 ) -> Result<Option<T>, Error> {
     object
         .nullable(name, |at| {
-            if matches!(&at.node().value, yaml::Value::Scalar(text) if text.is_empty()) {
+            if is_empty(at) {
                 Ok(None)
             } else {
                 read(at).map(Some)
             }
         })
         .map(Option::flatten)
+}
+
+/// Whether it says nothing: `null` or an empty text.
+pub(crate) fn is_empty(at: &Cursor<'_>) -> bool {
+    at.is_null() || matches!(&at.node().value, yaml::Value::Scalar(text) if text.is_empty())
 }
 
 /// Reads a switch that is off where it is missing.

@@ -1,5 +1,7 @@
 //! Which kinds there are, and what is done about each.
 
+use yaml::nearest::nearest;
+
 use crate::objects::Kind;
 
 /// What is done about an object of some `apiVersion` and `kind`.
@@ -13,6 +15,8 @@ pub(super) enum Treatment {
     Later,
     /// `v1/Endpoints`, which Kubernetes would mirror to an EndpointSlice.
     Endpoints,
+    /// It is most likely one that is read, with a slip in this field, of which that is expected.
+    Misspelt(&'static str, String),
     /// It has no effect on a mesh.
     Skip,
     /// It is not known.
@@ -127,14 +131,7 @@ pub(super) fn treatment(api_version: &str, kind: &str) -> Treatment {
         if versions.contains(&version) {
             return Treatment::Read(known);
         }
-        let accepted: Vec<String> = versions
-            .iter()
-            .map(|version| match group {
-                "" => (*version).to_owned(),
-                group => format!("{group}/{version}"),
-            })
-            .collect();
-        return Treatment::WrongVersion(known, accepted.join(" or "));
+        return Treatment::WrongVersion(known, api_versions(group, versions));
     }
     let later = LATER
         .iter()
@@ -149,8 +146,40 @@ pub(super) fn treatment(api_version: &str, kind: &str) -> Treatment {
     {
         Treatment::Skip
     } else {
-        Treatment::Unknown
+        misspelt(group, kind).unwrap_or(Treatment::Unknown)
     }
+}
+
+/// What is one slip away from a kind that is read: to ignore it would take away the object that it was.
+fn misspelt(group: &str, kind: &str) -> Option<Treatment> {
+    Kind::ALL.into_iter().find_map(|known| {
+        let (its_group, versions) = versions(known);
+        let name = known.name();
+        if group == its_group {
+            nearest(kind, &[name])?;
+            return Some(Treatment::Misspelt("kind", name.to_owned()));
+        }
+        // A group without its version, `security.istio.io`, reads as a version without a group.
+        let is_near = match (group, its_group) {
+            ("", _) => true,
+            (_, "") => false,
+            (_, its_group) => nearest(group, &[its_group]).is_some(),
+        };
+        (is_near && kind == name)
+            .then(|| Treatment::Misspelt("apiVersion", api_versions(its_group, versions)))
+    })
+}
+
+/// All values of `apiVersion` that are read, for people.
+fn api_versions(group: &str, versions: &[&str]) -> String {
+    let accepted: Vec<String> = versions
+        .iter()
+        .map(|version| match group {
+            "" => (*version).to_owned(),
+            group => format!("{group}/{version}"),
+        })
+        .collect();
+    accepted.join(" or ")
 }
 
 #[cfg(test)]

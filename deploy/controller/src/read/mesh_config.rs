@@ -119,7 +119,6 @@ fn config(at: &Cursor<'_>) -> Result<MeshConfig, Error> {
         root_namespace: at
             .field("rootNamespace", |at| name::label(at).map(str::to_owned))?
             .unwrap_or(default.root_namespace),
-        entries_private: entry_visibility.default != Visibility::Public,
         entry_visibility,
     })
 }

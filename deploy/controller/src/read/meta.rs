@@ -47,8 +47,16 @@ const OWNER_FIELDS: &[&str] = &[
 pub(super) fn key(at: &Cursor<'_>, kind: Kind) -> Option<ObjectKey> {
     at.field("metadata", |at| {
         let name = at.field("name", |at| object_name(at, kind))?;
-        let namespace = at.field("namespace", |at| name::label(at).map(Arc::from))?;
-        Ok(name.map(|name| ObjectKey::new(kind, placed(kind, namespace), name)))
+        let namespace = at.field("namespace", |at| {
+            // As `metadata` has it: what is read as an object of another key would escape who looks at keys.
+            if field::is_empty(at) {
+                Ok(None)
+            } else {
+                name::label(at).map(Arc::from).map(Some)
+            }
+        })?;
+        let namespace = placed(kind, namespace.flatten());
+        Ok(name.map(|name| ObjectKey::new(kind, namespace, name)))
     })
     .ok()
     .flatten()

@@ -32,10 +32,10 @@ pub(crate) fn port_name<'t>(at: &Cursor<'t>) -> Result<&'t str, Error> {
     checked(at, expected, is_port_name)
 }
 
-/// A hostname in full, in lower case; DNS knows no case.
+/// A hostname, made [`canonical`]; DNS knows no case.
 pub(crate) fn hostname(at: &Cursor<'_>) -> Result<String, Error> {
     let expected = "a hostname such as db.example.com";
-    let text = at.text(expected)?.to_ascii_lowercase();
+    let text = canonical(at.text(expected)?);
     if is_hostname(&text) {
         Ok(text)
     } else {
@@ -43,10 +43,10 @@ pub(crate) fn hostname(at: &Cursor<'_>) -> Result<String, Error> {
     }
 }
 
-/// A hostname, or `*.` and one, in lower case.
+/// A hostname, or `*.` and one, made [`canonical`].
 pub(crate) fn wildcard_hostname(at: &Cursor<'_>) -> Result<String, Error> {
     let expected = "a hostname such as db.example.com or *.example.com";
-    let text = at.text(expected)?.to_ascii_lowercase();
+    let text = canonical(at.text(expected)?);
     if is_hostname(text.strip_prefix("*.").unwrap_or(&text)) {
         Ok(text)
     } else {
@@ -66,12 +66,17 @@ pub(crate) fn is_subdomain(text: &str) -> bool {
         })
 }
 
-/// Lower case only; underscores are in use although RFC 1123 has none.
+/// A hostname as it is compared: in lower case, without the dot of the root, which names the same host.
+pub(crate) fn canonical(hostname: &str) -> String {
+    let hostname = hostname.strip_suffix('.').unwrap_or(hostname);
+    hostname.to_ascii_lowercase()
+}
+
+/// As [`canonical`] makes it; underscores are in use although RFC 1123 has none.
 pub(crate) fn is_hostname(text: &str) -> bool {
     let letter = |byte: u8| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
     };
-    let text = text.strip_suffix('.').unwrap_or(text);
     text.len() <= MAX_NAME_BYTES
         && text.split('.').all(|label| {
             (1..=MAX_LABEL_BYTES).contains(&label.len())

@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use wire::proto::workload::NetworkAddress;
 
-use crate::objects::MeshConfig;
+use crate::objects::{Labels, MeshConfig, Namespace, Visibility};
+
+/// The label that Kubernetes sets on every namespace.
+pub(super) const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 /// The settings of the mesh that a rendering depends on.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +36,19 @@ impl Mesh<'_> {
         match self.config.trust_domain.as_str() {
             "cluster.local" => String::new(),
             other => other.to_owned(),
+        }
+    }
+
+    /// Whether only the namespace of that name, of which `object` is there, knows of its ServiceEntries. `NONE`
+    /// comes to the same: the wire has no word for it.
+    #[must_use]
+    pub fn has_private_entries(&self, name: &str, object: Option<&Namespace>) -> bool {
+        let mut labels = object.map_or_else(Labels::new, |it| it.meta.labels.clone());
+        let known = labels.entry(NAMESPACE_NAME.to_owned());
+        known.or_insert_with(|| name.to_owned());
+        match self.config.entry_visibility.of(&labels) {
+            Visibility::Public => false,
+            Visibility::Namespace | Visibility::None => true,
         }
     }
 

@@ -102,7 +102,7 @@ pub fn entry(
         .ports
         .iter()
         .map(|it| port(it.number, it.target.unwrap_or(it.number), it.protocol));
-    let visibility = if mesh.config.entries_private {
+    let visibility = if mesh.has_private_entries(&entry.meta.namespace, namespace) {
         Visibility::Namespace
     } else {
         Visibility::Public

@@ -36,8 +36,8 @@ const MAX_IDLE_NEW: u32 = 1;
 const MAX_IDLE_USED: u32 = 4;
 const PING: Duration = Duration::from_secs(10);
 const PING_DEADLINE: Duration = Duration::from_secs(20);
-/// Requests of one connection at a time.
-const MAX_REQUESTS: u32 = 100;
+/// Requests of one connection at a time: a proxy has one xDS stream and asks for a few certificates beside it.
+const MAX_REQUESTS: u32 = 16;
 /// What a peer may send ahead, on one stream and on all. Only a returning client sends much.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;

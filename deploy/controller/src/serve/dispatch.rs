@@ -65,6 +65,12 @@ impl<A: IstioCertificateService> Dispatch<A> {
         } else if path == xds::PATH {
             Box::pin(self.xds.open(request, connection)).await
         } else if is_ca(path) {
+            // Before anything of the body is read; the service, which asks again, comes only after it.
+            if let Err(status) = self.xds.authenticate(request.headers(), connection.peer()) {
+                return Ok(status
+                    .into_http()
+                    .map(|inner| Guarded { inner, _open: open }));
+            }
             match tokio::time::timeout(CA_DEADLINE, self.ca.call(request)).await {
                 Ok(answered) => answered.unwrap_or_else(|never| match never {}),
                 Err(_) => Status::deadline_exceeded("the request took too long").into_http(),

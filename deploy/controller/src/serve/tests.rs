@@ -346,7 +346,7 @@ async fn a_revoked_token_shuts_the_door_for_a_new_stream() {
 async fn certificates_are_asked_for_on_the_same_port_within_a_size() {
     let server = Server::start().await;
     let origin: http::Uri = "https://localhost".parse().unwrap();
-    let mut ca = IstioCertificateServiceClient::with_origin(server.channel("any").await, origin);
+    let mut ca = IstioCertificateServiceClient::with_origin(server.channel("node").await, origin);
     let mut ask = async |length: usize| {
         let request = IstioCertificateRequest {
             csr: "c".repeat(length),

@@ -28,6 +28,7 @@ const MAX_FINDINGS: usize = 1000;
 /// How often a file that changes while it is read is left alone before that is told.
 const MAX_TRIES: u32 = 10;
 /// A file that changed so lately may change again without its times telling: the clock that stamps files is coarse.
+/// It may also still be written: see [`is_cut_short`].
 const FRESH: Duration = Duration::from_secs(2);
 
 /// A folder of manifests.
@@ -52,7 +53,7 @@ pub struct Scan {
     pub batch: Option<Batch>,
     /// All that is wrong, in the order of files and lines.
     pub findings: Vec<Finding>,
-    /// Whether a file changed while it was read, so that another look is due soon.
+    /// Whether a file changed while it was read or seems to be half written, so that another look is due soon.
     pub again: bool,
     /// The directories that were looked into; empty where the folder cannot be read.
     pub(super) directories: BTreeMap<PathBuf, Identity>,
@@ -65,6 +66,8 @@ struct File {
     stamp: Option<Stamp>,
     /// Of the text that was judged.
     hash: Option<u64>,
+    /// Which file that was.
+    identity: Option<Identity>,
     judged: Judged,
     /// Why what was judged is not what is there now.
     unread: Option<Finding>,
@@ -274,10 +277,17 @@ impl Folder {
         file.tries = 0;
         file.unread = None;
         if file.hash == hash {
+            file.identity = Some(stamp.identity());
             return;
         }
+        let judged = Judged::new(path, &text);
+        if is_cut_short(file, &judged, &stamp, now) {
+            self.again = true;
+            return;
+        }
+        file.identity = Some(stamp.identity());
         file.hash = hash;
-        let before = std::mem::replace(&mut file.judged, Judged::new(path, &text));
+        let before = std::mem::replace(&mut file.judged, judged);
         affected.extend(file.retained.iter().cloned());
         for claim in before.claims {
             self.claims.remove(&claim.key, path);
@@ -380,15 +390,33 @@ fn bounded(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings
 }
 
+/// Whether a file may have been emptied only to be filled again in place, as `>` of a shell does: it changed a moment
+/// ago, and says nothing or names fewer objects than before.
+///
+/// What it said before holds until then: a file that people do shorten in place takes effect [`FRESH`] after the last
+/// write. One that is renamed over another is complete, and takes effect at once.
+fn is_cut_short(file: &File, judged: &Judged, stamp: &Stamp, now: SystemTime) -> bool {
+    let before = file.judged.claims.len() + file.retained.len();
+    let is_shorter = stamp.bytes == 0 || judged.claims.len() < before;
+    let is_same = file.identity.is_none_or(|it| it == stamp.identity());
+    // A file from the future would be waited for until then.
+    let is_settling =
+        is_fresh(stamp, now) && changed(stamp).is_some_and(|changed| changed <= now + FRESH);
+    is_shorter && is_same && is_settling
+}
+
 /// Whether the file may have changed since without its stamp telling.
 fn is_fresh(stamp: &Stamp, now: SystemTime) -> bool {
+    changed(stamp).is_some_and(|changed| {
+        changed
+            .checked_add(FRESH)
+            .is_none_or(|settled| settled > now)
+    })
+}
+
+fn changed(stamp: &Stamp) -> Option<SystemTime> {
     let (seconds, nanoseconds) = stamp.changed;
-    let (Ok(seconds), Ok(nanoseconds)) = (u64::try_from(seconds), u32::try_from(nanoseconds))
-    else {
-        return false;
-    };
-    let changed = UNIX_EPOCH + Duration::new(seconds, nanoseconds);
-    changed
-        .checked_add(FRESH)
-        .is_none_or(|settled| settled > now)
+    let seconds = u64::try_from(seconds).ok()?;
+    let nanoseconds = u32::try_from(nanoseconds).ok()?;
+    UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds))
 }

@@ -45,9 +45,14 @@ impl Stamp {
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
+
+    /// Which file it is, in all its versions.
+    pub(super) fn identity(&self) -> Identity {
+        (self.device, self.inode)
+    }
 }
 
-/// Which directory it is: device and inode.
+/// Which directory or file it is: device and inode.
 pub(super) type Identity = (u64, u64);
 
 /// What there is.

@@ -7,8 +7,6 @@
 
 use std::{
     collections::HashMap,
-    fs,
-    os::unix::fs::PermissionsExt as _,
     path::Path,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -20,7 +18,7 @@ use super::{Caller, PREFIX, TokenError, keep::Kept};
 use crate::ca::{
     StateError,
     digest::{hex, sha256, unhex},
-    state::{SECRET, StateDir},
+    state::{self, SECRET, StateDir},
 };
 
 /// The file's name.
@@ -179,15 +177,16 @@ impl Tokens {
         let path = state_dir.join(FILE);
         let at = path.clone();
         Self {
-            kept: Kept::new(&path, MAX_BYTES, Table::new(), move |bytes| {
-                // Who can write to it can be anybody in the mesh.
-                let mode = fs::metadata(&at).map_or(0, |metadata| metadata.permissions().mode());
-                if mode & 0o002 != 0 {
-                    return Err("others may write to it, expected mode 600".to_owned());
-                }
-                // A file that is gone takes its tokens with it.
-                Ok(table(bytes.unwrap_or_default(), &at.display().to_string()))
-            }),
+            kept: Kept::new(
+                &path,
+                MAX_BYTES,
+                state::read_own,
+                Table::new(),
+                move |bytes| {
+                    // Who can write to it can be anybody in the mesh; one that is gone takes its tokens with it.
+                    Ok(table(bytes.unwrap_or_default(), &at.display().to_string()))
+                },
+            ),
         }
     }
 

@@ -139,10 +139,16 @@ impl Issuer {
             audience,
         } = options;
         let keys = KeySet::load(&path)?;
-        let keys = Kept::new(&path, MAX_KEY_BYTES, keys, |bytes| {
-            let bytes = bytes.ok_or("is not there")?;
-            KeySet::parse(bytes).map_err(|error| crate::ca::describe(&error))
-        });
+        let keys = Kept::new(
+            &path,
+            MAX_KEY_BYTES,
+            crate::ca::state::read,
+            keys,
+            |bytes| {
+                let bytes = bytes.ok_or("is not there")?;
+                KeySet::parse(bytes).map_err(|error| crate::ca::describe(&error))
+            },
+        );
         keys.refresh(net::clock::now(), now);
         Ok(Self {
             issuer,

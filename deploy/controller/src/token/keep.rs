@@ -14,6 +14,8 @@ use std::{
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use crate::ca::StateError;
+
 /// How often the file is looked at, at most.
 pub(super) const INTERVAL: Duration = Duration::from_millis(100);
 
@@ -23,10 +25,14 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// How the bytes become a value; `None` is a file that is not there.
 type Read<T> = Box<dyn Fn(Option<&[u8]>) -> Result<T, String> + Send + Sync>;
 
+/// How the bytes are fetched: whoever's file it is, or only ours.
+type Fetch = fn(&Path, u64) -> Result<Option<Vec<u8>>, StateError>;
+
 /// A value that a file holds.
 pub(super) struct Kept<T> {
     path: PathBuf,
     max_bytes: u64,
+    fetch: Fetch,
     read: Read<T>,
     value: ArcSwap<T>,
     seen: Mutex<Seen>,
@@ -51,12 +57,14 @@ impl<T> Kept<T> {
     pub(super) fn new(
         path: &Path,
         max_bytes: u64,
+        fetch: Fetch,
         value: T,
         read: impl Fn(Option<&[u8]>) -> Result<T, String> + Send + Sync + 'static,
     ) -> Self {
         Self {
             path: path.to_path_buf(),
             max_bytes,
+            fetch,
             read: Box::new(read),
             value: ArcSwap::from_pointee(value),
             seen: Mutex::default(),
@@ -130,7 +138,7 @@ impl<T> Kept<T> {
         if before == Some(&stamp) {
             return Ok(None);
         }
-        let bytes = crate::ca::state::read(&self.path, self.max_bytes)
+        let bytes = (self.fetch)(&self.path, self.max_bytes)
             .map_err(|error| crate::ca::describe(&error))?;
         let value = (self.read)(bytes.as_deref())?;
         let settled = changed

@@ -323,3 +323,24 @@ fn trusted_nodes_are_read_from_a_list() {
         assert!(bad.parse::<TrustedNodes>().is_err(), "{bad}");
     }
 }
+
+#[test]
+fn tokens_that_somebody_else_wrote_are_not_believed() {
+    let folder = Folder::absent();
+    let token = make(&folder, "client");
+    let path = folder.file("tokens");
+    let is_root = nix::unistd::geteuid().is_root();
+    if is_root {
+        std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
+    } else {
+        fs::set_permissions(&path, Permissions::from_mode(0o606)).unwrap();
+    }
+    let mut known = Known::new(&folder);
+    assert_eq!(known.ask_token(&token), Err(TokenError::Unknown));
+    if is_root {
+        std::os::unix::fs::chown(&path, Some(0), None).unwrap();
+    } else {
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    }
+    assert!(known.ask_token(&token).is_ok());
+}

@@ -19,7 +19,13 @@ use super::subscription::Settled;
 use crate::{output::ResourceType, publish::Snapshot, token::Caller};
 
 /// Streams at a time, over all clients: many times the nodes of a large cluster.
-pub(super) const MAX_STREAMS: usize = 10_000;
+const MAX_STREAMS: usize = 10_000;
+/// Of these, for clients that are no trusted nodes: waypoints are few, and a node must find a place whatever they do.
+const MAX_STREAMS_UNTRUSTED: usize = 2_000;
+/// Of one account on one node: one, twice as many while its connection is recycled or its proxy replaced.
+const MAX_STREAMS_PER_CALLER: usize = 8;
+/// Of one account whose token names no node, and is shared by all replicas of a waypoint.
+const MAX_STREAMS_WITHOUT_NODE: usize = 64;
 /// How much of what a client says is kept.
 const MAX_TEXT: usize = 1_024;
 const MAX_NODE: usize = 256;
@@ -36,7 +42,72 @@ pub(super) fn printable(text: &str, limit: usize) -> String {
 #[derive(Debug, Default)]
 pub struct Clients {
     next: AtomicU64,
-    streams: Mutex<HashMap<u64, Arc<Mutex<Report>>>>,
+    streams: Mutex<Streams>,
+}
+
+#[derive(Debug, Default)]
+struct Streams {
+    reports: HashMap<u64, Arc<Mutex<Report>>>,
+    /// How many each caller has. Never 0.
+    callers: HashMap<Holder, usize>,
+    untrusted: usize,
+}
+
+/// Who holds places: what a token says, and nothing that a client can choose.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Holder {
+    namespace: Arc<str>,
+    service_account: Arc<str>,
+    node: Option<Arc<str>>,
+    trusted: bool,
+}
+
+impl Holder {
+    /// How many streams it may have.
+    fn limit(&self) -> usize {
+        match (&self.node, self.trusted) {
+            (Some(_), _) => MAX_STREAMS_PER_CALLER,
+            (None, false) => MAX_STREAMS_WITHOUT_NODE,
+            // All nodes at once.
+            (None, true) => MAX_STREAMS,
+        }
+    }
+}
+
+/// Why there is no place. For the log.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Full {
+    /// For anybody, or for anybody who is no trusted node.
+    #[error("{open} streams are open")]
+    All {
+        /// How many there are.
+        open: usize,
+    },
+    /// For this caller.
+    #[error("{identity} has {open} streams already")]
+    Caller {
+        /// Its namespace and account.
+        identity: String,
+        /// How many there are.
+        open: usize,
+    },
+}
+
+impl Streams {
+    /// Whether there is a place for one more.
+    fn place(&self, holder: &Holder) -> Result<(), Full> {
+        let open = self.reports.len();
+        if open >= MAX_STREAMS || !holder.trusted && self.untrusted >= MAX_STREAMS_UNTRUSTED {
+            return Err(Full::All { open });
+        }
+        let open = self.callers.get(holder).copied().unwrap_or_default();
+        if open >= holder.limit() {
+            let identity = format!("{}/{}", holder.namespace, holder.service_account);
+            let identity = printable(&identity, MAX_TEXT);
+            return Err(Full::Caller { identity, open });
+        }
+        Ok(())
+    }
 }
 
 /// What is known of one type of one stream.
@@ -73,18 +144,29 @@ struct Report {
 #[derive(Debug)]
 pub(super) struct Client {
     id: u64,
+    holder: Holder,
     clients: Arc<Clients>,
     report: Arc<Mutex<Report>>,
 }
 
 impl Clients {
-    /// A new entry; `None` if there are too many.
+    /// A new entry.
+    ///
+    /// # Errors
+    /// If there are too many.
     pub(super) fn enter(
         self: &Arc<Self>,
         peer: SocketAddr,
         caller: &Caller,
+        trusted: bool,
         since: SystemTime,
-    ) -> Option<Client> {
+    ) -> Result<Client, Full> {
+        let holder = Holder {
+            namespace: Arc::clone(&caller.namespace),
+            service_account: Arc::clone(&caller.service_account),
+            node: caller.node.clone(),
+            trusted,
+        };
         let report = Arc::new(Mutex::new(Report {
             node_id: String::new(),
             version: String::new(),
@@ -94,14 +176,15 @@ impl Clients {
             types: BTreeMap::new(),
         }));
         let mut streams = self.streams.lock();
-        if streams.len() >= MAX_STREAMS {
-            return None;
-        }
+        streams.place(&holder)?;
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        streams.insert(id, Arc::clone(&report));
+        streams.reports.insert(id, Arc::clone(&report));
+        *streams.callers.entry(holder.clone()).or_default() += 1;
+        streams.untrusted += usize::from(!trusted);
         drop(streams);
-        Some(Client {
+        Ok(Client {
             id,
+            holder,
             clients: Arc::clone(self),
             report,
         })
@@ -110,7 +193,7 @@ impl Clients {
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.streams.lock().len()
+        self.streams.lock().reports.len()
     }
 
     /// Whether there is none.
@@ -124,7 +207,13 @@ impl Clients {
     /// acknowledged, `ERROR` if the last response was refused.
     #[must_use]
     pub fn json(&self, newest: &Snapshot) -> Value {
-        let streams: Vec<_> = self.streams.lock().values().map(Arc::clone).collect();
+        let streams: Vec<_> = self
+            .streams
+            .lock()
+            .reports
+            .values()
+            .map(Arc::clone)
+            .collect();
         let mut list: Vec<_> = streams
             .into_iter()
             .map(|report| {
@@ -286,6 +375,17 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.clients.streams.lock().remove(&self.id);
+        let mut streams = self.clients.streams.lock();
+        streams.reports.remove(&self.id);
+        streams.untrusted -= usize::from(!self.holder.trusted);
+        let left = streams.callers.get(&self.holder).map_or(0, |open| open - 1);
+        if left == 0 {
+            streams.callers.remove(&self.holder);
+        } else {
+            streams.callers.insert(self.holder.clone(), left);
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,9 @@ pub(super) const MAX_LARGE_REQUESTS: usize = 4;
 /// How long a request may take from its first to its last byte, once it is its turn.
 const READ_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long it may have to wait for its turn, which is others' doing: after a restart, all clients come back.
+const TURN_DEADLINE: Duration = Duration::from_secs(600);
+
 /// Why there is no further request.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FrameError {
@@ -48,6 +51,12 @@ pub(super) enum FrameError {
     /// It came too slowly.
     #[error("a request of {length} bytes did not arrive within {} s", READ_DEADLINE.as_secs())]
     Slow {
+        /// Its length as announced.
+        length: usize,
+    },
+    /// It was not its turn for too long.
+    #[error("a request of {length} bytes did not get its turn within {} s", TURN_DEADLINE.as_secs())]
+    Busy {
         /// Its length as announced.
         length: usize,
     },
@@ -104,10 +113,11 @@ where
         if !self.fill(1).await? {
             return Ok(None);
         }
-        let (length, turn) = match tokio::time::timeout(READ_DEADLINE, self.head()).await {
+        let length = match tokio::time::timeout(READ_DEADLINE, self.head()).await {
             Ok(head) => head?,
             Err(_) => return Err(FrameError::Slow { length: 5 }),
         };
+        let turn = self.turn(length).await?;
         match tokio::time::timeout(READ_DEADLINE, self.fill(length)).await {
             Ok(filled) => {
                 if !filled? {
@@ -131,8 +141,8 @@ where
         Ok(Some(Received { request, turn }))
     }
 
-    /// The head of a message: its length, and leave to read it.
-    async fn head(&mut self) -> Result<(usize, Option<OwnedSemaphorePermit>), FrameError> {
+    /// The head of a message: its length.
+    async fn head(&mut self) -> Result<usize, FrameError> {
         if !self.fill(5).await? {
             let found = self.buffer.len();
             return Err(FrameError::Truncated { found });
@@ -145,12 +155,19 @@ where
         if length > MAX_REQUEST {
             return Err(FrameError::Large { length });
         }
-        let turn = if length > MAX_SMALL_REQUEST {
-            Arc::clone(&self.large).acquire_owned().await.ok()
-        } else {
-            None
-        };
-        Ok((length, turn))
+        Ok(length)
+    }
+
+    /// Leave to read a message, if it needs one.
+    async fn turn(&mut self, length: usize) -> Result<Option<OwnedSemaphorePermit>, FrameError> {
+        if length <= MAX_SMALL_REQUEST {
+            return Ok(None);
+        }
+        let turn = Arc::clone(&self.large).acquire_owned();
+        match tokio::time::timeout(TURN_DEADLINE, turn).await {
+            Ok(turn) => Ok(turn.ok()),
+            Err(_) => Err(FrameError::Busy { length }),
+        }
     }
 }
 

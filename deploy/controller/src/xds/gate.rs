@@ -13,9 +13,6 @@ use crate::{
     token::{Authenticator, Caller, TrustedNodes},
 };
 
-/// The namespace whose policies hold for the whole mesh. Source: MeshConfig `rootNamespace`, which is fixed here.
-const ROOT_NAMESPACE: &str = "istio-system";
-
 /// What asks whom a token belongs to.
 pub(crate) trait Door: Send + Sync + 'static {
     /// Whose token it is, and whether it is a trusted node's.
@@ -74,6 +71,9 @@ pub(super) enum Closed {
         /// Its service account.
         service_account: Arc<str>,
     },
+    /// What it may see is another namespace's now; it has to begin anew.
+    #[error("the mesh's root namespace has changed")]
+    Moved,
     /// It is not who it was.
     #[error("its token is another's now")]
     Changed,
@@ -86,6 +86,7 @@ impl Closed {
             Self::Unauthenticated(_) | Self::Expired | Self::Changed => {
                 tonic::Status::unauthenticated("authentication failure")
             }
+            Self::Moved => tonic::Status::unavailable("the configuration has changed: reconnect"),
             Self::Denied { .. } => tonic::Status::permission_denied("permission denied"),
         }
     }
@@ -98,6 +99,8 @@ pub(super) struct Gate {
     credentials: HeaderMap,
     pub(super) caller: Caller,
     trusted: bool,
+    /// The root namespace whose policies it sees; `None` if it sees all, or nothing yet.
+    root: Option<Arc<str>>,
 }
 
 impl Gate {
@@ -114,6 +117,7 @@ impl Gate {
             credentials,
             caller,
             trusted,
+            root: None,
         })
     }
 
@@ -123,13 +127,15 @@ impl Gate {
     }
 
     /// What it may see.
-    pub(super) fn viewer(&self, snapshot: &Snapshot) -> Result<Viewer, Closed> {
+    pub(super) fn viewer(&mut self, snapshot: &Snapshot) -> Result<Viewer, Closed> {
         self.permitted(snapshot)?;
         let scope = if self.trusted {
             Scope::Everything
         } else {
+            let root = Arc::clone(snapshot.root_namespace());
+            self.root = Some(Arc::clone(&root));
             Scope::Waypoint {
-                root: ROOT_NAMESPACE.into(),
+                root,
                 namespace: Arc::clone(&self.caller.namespace),
             }
         };
@@ -146,6 +152,13 @@ impl Gate {
             service_account,
             ..
         } = &self.caller;
+        if self
+            .root
+            .as_ref()
+            .is_some_and(|root| root != snapshot.root_namespace())
+        {
+            return Err(Closed::Moved);
+        }
         if self.trusted || snapshot.is_waypoint(namespace, service_account) {
             return Ok(());
         }

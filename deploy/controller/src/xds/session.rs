@@ -13,7 +13,7 @@ use wire::proto::discovery::DeltaDiscoveryRequest;
 use super::{
     message::{MAX_MESSAGE, Message},
     plan::Plan,
-    subscription::{Refusal, Settled, Subscription},
+    subscription::{MAX_NAMES_BYTES, MAX_TYPE, Refusal, Settled, Subscription},
     viewer::Viewer,
 };
 use crate::{output::ResourceType, publish::Snapshot};
@@ -73,9 +73,16 @@ impl Session {
         request: DeltaDiscoveryRequest,
         now: Instant,
     ) -> Result<Option<(ResourceType, Settled)>, Refusal> {
+        let length = request.type_url.len();
+        if length > MAX_TYPE {
+            return Err(Refusal::Type { length });
+        }
         let of = ORDER.into_iter().find(|of| of.url() == request.type_url);
         if let Some(of) = of {
             let settled = self.subscription_mut(of).request(request, now)?;
+            if self.authorizations.bytes() + self.addresses.bytes() > MAX_NAMES_BYTES {
+                return Err(Refusal::Bytes);
+            }
             return Ok(settled.map(|settled| (of, settled)));
         }
         self.other(request)?;
@@ -120,11 +127,16 @@ impl Session {
         if let Some(answer) = self.answers.pop_front() {
             return Some((None, answer));
         }
-        for of in ORDER {
-            if let Some(message) = self.subscription_mut(of).next(snapshot) {
-                return Some((Some(of), message));
-            }
+        if let Some(message) = self.authorizations.next(snapshot, false) {
+            return Some((Some(ResourceType::Authorization), message));
         }
-        None
+        // While policies wait to be sent, so does everything that may name them: a proxy passes over a policy that it
+        // has been told of by name only. Who does not want policies waits for none.
+        let hold = self.authorizations.begun() && !self.authorizations.covers(snapshot);
+        let message = self.addresses.next(snapshot, hold)?;
+        Some((Some(ResourceType::Address), message))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -195,8 +195,9 @@ impl Stream {
         }
         let Some((of, message)) = self.session.next(&snapshot) else {
             for of in ORDER {
-                if !self.session.subscription(of).waits() {
-                    self.client.idle(of, snapshot.generation());
+                let subscription = self.session.subscription(of);
+                if !subscription.waits() {
+                    self.client.idle(of, subscription.planned());
                 }
             }
             return Ok(None);
@@ -208,7 +209,7 @@ impl Stream {
             self.client.sent(
                 of,
                 message.nonce(),
-                snapshot.generation(),
+                self.session.subscription(of).planned(),
                 message.resources(),
                 net::clock::wall(),
             );
@@ -288,6 +289,7 @@ impl Stream {
             }
             FrameError::Large { .. } => Status::resource_exhausted(error.to_string()),
             FrameError::Flags { .. } => Status::unimplemented(error.to_string()),
+            FrameError::Busy { .. } => Status::unavailable(error.to_string()),
             FrameError::Slow { .. } => Status::deadline_exceeded(error.to_string()),
             FrameError::Truncated { .. } | FrameError::Malformed(_) => {
                 Status::invalid_argument(error.to_string())

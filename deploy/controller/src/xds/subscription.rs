@@ -32,6 +32,10 @@ use crate::{
 /// Names that one stream may subscribe. A proxy on demand asks for each destination that it meets, once; at a hundred
 /// bytes each this is 10 MiB. Who needs more begins anew with what it still uses.
 pub(super) const MAX_NAMES: usize = 100_000;
+/// What they, and those let go of since the last response, may have in bytes, over all types of a stream.
+pub(super) const MAX_NAMES_BYTES: usize = 10 * 1024 * 1024;
+/// The longest type URL of a request.
+pub(super) const MAX_TYPE: usize = 256;
 /// The longest name. A ServiceEntry's endpoint is named by two names of 253 characters, a cluster and an address.
 pub(super) const MAX_NAME: usize = 2_048;
 
@@ -49,6 +53,15 @@ pub(super) enum Refusal {
     /// There are too many.
     #[error("more than {MAX_NAMES} resource names are subscribed")]
     Names,
+    /// They are too long together.
+    #[error("the subscribed resource names have more than {MAX_NAMES_BYTES} bytes")]
+    Bytes,
+    /// A type's name is too long.
+    #[error("a type_url has {length} bytes, at most {MAX_TYPE} are allowed")]
+    Type {
+        /// How long it is.
+        length: usize,
+    },
     /// There are too many types.
     #[error("more than {limit} types that are not known are subscribed")]
     Types {
@@ -91,6 +104,8 @@ pub(super) struct Subscription {
     /// Begins every nonce of the stream, so that one of another stream is not taken for ours.
     prefix: u32,
     sent: u64,
+    /// The generation that was planned last.
+    planned: u64,
     mode: Mode,
     begun: bool,
     /// The names that are subscribed, without `*`.
@@ -99,6 +114,8 @@ pub(super) struct Subscription {
     asked: HashSet<Arc<str>>,
     /// Names that were let go of.
     left: HashSet<Arc<str>>,
+    /// What `names` and `left` have in bytes.
+    bytes: usize,
     /// Whether a response is due even if it is empty.
     owed: bool,
     awaited: Option<Awaited>,
@@ -118,11 +135,13 @@ impl Subscription {
             viewer,
             prefix,
             sent: 0,
+            planned: 0,
             mode: Mode::OnDemand(OnDemand::new(Known::new())),
             begun: false,
             names: HashSet::new(),
             asked: HashSet::new(),
             left: HashSet::new(),
+            bytes: 0,
             owed: false,
             awaited: None,
             rest: None,
@@ -154,9 +173,27 @@ impl Subscription {
         self.names.len()
     }
 
+    /// What the names have in bytes, those that were let go of included.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether a response waits for its acknowledgement.
     pub(super) fn waits(&self) -> bool {
         self.awaited.is_some()
+    }
+
+    /// The generation up to which the client was sent everything, or is being.
+    pub(super) fn planned(&self) -> u64 {
+        self.planned
+    }
+
+    /// Whether nothing of `snapshot` is left to be sent: what is under way counts as sent.
+    pub(super) fn covers(&self, snapshot: &Snapshot) -> bool {
+        self.planned >= snapshot.generation()
+            && self.rest.is_none()
+            && self.asked.is_empty()
+            && !self.owed
     }
 
     /// Takes a request. Answers what the client said to the last response, if it did. Nonces that are not that
@@ -215,7 +252,9 @@ impl Subscription {
             return Err(Refusal::Name { length: name.len() });
         }
         let name: Arc<str> = name.into();
-        self.left.remove(&name);
+        if !self.left.remove(&name) && !self.names.contains(&name) {
+            self.bytes += name.len();
+        }
         self.names.insert(Arc::clone(&name));
         self.asked.insert(name);
         if self.names.len() > MAX_NAMES {
@@ -276,8 +315,9 @@ impl Subscription {
         }
     }
 
-    /// The next response on the way to `snapshot`, if there is one to send now.
-    pub(super) fn next(&mut self, snapshot: &Arc<Snapshot>) -> Option<Message> {
+    /// The next response on the way to `snapshot`, if there is one to send now. With `hold`, only what is left of an
+    /// older one.
+    pub(super) fn next(&mut self, snapshot: &Arc<Snapshot>, hold: bool) -> Option<Message> {
         // Nothing has been published: silence, or a client that comes back would lose all it has.
         if !self.begun || snapshot.generation() == 0 {
             return None;
@@ -296,6 +336,7 @@ impl Subscription {
                 let removed = Vec::new();
                 (Plan { items, removed }, position)
             }
+            None if hold => return None,
             None => (self.plan(snapshot)?, 0),
         };
         self.sent += 1;
@@ -318,8 +359,10 @@ impl Subscription {
     }
 
     fn plan(&mut self, snapshot: &Arc<Snapshot>) -> Option<Plan> {
+        self.planned = snapshot.generation();
         let asked = mem::take(&mut self.asked);
         let left = mem::take(&mut self.left);
+        self.bytes -= left.iter().map(|name| name.len()).sum::<usize>();
         let plan = match &mut self.mode {
             Mode::Wildcard(wildcard) => wildcard.plan(self.of, &self.viewer, snapshot, &asked),
             Mode::OnDemand(on_demand) => {

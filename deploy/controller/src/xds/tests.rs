@@ -224,6 +224,45 @@ async fn a_waypoint_sees_its_policies_until_it_is_none() {
 }
 
 #[tokio::test]
+async fn a_waypoint_sees_the_root_namespace_as_configured_and_begins_anew_when_it_moves() {
+    let bench = Bench::new();
+    let mut output = puts([policy("istio-system", "p", 0), policy("root", "p", 0)]);
+    output.waypoints = vec![(
+        Account {
+            namespace: "ns".into(),
+            name: "waypoint".into(),
+        },
+        true,
+    )];
+    output.root_namespace = Some("root".to_owned());
+    bench.publisher.apply(output);
+    let mut client = bench.open("waypoint").await.unwrap();
+    client.say(&subscribe(AUTHORIZATION_TYPE, &[]));
+    assert_eq!(names(&client.take().await).0, ["root/p"]);
+    let mut node = bench.open("node").await.unwrap();
+    node.say(&subscribe(AUTHORIZATION_TYPE, &[]));
+    node.take().await;
+    bench.publisher.apply(Output {
+        root_namespace: Some("istio-system".to_owned()),
+        ..puts([policy("root", "q", 0)])
+    });
+    assert_eq!(client.end().await.code(), Code::Unavailable);
+    // Who sees everything goes on.
+    assert_eq!(names(&node.take().await).0, ["root/q"]);
+}
+
+#[tokio::test]
+async fn lines_about_strangers_are_few() {
+    let bench = Bench::new();
+    for _ in 0..1_000 {
+        assert!(bench.open("stolen").await.is_err());
+    }
+    let later = net::clock::now() + Duration::from_secs(3_600);
+    let left_out = bench.service.quota.take(later);
+    assert!(left_out.is_some_and(|lines| lines > 0), "{left_out:?}");
+}
+
+#[tokio::test]
 async fn a_waypoint_that_comes_before_the_first_snapshot_waits_for_it() {
     let bench = Bench::new();
     let mut output = puts([policy("ns", "p", 0)]);

@@ -1,3 +1,5 @@
+//! What manifests say of a mesh, and what they cannot.
+
 use serde_json::json;
 
 use super::*;

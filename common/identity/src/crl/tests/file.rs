@@ -108,3 +108,30 @@ async fn a_mounted_file_is_followed_through_its_links() {
     assert!(met_by_server(&root, &crl, &client).server_error.is_some());
     task.abort();
 }
+
+#[test]
+fn a_file_that_the_system_did_not_let_us_read_is_read_again_though_it_did_not_change() {
+    let (root, folder) = (TestCa::new("root"), Folder::new());
+    let client = root.leaf(vec![uri(CLIENT)], |_| {});
+    let crl = open(&folder, &list(&root, &[]));
+    let path = folder.path("ca-crl.pem");
+    // A folder opens and cannot be read, for everybody: it stands for a disk that fails.
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    for failures in 1..4 {
+        crl.poll();
+        assert_eq!(crl.stats().failures, failures);
+    }
+    assert!(crl.reload().is_err());
+    crl.poll();
+    assert_eq!(crl.stats().failures, 5);
+    fs::remove_dir(&path).unwrap();
+    folder.write("ca-crl.pem", list(&root, &[&client.chain()[0]]));
+    crl.poll();
+    assert!(matches!(
+        refusal(met_by_server(&root, &crl, &client).server_error.as_ref()),
+        PeerRefusal::Revoked { .. }
+    ));
+    crl.poll();
+    assert_eq!((crl.stats().loads, crl.stats().failures), (2, 5));
+}

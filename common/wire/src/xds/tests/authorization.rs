@@ -272,7 +272,7 @@ fn an_address_of_another_length_or_a_range_beyond_it_is_refused() {
 
 #[test]
 fn a_port_that_is_none_is_refused() {
-    for port in [0, 65536, u32::MAX] {
+    for port in [65536, u32::MAX] {
         refuse_match(
             |read| read.destination_ports = vec![80, port],
             "destination_ports[1]",
@@ -284,6 +284,25 @@ fn a_port_that_is_none_is_refused() {
             &port.to_string(),
         );
     }
+}
+
+#[test]
+fn port_0_matches_nothing_and_costs_nothing() {
+    let message = policy(|message| {
+        let ports = proto::Match {
+            destination_ports: vec![0, 8080],
+            ..proto::Match::default()
+        };
+        let clauses = vec![proto::Clause {
+            matches: vec![ports],
+        }];
+        message.rules = vec![proto::Rule { clauses }];
+    });
+    let read = xds::authorization(message).unwrap();
+    assert_eq!(
+        read.rules[0].clauses[0].matches[0].destination_ports,
+        [0, 8080]
+    );
 }
 
 #[test]
@@ -321,7 +340,7 @@ fn an_error_names_the_condition_among_many() {
             matches: vec![proto::Match::default(); 2],
         };
         let mut bad = good.clone();
-        bad.matches[1].destination_ports = vec![0];
+        bad.matches[1].destination_ports = vec![65536];
         message.rules = vec![
             proto::Rule::default(),
             proto::Rule {
@@ -331,7 +350,7 @@ fn an_error_names_the_condition_among_many() {
     });
     assert_eq!(
         xds::authorization(message).unwrap_err().to_string(),
-        "policy \"default/deny\": rules[1].clauses[1].matches[1].destination_ports[0]: 0, \
-         expected a port from 1 to 65535"
+        "policy \"default/deny\": rules[1].clauses[1].matches[1].destination_ports[0]: 65536, \
+         expected a port from 0 to 65535"
     );
 }

@@ -12,6 +12,7 @@ use x509_parser::extensions::GeneralName;
 use super::{Authority, AuthorityError, Options};
 use crate::ca::{
     CertificateRequest, IssueError, Issued, KeptError, StateError, request_rotation, signed,
+    state::StateDir,
     testkit::{
         DAY, Folder, HOUR, START, at, believed, certificates, csr, hours, id, open, openssl,
         reopen, split,
@@ -383,4 +384,47 @@ fn a_step_that_cannot_be_written_is_not_taken() {
     fs::remove_dir(folder.file(".roots.json.new")).unwrap();
     authority.tick(at(START)).unwrap();
     assert_eq!(authority.json()["rotation"], "announced");
+}
+
+#[test]
+fn a_step_waits_for_whoever_asks_for_a_rotation_at_that_moment() {
+    let folder = Folder::absent();
+    let authority = open(&folder, Options::default(), START);
+    request_rotation(folder.path()).unwrap();
+    let edit = StateDir::open(folder.path()).unwrap().edit().unwrap();
+    let (done, ticked) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            authority.tick(at(START)).unwrap();
+            done.send(()).unwrap();
+        });
+        let early = ticked.recv_timeout(Duration::from_millis(300));
+        assert!(early.is_err() && folder.file("rotate").exists());
+        drop(edit);
+        ticked.recv_timeout(Duration::from_secs(20)).unwrap();
+    });
+    assert!(!folder.file("rotate").exists());
+    assert_eq!(authority.json()["rotation"], "announced");
+}
+
+#[test]
+fn a_root_that_was_never_published_does_not_sign() {
+    let folder = Folder::absent();
+    let authority = open(&folder, Options::default(), START);
+    let old = authority.bundle();
+    request_rotation(folder.path()).unwrap();
+    // Something stands in the way of the bundle's draft.
+    fs::create_dir(folder.file(".root-cert.pem.new")).unwrap();
+    authority.tick(at(START)).unwrap_err();
+    assert_eq!(authority.json()["rotation"], "announced");
+    authority.tick(at(START + 2 * DAY)).unwrap_err();
+    assert_eq!(authority.json()["rotation"], "announced");
+    assert_eq!(folder.read("root-cert.pem"), *old);
+    // It is published late, and lasts as long as ever from then on.
+    fs::remove_dir(folder.file(".root-cert.pem.new")).unwrap();
+    authority.tick(at(START + 2 * DAY + 1)).unwrap();
+    authority.tick(at(START + 2 * DAY + 2)).unwrap();
+    assert_eq!(authority.json()["rotation"], "announced");
+    authority.tick(at(START + 3 * DAY + HOUR)).unwrap();
+    assert_eq!(authority.json()["rotation"], "switched");
 }

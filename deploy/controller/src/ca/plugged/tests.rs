@@ -248,6 +248,7 @@ fn a_change_is_used_whole_and_a_bad_one_is_not_used() {
     plugged.write("cert-chain.pem", &new.pem);
     plugged.write("root-cert.pem", &(new.pem.clone() + &old.pem));
     authority.tick(at(START + 4)).unwrap();
+    authority.tick(at(START + 4)).unwrap();
     let (chain, bundle) = split(&issue(&authority, START + 4));
     assert_eq!(believed(&chain, &new.pem, at(START + 4)), Ok(()));
     assert_eq!(certificates(&bundle).len(), 2);
@@ -288,6 +289,7 @@ fn a_mounted_secret_is_followed_when_its_symlink_is_swapped() {
     symlink("..2", mount.file("..next")).unwrap();
     fs::rename(mount.file("..next"), mount.file("..data")).unwrap();
     authority.tick(at(START + 1)).unwrap();
+    authority.tick(at(START + 2)).unwrap();
     assert_eq!(certificates(&authority.bundle()), certificates(&new.pem));
 }
 
@@ -307,4 +309,26 @@ fn a_key_of_another_kind_signs_too() {
     let authority = Authority::load_or_create(folder.path(), options(&plugged), at(START)).unwrap();
     let (chain, bundle) = split(&issue(&authority, START));
     assert_eq!(believed(&chain, &bundle, at(START)), Ok(()));
+}
+
+#[test]
+fn half_a_bundle_that_is_good_in_itself_is_not_used() {
+    let (folder, plugged) = (Folder::absent(), Folder::new());
+    let (first, second) = (Ca::root("first"), Ca::root("second"));
+    let both = format!("{}{}", first.pem, second.pem);
+    cacerts(&plugged, &first, &first.pem, &both);
+    let authority = Authority::load_or_create(folder.path(), options(&plugged), at(START)).unwrap();
+    // The writer has come as far as the first block at one look, is back at the next, and so on.
+    for round in 0..3 {
+        plugged.write("root-cert.pem", &first.pem);
+        authority.tick(at(START + round)).unwrap();
+        assert_eq!(certificates(&authority.bundle()).len(), 2);
+        plugged.write("root-cert.pem", &both);
+        authority.tick(at(START + round)).unwrap();
+    }
+    // Somebody who means it.
+    plugged.write("root-cert.pem", &first.pem);
+    authority.tick(at(START + 4)).unwrap();
+    authority.tick(at(START + 5)).unwrap();
+    assert_eq!(certificates(&authority.bundle()).len(), 1);
 }

@@ -290,8 +290,10 @@ fn an_operators_lists_are_passed_on_when_the_chain_or_a_root_has_signed_them() {
     let old = list_of(&root, 10);
     plugged.write("ca-crl.pem", &old);
     authority.tick(at(START + 2 * DAY)).unwrap();
+    authority.tick(at(START + 2 * DAY)).unwrap();
     assert_eq!(lists(&folder.read("ca-crl.pem")), lists(&old));
     std::fs::remove_file(plugged.file("ca-crl.pem")).unwrap();
+    authority.tick(at(START + 2 * DAY)).unwrap();
     authority.tick(at(START + 2 * DAY)).unwrap();
     assert!(!folder.file("ca-crl.pem").exists());
 }
@@ -325,4 +327,51 @@ fn a_certificate_that_may_not_sign_lists_has_signed_none() {
         matches!(source, CrlError::Foreign { position: 0 }),
         "{source:?}"
     );
+}
+
+#[test]
+fn a_date_that_no_certificate_can_hold_costs_only_its_line() {
+    let folder = Folder::absent();
+    let authority = open(&folder, Options::default(), START);
+    let issued = issue(&authority, START);
+    let bad = "02 1960-01-01T00:00:00Z\n03 -000001-01-01T00:00:00Z\n";
+    folder.write("revoked", bad);
+    revoke_at(folder.path(), &issued.serial, at(START)).unwrap();
+    authority.tick(at(START)).unwrap();
+    let list = folder.read("ca-crl.pem");
+    assert_eq!(
+        believed(&issued, &authority.bundle(), &list, START),
+        REVOKED
+    );
+    assert!(
+        folder.read("revoked").starts_with(bad),
+        "what cannot be read is left for its author to mend"
+    );
+}
+
+#[test]
+fn a_full_file_makes_room_by_certificates_that_have_ended_and_by_no_others() {
+    let folder = Folder::absent();
+    let authority = open(&folder, Options::default(), START);
+    let lines = |from: u64, to: u64, date: &str| -> String {
+        (from..to)
+            .map(|i| format!("{:08x} {date}\n", 0x1000_0000 + i))
+            .collect()
+    };
+    // START is 2027-01-15T08:00:00Z.
+    let full = lines(0, 10_000, "2027-01-14T08:00:00Z");
+    folder.write("revoked", &full);
+    let error = revoke_at(folder.path(), "01", at(START)).unwrap_err();
+    assert!(matches!(error, RevokeError::TooMany), "{error:?}");
+    assert_eq!(folder.read("revoked"), full);
+    // Dates to come are somebody's wrong clock, not the end of a certificate.
+    folder.write(
+        "revoked",
+        &(lines(0, 9_999, "2027-01-10T08:00:00Z") + &lines(9_999, 10_000, "2030-01-01T00:00:00Z")),
+    );
+    revoke_at(folder.path(), "01", at(START)).unwrap();
+    let left = folder.read("revoked");
+    assert_eq!(left.lines().count(), 2, "{left}");
+    assert!(left.contains(" 2030-") && left.contains("\n01 2027-01-15"));
+    authority.tick(at(START)).unwrap();
 }

@@ -120,3 +120,62 @@ fn reading_is_bounded_and_what_is_not_there_is_none() {
     state.remove("file").unwrap();
     assert!(!folder.file("file").exists());
 }
+
+/// Where the tests run as root, a file can be given to somebody else.
+fn give_away(path: &Path) -> bool {
+    nix::unistd::geteuid().is_root() && std::os::unix::fs::chown(path, Some(65534), None).is_ok()
+}
+
+#[test]
+fn a_sticky_folder_that_all_may_write_to_is_refused() {
+    let folder = Folder::new();
+    set_mode(folder.path(), 0o1777);
+    let error = StateDir::open(folder.path()).unwrap_err();
+    assert!(matches!(error, StateError::Exposed { .. }), "{error}");
+    set_mode(folder.path(), 0o1775);
+    StateDir::open(folder.path()).unwrap();
+}
+
+#[test]
+fn what_somebody_else_made_is_not_believed() {
+    let folder = Folder::new();
+    let state = StateDir::open(folder.path()).unwrap();
+    for name in ["tokens", "roots.json"] {
+        state.write(name, SECRET, b"x").unwrap();
+        if !give_away(&folder.file(name)) {
+            return;
+        }
+        for error in [
+            state.read(name, 10).unwrap_err(),
+            state.read_secret(name, 10).unwrap_err(),
+        ] {
+            assert!(
+                matches!(error, StateError::Foreign { found: 65534, .. }),
+                "{error}"
+            );
+        }
+        // By another name it is his still.
+        std::os::unix::fs::symlink(folder.file(name), folder.file("link")).unwrap();
+        assert!(state.read("link", 10).is_err());
+        state.remove("link").unwrap();
+    }
+    fs::create_dir(folder.file("cacerts")).unwrap();
+    state.check_folder("cacerts").unwrap();
+    assert!(give_away(&folder.file("cacerts")));
+    assert!(state.check_folder("cacerts").is_err());
+    assert!(give_away(folder.path()));
+    assert!(StateDir::open(folder.path()).is_err());
+}
+
+#[test]
+fn a_file_that_others_may_write_to_is_refused_and_the_group_may_no_longer() {
+    let folder = Folder::new();
+    let state = StateDir::open(folder.path()).unwrap();
+    state.write("tokens", SECRET, b"x").unwrap();
+    set_mode(&folder.file("tokens"), 0o602);
+    let error = state.read("tokens", 10).unwrap_err();
+    assert!(matches!(error, StateError::Exposed { .. }), "{error}");
+    set_mode(&folder.file("tokens"), 0o664);
+    assert_eq!(state.read("tokens", 10).unwrap().unwrap(), b"x");
+    assert_eq!(mode(&folder.file("tokens")), 0o644);
+}

@@ -13,7 +13,7 @@ const KEY: &str = "one of request.headers[..], source.ip, remote.ip, source.name
                    experimental.envoy.filters...[..]";
 
 pub(super) fn condition(at: &Cursor<'_>) -> Result<Condition, Error> {
-    let object = at.object(CONDITION, &["key", "notValues", "values"])?;
+    let object = at.exact_object(CONDITION, &["key", "notValues", "values"])?;
     let key = object.required("key", KEY, |at| {
         checked(at, KEY, |key| reader(key).is_some()).map(str::to_owned)
     })?;

@@ -55,14 +55,14 @@ const NOT_CUSTOM: &[&str] = &[
 ];
 
 pub(super) fn rule(at: &Cursor<'_>) -> Result<PolicyRule, Error> {
-    let object = at.object(RULE, &["from", "to", "when"])?;
+    let object = at.exact_object(RULE, &["from", "to", "when"])?;
     Ok(PolicyRule {
         from: some(&object, "from", "a list of at least one source", |at| {
-            let from = at.object("a mapping with source", &["source"])?;
+            let from = at.exact_object("a mapping with source", &["source"])?;
             from.required("source", SOURCE, source)
         })?,
         to: some(&object, "to", "a list of at least one operation", |at| {
-            let to = at.object("a mapping with operation", &["operation"])?;
+            let to = at.exact_object("a mapping with operation", &["operation"])?;
             to.required("operation", OPERATION, operation)
         })?,
         when: field::list(
@@ -92,7 +92,7 @@ fn some<T>(
 }
 
 fn source(at: &Cursor<'_>) -> Result<Source, Error> {
-    let object = at.object(SOURCE, SOURCE_FIELDS)?;
+    let object = at.exact_object(SOURCE, SOURCE_FIELDS)?;
     let texts = |name, read| value::list(&object, name, read);
     let blocks = |name| value::list(&object, name, value::block);
     let source = Source {
@@ -136,7 +136,7 @@ fn source(at: &Cursor<'_>) -> Result<Source, Error> {
 }
 
 fn operation(at: &Cursor<'_>) -> Result<Operation, Error> {
-    let object = at.object(OPERATION, OPERATION_FIELDS)?;
+    let object = at.exact_object(OPERATION, OPERATION_FIELDS)?;
     let texts = |name, read| value::list(&object, name, read);
     let ports = |name| value::list(&object, name, value::port);
     let operation = Operation {

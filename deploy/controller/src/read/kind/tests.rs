@@ -48,6 +48,7 @@ fn kinds_are_read_in_every_version_that_is_accepted() {
 
 #[test]
 fn other_kinds_are_told_apart() {
+    let misspelt = |field, expected: &str| Treatment::Misspelt(field, expected.to_owned());
     let wrong = |kind, versions: &str| Treatment::WrongVersion(kind, versions.to_owned());
     for (version, kind, expected) in [
         ("v2", "Pod", wrong(Kind::Pod, "v1")),
@@ -79,7 +80,22 @@ fn other_kinds_are_told_apart() {
         ("networking.k8s.io/v1", "NetworkPolicy", Treatment::Skip),
         ("networking.k8s.io/v1", "Ingress", Treatment::Later),
         ("serving.knative.dev/v1", "Service", Treatment::Unknown),
-        ("v1", "Pood", Treatment::Unknown),
+        ("example.com/v1", "AuthorizationPolicy", Treatment::Unknown),
+        ("networking.istio.io/v1", "Telemetry", Treatment::Unknown),
+        ("v1", "Pood", misspelt("kind", "Pod")),
+        (
+            "security.istio.io/v1",
+            "authorizationpolicyy",
+            misspelt("kind", "AuthorizationPolicy"),
+        ),
+        (
+            "security.istio.i/v1",
+            "AuthorizationPolicy",
+            misspelt(
+                "apiVersion",
+                "security.istio.io/v1 or security.istio.io/v1beta1",
+            ),
+        ),
         ("", "Pod", wrong(Kind::Pod, "v1")),
     ] {
         assert_eq!(treatment(version, kind), expected, "{version} {kind}");

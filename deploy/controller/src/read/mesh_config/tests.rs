@@ -95,7 +95,7 @@ fn visibility_of_entries_is_read() {
          \x20 - visibility: NONE\n\
          \x20   matchingRules: [{namespaceSelector: {matchLabels: {team: b}}}, {}]\n",
     );
-    assert!(config.entries_private);
+    assert_eq!(config.entry_visibility.default, Visibility::Namespace);
     let team = |team: &str| [("team".to_owned(), team.to_owned())].into();
     assert_eq!(
         config.entry_visibility.policies[0].namespaces,

@@ -300,3 +300,15 @@ fn a_service_entry_is_validated_as_istio_does() {
         assert!(found.ends_with(error), "{spec}:\n{found}\n{error}");
     }
 }
+
+#[test]
+fn the_dot_of_the_root_is_no_part_of_a_hostname() {
+    let text = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a}\nspec:\n  hosts: [DB.example.com.]\n  resolution: DNS\n  endpoints: [{address: one.example.com.}]\n";
+    let Object::ServiceEntry(entry) = good(text) else {
+        panic!("another kind");
+    };
+    assert_eq!(entry.hosts, ["db.example.com"]);
+    let address = Some(Address::Host("one.example.com".to_owned()));
+    assert_eq!(entry.endpoints[0].address, address);
+    refused(&text.replace("com.]", "com..]"));
+}

@@ -330,3 +330,23 @@ fn a_key_that_comes_twice_is_refused_where_nobody_looks() {
         "m.yaml:6:15: Pod default/a: spec.volumes[0].name: found \"name\", which line 6 has already, expected each key once"
     );
 }
+
+#[test]
+fn only_the_config_map_of_the_mesh_is_its_configuration() {
+    let of = |metadata: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {metadata}\ndata: {{mesh: 'trustDomain: evil'}}\n"
+        )
+    };
+    for metadata in [
+        "{name: istio, namespace: ''}",
+        "{name: istio, namespace: null}",
+        "{name: istio}",
+        "{name: istio, namespace: shop}",
+    ] {
+        assert_eq!(ignored(&of(metadata)), Vec::<String>::new(), "{metadata}");
+    }
+    for metadata in ["{name: [istio]}", "{name: istio, namespace: A}"] {
+        refused(&of(metadata));
+    }
+}

@@ -7,8 +7,8 @@ use super::{
     sample::{ip, labels, namespace, pod, service, service_entry},
 };
 use crate::objects::{
-    IpFamily, MeshConfig, Meta, Object, Resolution, Service, ServiceEntry, ServiceType,
-    TrafficDistribution,
+    EntryVisibility, IpFamily, LabelSelector, MeshConfig, Meta, Object, Resolution, Service,
+    ServiceEntry, ServiceType, TrafficDistribution, Visibility, VisibilityPolicy,
 };
 
 fn object(service: Service) -> Object {
@@ -104,7 +104,10 @@ fn service_entries_are_private_where_the_mesh_says_so() {
     let config = MeshConfig {
         meta: super::sample::meta("istio-system", "istio"),
         trust_domain: "example.org".to_owned(),
-        entries_private: true,
+        entry_visibility: EntryVisibility {
+            default: Visibility::Namespace,
+            policies: Vec::new(),
+        },
         ..MeshConfig::default()
     };
     check(
@@ -148,4 +151,30 @@ fn hostname_belongs_to_the_service_and_then_to_the_oldest_entry() {
             )),
         ],
     );
+}
+
+#[test]
+fn policy_decides_by_namespace_who_knows_of_an_entry() {
+    let config = MeshConfig {
+        meta: super::sample::meta("istio-system", "istio"),
+        entry_visibility: EntryVisibility {
+            default: Visibility::Namespace,
+            policies: vec![VisibilityPolicy {
+                visibility: Visibility::Public,
+                namespaces: vec![Some(LabelSelector {
+                    labels: labels([("kubernetes.io/metadata.name", "open")]),
+                    expressions: Vec::new(),
+                })],
+            }],
+        },
+        ..MeshConfig::default()
+    };
+    let compiled = super::golden::compile(vec![
+        Object::MeshConfig(Arc::new(config)),
+        entry(service_entry("egress", "one", &["one.example.com"])),
+        entry(service_entry("open", "one", &["one.example.com"])),
+    ]);
+    let of = |name: &str| compiled["resources"][name].to_string();
+    assert!(of("egress/one.example.com").contains("NAMESPACE"));
+    assert!(!of("open/one.example.com").contains("NAMESPACE"));
 }

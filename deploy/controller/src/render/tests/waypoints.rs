@@ -237,3 +237,18 @@ fn class_says_what_a_gateway_is() {
         ],
     );
 }
+
+#[test]
+fn gateway_of_another_class_takes_no_waypoint_from_the_service_of_its_name() {
+    let mut ingress = waypoint("shop", "web");
+    ingress.class = "nginx".to_owned();
+    let compiled = super::golden::compile(vec![
+        gateway(waypoint("shop", "way")),
+        gateway(ingress),
+        labelled("web", "10.96.0.1", [(USE, "way")]),
+    ]);
+    assert_eq!(
+        compiled["conditions"]["Service shop/web"][0]["message"],
+        "bound to waypoint shop/way"
+    );
+}

@@ -5,7 +5,7 @@ use wire::proto::workload::{GatewayAddress, WeightedWaypoint};
 use super::{Found, Traffic, Waypoint, waypoint};
 use crate::{
     objects::{AllowedNamespaces, Labels, Meta, Namespace},
-    render::mesh::Mesh,
+    render::mesh::{Mesh, NAMESPACE_NAME},
     status::Condition,
 };
 
@@ -18,8 +18,6 @@ const USE_CANARY: &str = "istio.io/use-waypoint-canary";
 const USE_CANARY_NAMESPACE: &str = "istio.io/use-waypoint-canary-namespace";
 const CANARY_WEIGHT: &str = "istio.io/use-waypoint-canary-weight";
 const INGRESS: &str = "istio.io/ingress-use-waypoint";
-/// The label that Kubernetes sets on every namespace.
-const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 /// What labels say of a waypoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

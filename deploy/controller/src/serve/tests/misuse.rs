@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use http::Request;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -51,6 +55,27 @@ async fn streams_of_one_connection_are_few() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_stranger_who_asks_for_a_certificate_is_refused_before_its_request_is_read() {
+    let server = Server::start().await;
+    let mut channel = server.channel("stranger").await;
+    // None ends its request, and there are more than a connection may have open.
+    for _ in 0..32 {
+        let begun = Frame::data(Bytes::from(vec![0; 16 * 1024]));
+        let body = stream::iter([Ok::<_, Status>(begun)]).chain(stream::pending());
+        let request = Request::post(
+            "https://localhost/istio.v1.auth.IstioCertificateService/CreateCertificate",
+        )
+        .body(tonic::body::Body::new(StreamBody::new(body)))
+        .unwrap();
+        let call = tower_service::Service::call(&mut channel, request);
+        let response = within("a refusal", call).await.unwrap();
+        let status = Status::from_header_map(response.headers()).unwrap();
+        assert_eq!(status.code(), Code::Unauthenticated);
+        assert_eq!(status.message(), "authentication failure");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What is wrong, and what stays in force for as long as it is.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use nix::{sys::stat::Mode, unistd::mkfifo};
 
@@ -305,4 +305,56 @@ fn findings_are_bounded() {
         followed.findings[1000],
         "500 more findings that are not shown"
     );
+}
+
+#[test]
+fn a_file_that_is_emptied_in_place_keeps_its_objects_until_it_is_filled_or_stays_so() {
+    let (now, later) = (net::clock::wall, || {
+        net::clock::wall() + Duration::from_secs(3)
+    });
+    let both = pod("a", "n") + &pod("b", "n");
+    let mut followed = Followed::new();
+    followed.directory.write("x.yaml", &both);
+    assert_eq!(followed.look_at(now()).len(), 2);
+    for partial in ["", &pod("a", "n")] {
+        followed.directory.write("x.yaml", partial);
+        let scan = followed.folder.scan(now());
+        assert_eq!((scan.batch, scan.again), (Some(Vec::new()), true));
+    }
+    followed.directory.write("x.yaml", &both);
+    assert_eq!(followed.look_at(now()), NOTHING);
+    followed.directory.write("x.yaml", &pod("a", "n"));
+    assert_eq!(followed.look_at(later()), ["-Pod default/b"]);
+    // Another file in its place is complete.
+    followed.directory.replace("x.yaml", "");
+    assert_eq!(followed.look_at(now()), ["-Pod default/a"]);
+}
+
+#[test]
+fn the_first_batch_waits_for_a_file_that_was_just_emptied() {
+    let mut followed = Followed::new();
+    followed.directory.write("x.yaml", "");
+    assert_eq!(followed.folder.scan(net::clock::wall()).batch, None);
+    let later = net::clock::wall() + Duration::from_secs(3);
+    assert_eq!(followed.folder.scan(later).batch, Some(Vec::new()));
+}
+
+#[test]
+fn a_misspelt_kind_or_group_keeps_the_last_good_objects_of_its_file() {
+    let policy = |api: &str, kind: &str| {
+        format!("apiVersion: {api}\nkind: {kind}\nmetadata: {{name: a}}\nspec: {{}}\n")
+    };
+    let mut followed = Followed::new();
+    let good = policy("security.istio.io/v1", "AuthorizationPolicy");
+    followed.directory.replace("x.yaml", &good);
+    assert_eq!(followed.look(), ["+AuthorizationPolicy default/a"]);
+    for (api, kind) in [
+        ("security.istio.io/v1", "AuthorizationPolicyy"),
+        ("security.istio.i/v1", "AuthorizationPolicy"),
+        ("security.istio.io", "AuthorizationPolicy"),
+    ] {
+        followed.directory.replace("x.yaml", &policy(api, kind));
+        assert_eq!(followed.look(), NOTHING, "{api} {kind}");
+        assert_eq!(followed.findings.len(), 1);
+    }
 }

@@ -10,7 +10,7 @@ use prost::Message as _;
 use tokio::sync::Semaphore;
 use wire::proto::discovery::DeltaDiscoveryRequest;
 
-use super::{FrameError, MAX_REQUEST, MAX_SMALL_REQUEST, Received, Requests};
+use super::{FrameError, MAX_REQUEST, MAX_SMALL_REQUEST, READ_DEADLINE, Received, Requests};
 use crate::xds::testkit::subscribe;
 
 fn framed(request: &DeltaDiscoveryRequest) -> Vec<u8> {
@@ -104,4 +104,28 @@ async fn a_request_that_does_not_arrive_is_given_up() {
         requests.next().await,
         Err(FrameError::Slow { length: 9 })
     ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_turn_is_not_slowness_and_has_an_end() {
+    let bytes = framed(&subscribe("a", &[&"n".repeat(MAX_SMALL_REQUEST)]));
+    let turns = Arc::new(Semaphore::new(1));
+    let requests = |bytes: &[u8]| {
+        let frame = Frame::data(Bytes::copy_from_slice(bytes));
+        let body = StreamBody::new(stream::iter([Ok::<_, Infallible>(frame)]));
+        Requests::new(body, Arc::clone(&turns))
+    };
+    let held = Arc::clone(&turns).acquire_owned().await.unwrap();
+    let mut waiting = requests(&bytes);
+    let (received, ()) = tokio::join!(waiting.next(), async {
+        tokio::time::sleep(READ_DEADLINE * 3).await;
+        drop(held);
+    });
+    assert!(received.unwrap().unwrap().turn.is_some());
+    let held = Arc::clone(&turns).acquire_owned().await.unwrap();
+    assert!(matches!(
+        requests(&bytes).next().await,
+        Err(FrameError::Busy { .. })
+    ));
+    drop(held);
 }

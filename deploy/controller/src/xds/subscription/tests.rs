@@ -58,7 +58,7 @@ impl Bench {
 
     fn hear(&mut self) -> Option<DeltaDiscoveryResponse> {
         let snapshot = self.publisher.view().load();
-        self.subscription.next(&snapshot).map(read)
+        self.subscription.next(&snapshot, false).map(read)
     }
 
     /// Hears a response and acknowledges it.

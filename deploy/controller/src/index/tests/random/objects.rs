@@ -6,11 +6,12 @@ use fastrand::Rng;
 
 use crate::{
     objects::{
-        Action, AllowedNamespaces, AuthorizationPolicy, Endpoint, EndpointSlice, Gateway,
-        GatewayAddressValue, GatewayClass, Kind, LabelSelector, Labels, Location, MeshConfig, Meta,
-        MutualTls, Namespace, Node, Object, ObjectKey, OwnerReference, PeerAuthentication, Phase,
-        Pod, PolicyRule, Resolution, Selector, Service, ServiceEntry, ServiceType, TargetPort,
-        TrafficDistribution, Update, WorkloadEntry,
+        Action, AllowedNamespaces, AuthorizationPolicy, Endpoint, EndpointSlice, EntryVisibility,
+        Gateway, GatewayAddressValue, GatewayClass, Kind, LabelSelector, Labels, Location,
+        MeshConfig, Meta, MutualTls, Namespace, Node, Object, ObjectKey, OwnerReference,
+        PeerAuthentication, Phase, Pod, PolicyRule, Resolution, Selector, Service, ServiceEntry,
+        ServiceType, TargetPort, TrafficDistribution, Update, Visibility, VisibilityPolicy,
+        WorkloadEntry,
     },
     render::tests::sample::{
         container_port, endpoint, ip, labels, meta, port, service, service_entry, slice,
@@ -98,10 +99,25 @@ impl Random {
                 meta,
                 trust_domain: self.pick(&["cluster.local", "example.org"]).to_owned(),
                 root_namespace: self.pick(&["istio-system", "istio-system", "a"]).to_owned(),
-                entries_private: self.one_in(3),
+                entry_visibility: self.entry_visibility(),
                 ..MeshConfig::default()
             })),
             Kind::ServiceAccount => unreachable!("it is not chosen"),
+        }
+    }
+
+    fn entry_visibility(&mut self) -> EntryVisibility {
+        let some = [Visibility::Public, Visibility::Namespace];
+        let policy = VisibilityPolicy {
+            visibility: some[usize::from(self.one_in(2))],
+            namespaces: vec![Some(LabelSelector {
+                labels: labels([("istio.io/dataplane-mode", "ambient")]),
+                expressions: Vec::new(),
+            })],
+        };
+        EntryVisibility {
+            default: some[usize::from(self.one_in(3))],
+            policies: vec![policy],
         }
     }
 

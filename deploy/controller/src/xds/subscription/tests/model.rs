@@ -159,7 +159,7 @@ impl Client {
 
     fn hear(&mut self, snapshot: &std::sync::Arc<Snapshot>) -> bool {
         let rest = self.subscription.rest.is_some();
-        let Some(message) = self.subscription.next(snapshot) else {
+        let Some(message) = self.subscription.next(snapshot, false) else {
             return false;
         };
         assert!(self.unanswered.is_none(), "two responses are under way");
