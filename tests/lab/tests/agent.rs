@@ -332,7 +332,11 @@ fn the_published_mesh_is_what_the_proxy_reads() -> Result<()> {
     if !lab::possible() {
         return Ok(());
     }
-    let lab = lab("mesh")?;
+    let lab = Lab::builder("mesh").config(lab::Config::File);
+    let lab = ["one", "two", "three", "four"]
+        .into_iter()
+        .fold(lab, |lab, pod| lab.pod(PodSpec::new(pod)))
+        .build()?;
     lab.change(|mesh| mesh.service(&lab::ServiceSpec::new("web").port(80, 8080).backend("one")))?;
     let text = std::fs::read_to_string(lab.mesh_path())?;
     let read = control::file::parse(&text, "mesh.yaml")?;

@@ -42,15 +42,17 @@ fn environment_is_exactly_what_was_asked_for_on_each_node() -> Result<()> {
             "{}",
             ztunnel.log()
         );
+        assert!(has("XDS_ADDRESS=https://") && has("CA_ADDRESS=https://"));
         assert!(has(&format!(
-            "LOCAL_XDS_PATH={}",
-            lab.mesh_path().display()
+            "AUTH_TOKEN={}",
+            lab.token_path(&name).display()
         )));
         assert!(!has("CLUSTER_ID") && !has("CARGO"), "{}", ztunnel.log());
         let socket = ztunnel.log_lines(&["INPOD_UDS="])[0].replace("INPOD_UDS=", "");
         assert!(std::path::Path::new(&socket).exists(), "{socket}");
     }
-    for file in [lab.ca().cert_path(), lab.ca().key_path(), &lab.mesh_path()] {
+    let (root, token) = (lab.controller()?.root(), lab.token_path("node1"));
+    for file in [lab.ca().cert_path(), lab.ca().key_path(), &root, &token] {
         assert!(!std::fs::read_to_string(file)?.is_empty());
     }
     Ok(())

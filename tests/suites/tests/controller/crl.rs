@@ -13,6 +13,8 @@ const REVOKED: &str = "connection closed: peer certificate revoked by CRL";
 /// The serial number, in hexadecimal, of the certificate that the controller signed last for an identity.
 fn signed(controller: &Controller, identity: &str) -> Result<String> {
     let identity = format!("identity={identity}");
+    // The log is written by a thread of its own, a moment later.
+    controller.wait_log(&["certificate signed", &identity], PATIENCE)?;
     let log = controller.log();
     let line = log
         .lines()

@@ -76,12 +76,20 @@ fn a_policy_in_a_file_holds_for_open_connections_and_new_ones() -> Result<()> {
         ensure!(left_out, "{text}");
         refused(&town, "other", 8080)?;
 
-        // A field that Istio does not have is warned of by its path; the rest holds, as in a cluster.
+        // Within a rule, a field that Istio does not have: the rule would mean more than what was written.
         let unknown = deny("DENY", "to: [{operation: {ports: ['1'], port: 1}}]");
         write(&town.lab, "keep-out", &unknown)?;
         let (left_out, text) = wait_finding(&controller, &["keep-out.yaml:9:", "operation.port:"])?;
-        ensure!(!left_out, "{text}");
+        ensure!(left_out, "{text}");
         ensure!(text.contains("AuthorizationPolicy prod/keep-out"), "{text}");
+        refused(&town, "other", 8080)?;
+
+        // Elsewhere it is warned of by its path; the rest holds, as in a cluster.
+        let unknown = deny("DENY", "to: [{operation: {ports: ['1']}}]");
+        let unknown = format!("{}\n  severity: high\n", unknown.trim_end());
+        write(&town.lab, "keep-out", &unknown)?;
+        let (left_out, text) = wait_finding(&controller, &["keep-out.yaml:", "spec.severity:"])?;
+        ensure!(!left_out, "{text}");
         eventually("the rest of it", PATIENCE, || {
             open(&town, "other", 8080).map(drop)
         })?;

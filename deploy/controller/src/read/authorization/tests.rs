@@ -340,15 +340,15 @@ fn a_misspelt_field_does_not_open_a_rule() {
     );
     refused(
         &rule("{from: [{source: {namespaces: [a], princpals: [b]}}]}"),
-        "spec.rules[0].from[0].source.princpals: unknown field (did you mean principals?)",
+        "4:51: spec.rules[0].from[0].source.princpals: unknown field (did you mean principals?)",
     );
     refused(
         &rule("{from: [{source: {namespaces: [a]}}], to: [{operation: {prts: [80]}}]}"),
-        "spec.rules[0].to[0].operation.prts: unknown field (did you mean ports?)",
+        "4:72: spec.rules[0].to[0].operation.prts: unknown field (did you mean ports?)",
     );
     refused(
         &rule("{when: [{key: source.ip, values: [10.0.0.1], notvalues: [10.0.0.2]}]}"),
-        "spec.rules[0].when[0].notvalues: unknown field (did you mean notValues?)",
+        "4:61: spec.rules[0].when[0].notvalues: unknown field (did you mean notValues?)",
     );
 }
 
