@@ -45,7 +45,7 @@ fn environment_is_exactly_what_was_asked_for_on_each_node() -> Result<()> {
         assert!(has("XDS_ADDRESS=https://") && has("CA_ADDRESS=https://"));
         assert!(has(&format!(
             "AUTH_TOKEN={}",
-            lab.token_path(&name).display()
+            lab.token_path(name).display()
         )));
         assert!(!has("CLUSTER_ID") && !has("CARGO"), "{}", ztunnel.log());
         let socket = ztunnel.log_lines(&["INPOD_UDS="])[0].replace("INPOD_UDS=", "");
