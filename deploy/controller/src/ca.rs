@@ -36,27 +36,6 @@ pub use service::{IssueError, Residents, Service};
 pub use signer::{Issued, SignerError};
 pub use state::StateError;
 
-/// A peer's text for a log line: no control characters, not long.
-pub(crate) fn cut(text: &str) -> String {
-    const MAX: usize = 200;
-    text.chars()
-        .take(MAX)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
-}
-
-/// An error with its causes, for a log line.
-pub(crate) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
-}
-
 /// A time for people.
 pub(crate) fn rfc3339(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time)

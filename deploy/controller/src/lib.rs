@@ -21,4 +21,5 @@ pub mod serve;
 pub mod source;
 pub mod status;
 pub mod token;
+mod words;
 pub mod xds;

@@ -26,6 +26,7 @@ use crate::{
     quota::Quota,
     serve::Connection,
     token::{Authenticator, TrustedNodes},
+    words::printable,
 };
 
 mod body;
@@ -46,7 +47,6 @@ mod viewer;
 mod wildcard;
 
 pub use clients::Clients;
-use clients::printable;
 pub(crate) use gate::Door;
 use gate::{Closed, Gate};
 

@@ -1,6 +1,6 @@
 //! Why there is no credential.
 
-use std::{error, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use mesh::SpiffeId;
 
@@ -73,13 +73,6 @@ impl Error {
     /// The error with its causes, for a log line.
     #[must_use]
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        grpc::status::chain(self)
     }
 }

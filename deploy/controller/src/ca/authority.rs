@@ -299,7 +299,7 @@ impl Authority {
             let ticked = tokio::task::spawn_blocking(move || authority.tick(now)).await;
             let found = match ticked {
                 Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(super::describe(&error)),
+                Ok(Err(error)) => Some(grpc::status::chain(&error)),
                 Err(panicked) => Some(panicked.to_string()),
             };
             if found != failure {

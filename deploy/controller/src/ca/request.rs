@@ -19,7 +19,8 @@ use x509_parser::{
     prelude::FromDer as _,
 };
 
-use super::{cut, signed};
+use super::signed;
+use crate::words::quoted;
 
 /// The most bytes of a request. One with an RSA key of 8192 bits has 3 KiB.
 pub const MAX_REQUEST_BYTES: usize = 16 * 1024;
@@ -125,11 +126,13 @@ impl CertificateRequest {
             [Some(uri)] if *uri == expected => Ok(&self.key),
             names => Err(RequestError::Name {
                 expected: id.clone(),
-                found: cut(&names
-                    .iter()
-                    .map(|name| name.as_deref().unwrap_or("(no URI)"))
-                    .collect::<Vec<_>>()
-                    .join(", ")),
+                found: quoted(
+                    &names
+                        .iter()
+                        .map(|name| name.as_deref().unwrap_or("(no URI)"))
+                        .collect::<Vec<_>>()
+                        .join(", "),
+                ),
             }),
         }
     }

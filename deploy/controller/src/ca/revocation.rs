@@ -149,7 +149,7 @@ pub(crate) fn revoke_at(
         })
         .filter(|bytes| (1..=20).contains(&bytes.len()))
         .ok_or_else(|| RevokeError::Serial {
-            found: super::cut(serial),
+            found: crate::words::quoted(serial),
         })?;
     let state = StateDir::open(state_dir)?;
     if !state.file(kept::FILE).exists() {

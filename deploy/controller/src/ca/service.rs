@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status, async_trait};
 use wire::proto::ca::{IstioCertificateRequest, IstioCertificateResponse};
 
 use super::{
-    Authority, Issued, cut, describe,
+    Authority, Issued,
     request::{CertificateRequest, RequestError},
 };
 use crate::{
@@ -219,7 +219,7 @@ impl Service {
         }
         self.impersonate(caller, trust_domain, requested)
             .map_err(|reason| Refusal::Impersonation {
-                requested: cut(requested),
+                requested: crate::words::quoted(requested),
                 reason,
             })
     }
@@ -279,7 +279,7 @@ impl IstioCertificateService for Service {
                     Refusal::NotReady | Refusal::Issue(_) => {}
                 }
                 if let Some(left_out) = self.quota.take(net::clock::now()) {
-                    tracing::warn!(peer, %caller, reason = describe(&refusal), left_out, "certificate refused");
+                    tracing::warn!(peer, %caller, reason = grpc::status::chain(&refusal), left_out, "certificate refused");
                 }
                 Err(refusal.status())
             }

@@ -75,7 +75,7 @@ pub fn create(
         if good {
             Ok(())
         } else {
-            let found = crate::ca::cut(text);
+            let found = crate::words::quoted(text);
             Err(CreateError::Name { field, found })
         }
     };

@@ -14,7 +14,7 @@ use jsonwebtoken::{Validation, errors::ErrorKind};
 use serde::Deserialize;
 
 use super::{Caller, IssuerOptions, file::is_name, keep::Kept};
-use crate::ca::cut;
+use crate::words::quoted;
 
 mod keys;
 
@@ -146,7 +146,7 @@ impl Issuer {
             keys,
             |bytes| {
                 let bytes = bytes.ok_or("is not there")?;
-                KeySet::parse(bytes).map_err(|error| crate::ca::describe(&error))
+                KeySet::parse(bytes).map_err(|error| grpc::status::chain(&error))
             },
         );
         keys.refresh(net::clock::now(), now);
@@ -202,7 +202,7 @@ impl Issuer {
             return Err(JwtError::Signature);
         }
         Err(JwtError::NoKey {
-            kid: header.kid.as_deref().map(cut),
+            kid: header.kid.as_deref().map(quoted),
             algorithm: format!("{:?}", header.alg),
         })
     }
@@ -210,7 +210,7 @@ impl Issuer {
     fn caller(&self, claims: &Claims, now: SystemTime) -> Result<Caller, JwtError> {
         if claims.iss != self.issuer {
             return Err(JwtError::Issuer {
-                found: cut(&claims.iss),
+                found: quoted(&claims.iss),
                 expected: self.issuer.clone(),
             });
         }
@@ -239,7 +239,7 @@ impl Issuer {
             .and_then(|rest| rest.split_once(':'))
             .filter(|(namespace, account)| is_name(namespace) && is_name(account))
             .ok_or_else(|| JwtError::Subject {
-                found: cut(&claims.sub),
+                found: quoted(&claims.sub),
             })?;
         let mut node = None;
         if let Some(claims) = &claims.kubernetes {

@@ -139,7 +139,7 @@ impl<T> Kept<T> {
             return Ok(None);
         }
         let bytes = (self.fetch)(&self.path, self.max_bytes)
-            .map_err(|error| crate::ca::describe(&error))?;
+            .map_err(|error| grpc::status::chain(&error))?;
         let value = (self.read)(bytes.as_deref())?;
         let settled = changed
             .is_none_or(|changed| now.duration_since(changed).is_ok_and(|age| age >= SETTLED));

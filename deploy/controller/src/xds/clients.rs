@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::subscription::Settled;
-use crate::{output::ResourceType, publish::Snapshot, token::Caller};
+use crate::{output::ResourceType, publish::Snapshot, token::Caller, words::printable};
 
 /// Streams at a time, over all clients: many times the nodes of a large cluster.
 const MAX_STREAMS: usize = 10_000;
@@ -29,14 +29,6 @@ const MAX_STREAMS_WITHOUT_NODE: usize = 64;
 /// How much of what a client says is kept.
 const MAX_TEXT: usize = 1_024;
 const MAX_NODE: usize = 256;
-
-/// Text of a client, safe to show: not long, nothing that moves a cursor.
-pub(super) fn printable(text: &str, limit: usize) -> String {
-    text.chars()
-        .take(limit)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
-}
 
 /// All open streams.
 #[derive(Debug, Default)]

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use grpc::status::chain;
 use http::{HeaderMap, header::AUTHORIZATION};
 
 use super::viewer::{Scope, Viewer};
@@ -37,21 +38,9 @@ impl Door for Tokens {
                 let trusted = self.trusted.contains(&caller);
                 Ok((caller, trusted))
             }
-            Err(error) => Err(Unknown(describe(&error))),
+            Err(error) => Err(Unknown(chain(&error))),
         }
     }
-}
-
-/// An error and what is behind it.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 /// Why a client is not let in, or not any longer.

@@ -13,7 +13,7 @@ use tonic::Status;
 
 use super::{
     body::Piece,
-    clients::{Client, printable, short},
+    clients::{Client, short},
     frame::{FrameError, Received, Requests},
     gate::Gate,
     message::Message,
@@ -25,6 +25,7 @@ use crate::{
     output::ResourceType,
     publish::View,
     serve::Connection,
+    words::printable,
 };
 
 /// How often a token is asked about again.
