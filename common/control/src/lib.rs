@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod file;
+pub mod metrics;
 pub mod publish;
 pub mod xds;
 

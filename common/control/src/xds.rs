@@ -28,7 +28,7 @@ mod subscriptions;
 
 pub use client::{Settings, run};
 pub use demand::{Demand, Outcome};
-pub use node::Node;
+pub use node::{Node, Role};
 pub use status::{RefusedResource, Terminations, TypeState, XdsState, XdsStatus};
 pub use subscriptions::MAX_SUBSCRIPTIONS;
 

@@ -6,8 +6,12 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     authorization::{Authorization, PolicyKey},
+    backend::{BackendKey, BackendPolicy},
     name::Uid,
+    route::{RouteKey, RouteTable},
     service::{Service, ServiceKey},
+    settings::WaypointSettings,
+    waypoint::WaypointKey,
     workload::Workload,
 };
 
@@ -39,6 +43,12 @@ pub enum Resource {
     Service(Arc<Service>),
     /// An authorization policy.
     Authorization(Arc<Authorization>),
+    /// The routes of one port of a service.
+    RouteTable(Arc<RouteTable>),
+    /// What is done with the endpoints of a service or subset.
+    BackendPolicy(Arc<BackendPolicy>),
+    /// What a waypoint is to know of itself.
+    WaypointSettings(Arc<WaypointSettings>),
 }
 
 impl Resource {
@@ -49,6 +59,12 @@ impl Resource {
             Self::Workload(workload) => ResourceKey::Workload(workload.uid.clone()),
             Self::Service(service) => ResourceKey::Service(service.key()),
             Self::Authorization(policy) => ResourceKey::Authorization(policy.key.clone()),
+            Self::RouteTable(table) => ResourceKey::RouteTable(table.key.clone()),
+            Self::BackendPolicy(policy) => ResourceKey::BackendPolicy(policy.key.clone()),
+            Self::WaypointSettings(settings) => ResourceKey::WaypointSettings(WaypointKey {
+                namespace: settings.namespace.clone(),
+                gateway: settings.gateway.clone(),
+            }),
         }
     }
 }
@@ -62,6 +78,12 @@ pub enum ResourceKey {
     Service(ServiceKey),
     /// An authorization policy.
     Authorization(PolicyKey),
+    /// The routes of one port of a service.
+    RouteTable(RouteKey),
+    /// What is done with the endpoints of a service or subset.
+    BackendPolicy(BackendKey),
+    /// What a waypoint is to know of itself.
+    WaypointSettings(WaypointKey),
 }
 
 impl fmt::Display for ResourceKey {
@@ -70,6 +92,9 @@ impl fmt::Display for ResourceKey {
             Self::Workload(uid) => write!(f, "workload {uid}"),
             Self::Service(key) => write!(f, "service {key}"),
             Self::Authorization(key) => write!(f, "policy {key}"),
+            Self::RouteTable(key) => write!(f, "route table {key}"),
+            Self::BackendPolicy(key) => write!(f, "backend policy {key}"),
+            Self::WaypointSettings(key) => write!(f, "settings of waypoint {key}"),
         }
     }
 }

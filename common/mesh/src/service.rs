@@ -43,6 +43,8 @@ pub struct Service {
     pub vips: Vec<NetworkAddress>,
     /// Its ports and the target port of each, where an endpoint does not say otherwise.
     pub ports: PortMap,
+    /// What its ports speak, where that was declared. **Shape:** by service port, sorted, each port once.
+    pub protocols: Vec<(u16, AppProtocol)>,
     /// URI SANs that its endpoints may present beside their own identity.
     pub subject_alt_names: Vec<Name>,
     /// The waypoint that stands before it, unless there are weighted ones.
@@ -71,6 +73,18 @@ impl Service {
         }
     }
 
+    /// What a port speaks; [`AppProtocol::Unknown`] where nobody declared it.
+    #[must_use]
+    pub fn protocol(&self, service_port: u16) -> AppProtocol {
+        let found = self
+            .protocols
+            .binary_search_by_key(&service_port, |(port, _)| *port);
+        found
+            .ok()
+            .and_then(|at| self.protocols.get(at))
+            .map_or(AppProtocol::Unknown, |(_, protocol)| *protocol)
+    }
+
     /// All waypoints that stand before it, in no order that means anything.
     pub fn waypoints(&self) -> impl Iterator<Item = &GatewayAddress> {
         let weighted = self.weighted_waypoints.iter().map(|(waypoint, _)| waypoint);
@@ -87,6 +101,7 @@ impl Default for Service {
             hostname: Hostname::default(),
             vips: Vec::new(),
             ports: PortMap::default(),
+            protocols: Vec::new(),
             subject_alt_names: Vec::new(),
             waypoint: None,
             weighted_waypoints: Vec::new(),
@@ -110,6 +125,24 @@ impl PortMap {
             .get(&service_port)
             .map(|target| target.map_or(service_port, NonZeroU16::get))
     }
+}
+
+/// What a port of a service speaks. Source: `istio.workload.AppProtocol`, from `appProtocol` or the port's name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum AppProtocol {
+    /// Nobody declared it: it is detected.
+    #[default]
+    Unknown,
+    /// HTTP/1.1.
+    Http11,
+    /// HTTP/2 in plain text.
+    Http2,
+    /// gRPC, which is HTTP/2.
+    Grpc,
+    /// Bytes.
+    Tcp,
+    /// TLS that is not ours to end.
+    Tls,
 }
 
 /// An address within a network.

@@ -11,20 +11,25 @@ use std::{fmt, net::IpAddr, sync::Arc};
 
 use crate::{
     authorization::Authorization,
+    backend::{BackendKey, BackendPolicy},
     delta::{Delta, Resource, ResourceKey},
     endpoints::{Endpoints, Preference},
     name::{Hostname, Namespace, Network, Uid},
     pmap::PersistentMap,
     policy::PolicyIndex,
+    route::{RouteKey, RouteTable},
     service::{Service, ServiceKey},
+    settings::WaypointSettings,
     workload::Workload,
 };
 
 mod claimants;
+mod layer7;
 mod owners;
 mod vips;
 
 use claimants::{AddressIndex, PodIndex};
+use layer7::Layer7;
 use owners::Owners;
 use vips::VipIndex;
 
@@ -41,6 +46,7 @@ pub struct Snapshot {
     services_by_hostname: PersistentMap<Hostname, Owners>,
     endpoints: PersistentMap<ServiceKey, Arc<Endpoints>>,
     policies: PolicyIndex,
+    layer7: Layer7,
 }
 
 impl Snapshot {
@@ -54,6 +60,9 @@ impl Snapshot {
                 ResourceKey::Workload(uid) => next.remove_workload(&uid),
                 ResourceKey::Service(key) => next.remove_service(&key),
                 ResourceKey::Authorization(key) => next.policies.remove(&key),
+                ResourceKey::RouteTable(key) => next.layer7.remove_routes(&key),
+                ResourceKey::BackendPolicy(key) => next.layer7.remove_backend_policy(&key),
+                ResourceKey::WaypointSettings(key) => next.layer7.remove_settings(&key),
             }
         }
         for resource in delta.upserts {
@@ -65,6 +74,9 @@ impl Snapshot {
                         next.policies.insert(policy);
                     }
                 }
+                Resource::RouteTable(table) => next.layer7.upsert_routes(table),
+                Resource::BackendPolicy(policy) => next.layer7.upsert_backend_policy(policy),
+                Resource::WaypointSettings(settings) => next.layer7.upsert_settings(settings),
             }
         }
         next
@@ -155,6 +167,43 @@ impl Snapshot {
     #[must_use]
     pub fn policies(&self) -> &PolicyIndex {
         &self.policies
+    }
+
+    /// The routes of one port of a service. `None`: it leads to the service itself.
+    #[must_use]
+    pub fn routes(&self, key: &RouteKey) -> Option<&Arc<RouteTable>> {
+        self.layer7.routes(key)
+    }
+
+    /// What is done with the endpoints of a service or subset. `None`: what the waypoint's settings say.
+    #[must_use]
+    pub fn backend_policy(&self, key: &BackendKey) -> Option<&Arc<BackendPolicy>> {
+        self.layer7.backend_policy(key)
+    }
+
+    /// What a waypoint is to know of itself.
+    #[must_use]
+    pub fn waypoint_settings(
+        &self,
+        namespace: &str,
+        gateway: &str,
+    ) -> Option<&Arc<WaypointSettings>> {
+        self.layer7.settings(namespace, gateway)
+    }
+
+    /// All route tables, in no order that means anything.
+    pub fn iter_routes(&self) -> impl ExactSizeIterator<Item = &Arc<RouteTable>> {
+        self.layer7.iter_routes()
+    }
+
+    /// All backend policies, in no order that means anything.
+    pub fn iter_backend_policies(&self) -> impl ExactSizeIterator<Item = &Arc<BackendPolicy>> {
+        self.layer7.iter_backend_policies()
+    }
+
+    /// The settings of all waypoints that are told, in no order that means anything.
+    pub fn iter_waypoint_settings(&self) -> impl ExactSizeIterator<Item = &Arc<WaypointSettings>> {
+        self.layer7.iter_settings()
     }
 
     /// All workloads, in no order that means anything.
@@ -291,6 +340,7 @@ impl fmt::Debug for Snapshot {
             .field("workloads", &self.workloads.len())
             .field("services", &self.services.len())
             .field("policies", &self.policies.iter().count())
+            .field("routes", &self.layer7.iter_routes().len())
             .finish_non_exhaustive()
     }
 }

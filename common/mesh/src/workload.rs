@@ -64,9 +64,22 @@ pub struct Workload {
     pub authorization_policies: Vec<PolicyKey>,
     /// The services that it is an endpoint of, each with the ports that it serves.
     pub services: HashMap<ServiceKey, PortMap>,
+    /// The subsets of services that it belongs to, sorted. **Shape:** known to waypoints only, empty elsewhere.
+    /// Source: the extension `ambit.waypoint.v1.Subsets`.
+    pub subsets: Vec<(ServiceKey, Name)>,
 }
 
 impl Workload {
+    /// Whether it belongs to a subset of a service; every endpoint belongs to the one without a name.
+    #[must_use]
+    pub fn is_in_subset(&self, service: &ServiceKey, subset: &Name) -> bool {
+        subset.is_empty()
+            || self
+                .subsets
+                .binary_search_by(|(of, name)| (of, name).cmp(&(service, subset)))
+                .is_ok()
+    }
+
     /// The identity that the workload's certificate carries.
     #[must_use]
     pub fn identity(&self) -> SpiffeId {
@@ -107,6 +120,7 @@ impl Default for Workload {
             network_gateway: None,
             authorization_policies: Vec::new(),
             services: HashMap::new(),
+            subsets: Vec::new(),
         }
     }
 }

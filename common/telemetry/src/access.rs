@@ -1,5 +1,7 @@
 //! The lines of the access log, from events.
 //!
+//! A waypoint's connections have their lines in the access log of layer 7; only one that is refused has one here.
+//!
 //! **Source:** the fields, their order and which are quoted are those of Istio's node proxy.
 
 use std::time::Duration;
@@ -8,13 +10,13 @@ use mesh::{SpiffeId, Workload};
 use tracing::Level;
 
 use crate::{
-    event::{Connection, Outcome},
+    event::{Connection, Direction, Outcome},
     logging::{Logging, line::Line},
 };
 
 /// Notes that a connection was opened, at level debug.
 pub(crate) fn opened(logging: &Logging, connection: &Connection) {
-    if logging.shows_access(Level::DEBUG) {
+    if has_line(connection) && logging.shows_access(Level::DEBUG) {
         logging.access(Level::DEBUG, "connection opened", |line| {
             facts(line, connection);
         });
@@ -30,7 +32,7 @@ pub(crate) fn closed(
     duration: Duration,
     outcome: &Outcome,
 ) {
-    if !logging.shows_access(outcome.level()) {
+    if !has_line(connection) || !logging.shows_access(outcome.level()) {
         return;
     }
     logging.access(outcome.level(), "connection complete", |line| {
@@ -54,6 +56,13 @@ pub(crate) fn refused(logging: &Logging, connection: &Connection, error: &str) {
             line.quoted("direction", connection.direction.as_str());
             line.quoted("error", error);
         });
+    }
+}
+
+fn has_line(connection: &Connection) -> bool {
+    match connection.direction {
+        Direction::Inbound | Direction::Outbound => true,
+        Direction::Through => false,
     }
 }
 

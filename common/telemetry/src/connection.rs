@@ -8,7 +8,7 @@ use std::{
 use crate::{
     access,
     event::{Connection, Outcome, Reason},
-    metrics::series::Lease,
+    metrics::series::{Lease, Tcp},
     recorder::Telemetry,
 };
 
@@ -30,20 +30,20 @@ pub struct OpenConnection {
 pub struct ByteCounters {
     received: AtomicU64,
     sent: AtomicU64,
-    lease: Lease,
+    lease: Lease<Tcp>,
 }
 
 impl ByteCounters {
     /// Counts bytes that came from the initiator.
     pub fn add_received(&self, bytes: u64) {
         self.received.fetch_add(bytes, Relaxed);
-        self.lease.series().received.fetch_add(bytes, Relaxed);
+        self.lease.counters().received.fetch_add(bytes, Relaxed);
     }
 
     /// Counts bytes that went to the initiator.
     pub fn add_sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Relaxed);
-        self.lease.series().sent.fetch_add(bytes, Relaxed);
+        self.lease.counters().sent.fetch_add(bytes, Relaxed);
     }
 
     /// How many bytes of this connection came from the initiator.
@@ -63,10 +63,10 @@ impl OpenConnection {
     pub(crate) fn new(
         telemetry: Telemetry,
         connection: Connection,
-        lease: Lease,
+        lease: Lease<Tcp>,
         opened_at: Instant,
     ) -> Self {
-        lease.series().opened.fetch_add(1, Relaxed);
+        lease.counters().opened.fetch_add(1, Relaxed);
         let bytes = ByteCounters {
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
@@ -101,13 +101,13 @@ impl OpenConnection {
     fn end(&mut self, outcome: &Outcome, now: Instant) {
         self.ended = true;
         let lease = &self.bytes.lease;
-        let series = lease.series();
+        let counters = lease.counters();
         let flag = outcome.flag().index();
-        series.closed[flag].fetch_add(1, Relaxed);
+        counters.closed[flag].fetch_add(1, Relaxed);
         match outcome {
             Outcome::Complete => {}
             Outcome::Failed(_) => {
-                series.failed[flag].fetch_add(1, Relaxed);
+                counters.failed[flag].fetch_add(1, Relaxed);
             }
         }
         self.telemetry.store().touch(lease, now);

@@ -18,6 +18,8 @@ pub enum Direction {
     Inbound,
     /// From our workload; we report as `source`.
     Outbound,
+    /// Through us, between two workloads that are not ours; we report as `waypoint`.
+    Through,
 }
 
 impl Direction {
@@ -27,6 +29,7 @@ impl Direction {
         match self {
             Self::Inbound => "destination",
             Self::Outbound => "source",
+            Self::Through => "waypoint",
         }
     }
 
@@ -36,6 +39,7 @@ impl Direction {
         match self {
             Self::Inbound => "inbound",
             Self::Outbound => "outbound",
+            Self::Through => "through",
         }
     }
 }

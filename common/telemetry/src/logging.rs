@@ -235,6 +235,11 @@ impl Logging {
         directives::rank(level) <= self.0.access.load(Relaxed)
     }
 
+    /// Writes one line of an access log that has a form of its own, with its end. Levels do not matter.
+    pub(crate) fn raw(&self, line: impl FnOnce(&mut String)) {
+        write(&self.0.queue, Scope::Access, line);
+    }
+
     /// Writes one line of the access log.
     pub(crate) fn access(&self, level: Level, message: &str, fields: impl FnOnce(&mut Line<'_>)) {
         write(&self.0.queue, Scope::Access, |buffer| {

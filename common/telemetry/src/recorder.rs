@@ -4,7 +4,7 @@
 //! Never: awaits; its one lock is shared by all who open connections and exclusive only for a new kind of one.
 
 use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, OnceLock, atomic::Ordering::Relaxed},
     time::Instant,
 };
 
@@ -18,10 +18,12 @@ use crate::{
     access,
     connection::OpenConnection,
     event::{Connection, Direction, Reason},
+    http::Http,
     logging::Logging,
     metrics::{
         Dns, Exposition,
         collector::Connections,
+        series::Tcp,
         store::{Limits, Store},
     },
 };
@@ -39,11 +41,43 @@ pub struct Build {
 #[derive(Clone, Debug)]
 pub struct Telemetry(Arc<Shared>);
 
+/// `istio_tcp_sockets_open`, by reporter.
+#[derive(Debug)]
+struct Sockets {
+    inbound: Gauge,
+    outbound: Gauge,
+    /// Made when it is first asked for: a process without layer 7 has no such reporter.
+    through: OnceLock<Gauge>,
+    family: Family<[(&'static str, &'static str); 1], Gauge>,
+}
+
+impl Sockets {
+    fn of(&self, direction: Direction) -> &Gauge {
+        match direction {
+            Direction::Inbound => &self.inbound,
+            Direction::Outbound => &self.outbound,
+            Direction::Through => self
+                .through
+                .get_or_init(|| reported(&self.family, direction)),
+        }
+    }
+}
+
+fn reported(
+    family: &Family<[(&'static str, &'static str); 1], Gauge>,
+    direction: Direction,
+) -> Gauge {
+    family.get_or_create_owned(&[("reporter", direction.reporter())])
+}
+
 #[derive(Debug)]
 struct Shared {
-    store: Arc<Store>,
+    began: Instant,
+    store: Arc<Store<Tcp>>,
+    /// Made when it is first asked for: a process without layer 7 shows none of its metrics.
+    http: Arc<OnceLock<Http>>,
     logging: Logging,
-    sockets: [Gauge; 2],
+    sockets: Sockets,
     dns: Dns,
     registry: RwLock<Registry>,
 }
@@ -63,21 +97,25 @@ impl Telemetry {
     ) -> Self {
         let mut registry = Registry::default();
         let store = Arc::new(Store::new(now, limits));
+        let http = Arc::new(OnceLock::new());
         let connections = Connections {
             store: Arc::clone(&store),
+            http: Arc::clone(&http),
             queue: logging.queue(),
         };
         registry.register_collector(Box::new(connections));
 
-        let sockets = Family::<[(&str, &str); 1], Gauge>::default();
-        let of = |direction: Direction| {
-            sockets.get_or_create_owned(&[("reporter", direction.reporter())])
+        let family = Family::default();
+        let sockets = Sockets {
+            inbound: reported(&family, Direction::Inbound),
+            outbound: reported(&family, Direction::Outbound),
+            through: OnceLock::new(),
+            family: family.clone(),
         };
-        let both = [of(Direction::Inbound), of(Direction::Outbound)];
         registry.register(
             "istio_tcp_sockets_open",
             "Captured sockets that are open now",
-            sockets,
+            family,
         );
 
         let builds = Family::<[(&str, &str); 2], Gauge>::default();
@@ -88,9 +126,11 @@ impl Telemetry {
 
         let dns = Dns::register(&mut registry);
         Self(Arc::new(Shared {
+            began: now,
             store,
+            http,
             logging,
-            sockets: both,
+            sockets,
             dns,
             registry: RwLock::new(registry),
         }))
@@ -108,19 +148,26 @@ impl Telemetry {
     /// for people, which a stage makes from its error and the chain of its sources.
     pub fn refused(&self, connection: &Connection, reason: Reason, error: &str, now: Instant) {
         let lease = self.0.store.lease(connection, now);
-        lease.series().failed[reason.flag().index()].fetch_add(1, Relaxed);
+        lease.counters().failed[reason.flag().index()].fetch_add(1, Relaxed);
         access::refused(&self.0.logging, connection, error);
     }
 
     /// Counts a captured socket as open until the guard is dropped.
     #[must_use]
     pub fn socket(&self, direction: Direction) -> SocketGuard {
-        let gauge = match direction {
-            Direction::Inbound => &self.0.sockets[0],
-            Direction::Outbound => &self.0.sockets[1],
-        };
+        let gauge = self.0.sockets.of(direction);
         gauge.inc();
         SocketGuard(gauge.clone())
+    }
+
+    /// Where requests of layer 7 are counted. Its metrics are shown from the first call on.
+    #[must_use]
+    pub fn http(&self) -> &Http {
+        self.0.http.get_or_init(|| {
+            let http = Http::new(self.0.began);
+            http.register(&mut self.0.registry.write());
+            http
+        })
     }
 
     /// What a DNS proxy counts.
@@ -133,7 +180,10 @@ impl Telemetry {
     /// ten minutes after their last connection has ended, so that no scraper misses a last value; a series that
     /// other pods of the same owner use stays.
     pub fn forget_workloads(&self, is_gone: impl Fn(&mesh::Uid) -> bool) {
-        self.0.store.forget(is_gone);
+        self.0.store.forget(&is_gone);
+        if let Some(http) = self.0.http.get() {
+            http.forget_workloads(&is_gone);
+        }
     }
 
     /// Adds the metrics of another component. Names are written in full, counters without `_total`.
@@ -146,10 +196,13 @@ impl Telemetry {
     #[must_use]
     pub fn expose(&self, exposition: Exposition, now: Instant) -> String {
         self.0.store.expire(now);
+        if let Some(http) = self.0.http.get() {
+            http.expire(now);
+        }
         exposition.render(&self.0.registry.read())
     }
 
-    pub(crate) fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &Store<Tcp> {
         &self.0.store
     }
 

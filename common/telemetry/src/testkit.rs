@@ -177,7 +177,7 @@ fn read(text: &str, counter_family_suffix: &str, check_line: impl Fn(&str)) -> S
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').expect("TYPE has a kind");
             assert!(
-                ["counter", "gauge", "histogram"].contains(&kind),
+                ["counter", "gauge", "histogram", "unknown", "untyped"].contains(&kind),
                 "{line:?}"
             );
             assert_eq!(name, current, "HELP and TYPE stand together");
@@ -188,7 +188,11 @@ fn read(text: &str, counter_family_suffix: &str, check_line: impl Fn(&str)) -> S
             if kind == "counter" {
                 assert!(name.ends_with(counter_family_suffix), "{line:?}");
             } else {
-                assert!(!name.ends_with("_total"), "{line:?}");
+                // Envoy's names are kept, rules or not.
+                assert!(
+                    !name.ends_with("_total") || name.starts_with("envoy_"),
+                    "{line:?}"
+                );
             }
         } else {
             let (series, name, value) = sample(line);
@@ -198,7 +202,9 @@ fn read(text: &str, counter_family_suffix: &str, check_line: impl Fn(&str)) -> S
                 .unwrap_or_else(|| panic!("{line:?} is not of {current}"));
             match (kind, counter_family_suffix) {
                 ("counter", "") => assert_eq!(suffix, "_total", "{line:?}"),
-                ("counter" | "gauge", _) => assert_eq!(suffix, "", "{line:?}"),
+                ("counter" | "gauge" | "unknown" | "untyped", _) => {
+                    assert_eq!(suffix, "", "{line:?}");
+                }
                 _ => assert!(["_bucket", "_sum", "_count"].contains(&suffix), "{line:?}"),
             }
             assert!(kind != "counter" || value >= 0.0, "{line:?}");

@@ -11,6 +11,11 @@ pub mod ca;
 pub mod discovery;
 pub mod security;
 #[expect(
+    missing_docs,
+    reason = "generated; names that say it all have no comment in the definition"
+)]
+pub mod waypoint;
+#[expect(
     clippy::large_enum_variant,
     clippy::enum_variant_names,
     reason = "generated; the names and shapes are the contract's"
@@ -21,6 +26,17 @@ pub mod workload;
 pub const ADDRESS_TYPE: &str = "type.googleapis.com/istio.workload.Address";
 /// Type URL of [`security::Authorization`].
 pub const AUTHORIZATION_TYPE: &str = "type.googleapis.com/istio.security.Authorization";
+
+/// Type URL of [`waypoint::RouteTable`].
+pub const ROUTE_TABLE_TYPE: &str = "type.googleapis.com/ambit.waypoint.v1.RouteTable";
+/// Type URL of [`waypoint::BackendPolicy`].
+pub const BACKEND_POLICY_TYPE: &str = "type.googleapis.com/ambit.waypoint.v1.BackendPolicy";
+/// Type URL of [`waypoint::Settings`].
+pub const SETTINGS_TYPE: &str = "type.googleapis.com/ambit.waypoint.v1.Settings";
+/// Type URL of [`waypoint::Subsets`], and the name of the extension of a workload that carries them.
+pub const SUBSETS_TYPE: &str = "type.googleapis.com/ambit.waypoint.v1.Subsets";
+/// See [`SUBSETS_TYPE`].
+pub const SUBSETS_EXTENSION: &str = "ambit.waypoint.v1.Subsets";
 
 /// A message of a type that its URL names. Source: `google.protobuf.Any`.
 ///

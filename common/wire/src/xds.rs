@@ -1,6 +1,6 @@
 //! Resources of workload xDS: protobuf to nouns of the mesh.
 //!
-//! In: messages of [`crate::proto::workload`] and [`crate::proto::security`].
+//! In: messages of [`crate::proto::workload`], [`crate::proto::security`] and [`crate::proto::waypoint`].
 //! Out: validated [`mesh::Resource`]s, or an error that names resource, field, what was found and what was expected.
 //! Never: the protocol that carries them, a lookup in the mesh, a guess that would let more in than was meant.
 //!
@@ -8,21 +8,27 @@
 //! is read as the harmless neighbour where there is one, and is an error where it would open a policy, lead around a
 //! waypoint or send in plain text what was to be encrypted.
 //!
-//! Reading order: [`name`] (how resources are named), `workload`, `service` and `gateway`, `authorization`;
-//! `field` holds the scalars, `names` shares equal texts.
+//! Reading order: [`name`] (how resources are named), `workload`, `service` and `gateway`, `authorization`, `route`,
+//! `backend`, `settings`; `field` holds the scalars, `names` shares equal texts.
 
-use mesh::{Authorization, Resource, Service, Workload};
+use mesh::{
+    Authorization, Resource, Service, Workload, backend::BackendPolicy, route::RouteTable,
+    settings::WaypointSettings,
+};
 use prost::Message as _;
 
-use crate::proto::{self, discovery, security, workload::address};
+use crate::proto::{self, discovery, security, waypoint, workload::address};
 
 mod authorization;
+mod backend;
 mod error;
 mod field;
 mod gateway;
 pub mod name;
 mod names;
+mod route;
 mod service;
+mod settings;
 mod workload;
 
 pub use error::Error;
@@ -87,6 +93,21 @@ impl Decoder {
                     .map_err(|source| malformed("istio.security.Authorization", source))?;
                 Ok(Resource::Authorization(self.authorization(read)?.into()))
             }
+            proto::ROUTE_TABLE_TYPE => {
+                let read = waypoint::RouteTable::decode(any.value.clone())
+                    .map_err(|source| malformed("ambit.waypoint.v1.RouteTable", source))?;
+                Ok(Resource::RouteTable(self.route_table(&read)?.into()))
+            }
+            proto::BACKEND_POLICY_TYPE => {
+                let read = waypoint::BackendPolicy::decode(any.value.clone())
+                    .map_err(|source| malformed("ambit.waypoint.v1.BackendPolicy", source))?;
+                Ok(Resource::BackendPolicy(self.backend_policy(&read)?.into()))
+            }
+            proto::SETTINGS_TYPE => {
+                let read = waypoint::Settings::decode(any.value.clone())
+                    .map_err(|source| malformed("ambit.waypoint.v1.Settings", source))?;
+                Ok(Resource::WaypointSettings(self.settings(&read)?.into()))
+            }
             other => {
                 let expected = "istio.workload.Address or istio.security.Authorization";
                 Err(Fault::new("type_url", error::quoted(other), expected).of(named()))
@@ -124,6 +145,44 @@ impl Decoder {
     }
 }
 
+impl Decoder {
+    /// Reads the routes of one port of a service.
+    ///
+    /// # Errors
+    /// When a field is invalid.
+    pub fn route_table(&mut self, read: &waypoint::RouteTable) -> Result<RouteTable, Error> {
+        let name = format!("{}:{}", read.service, read.port);
+        let resource = format!("route table {}", error::quoted(&name));
+        route::read(read, &mut self.names).map_err(|fault| fault.of(resource))
+    }
+
+    /// Reads what is done with the endpoints of a service or subset.
+    ///
+    /// # Errors
+    /// When a field is invalid.
+    pub fn backend_policy(
+        &mut self,
+        read: &waypoint::BackendPolicy,
+    ) -> Result<BackendPolicy, Error> {
+        let name = match &*read.subset {
+            "" => read.service.clone(),
+            subset => format!("{}/{subset}", read.service),
+        };
+        let resource = format!("backend policy {}", error::quoted(&name));
+        backend::read(read, &mut self.names).map_err(|fault| fault.of(resource))
+    }
+
+    /// Reads the settings of one waypoint.
+    ///
+    /// # Errors
+    /// When a field is invalid.
+    pub fn settings(&mut self, read: &waypoint::Settings) -> Result<WaypointSettings, Error> {
+        let name = format!("{}/{}", read.namespace, read.gateway);
+        let resource = format!("settings {}", error::quoted(&name));
+        settings::read(read, &mut self.names).map_err(|fault| fault.of(resource))
+    }
+}
+
 /// Reads one workload; [`Decoder::workload`] for many.
 ///
 /// # Errors
@@ -146,6 +205,25 @@ pub fn service(read: proto::workload::Service) -> Result<Service, Error> {
 /// When a field is invalid, or holds a condition that cannot be judged.
 pub fn authorization(read: security::Authorization) -> Result<Authorization, Error> {
     Decoder::new().authorization(read)
+}
+
+/// What is in force in the place of a resource that cannot be read and of which nothing better is known.
+///
+/// Where its absence would let requests pass, they are not let pass: a port whose routes, and whose policies, cannot be
+/// read answers every request as one whose policies cannot be enforced. `None` where absence is safe.
+#[must_use]
+pub fn placeholder(type_url: &str, name: &str) -> Option<Resource> {
+    if type_url != proto::ROUTE_TABLE_TYPE {
+        return None;
+    }
+    name::removed(type_url, name).into_iter().find_map(|key| {
+        let mesh::ResourceKey::RouteTable(key) = key else {
+            return None;
+        };
+        let mut table = RouteTable::new(key);
+        table.unenforced.push("routes that cannot be read".into());
+        Some(Resource::RouteTable(table.into()))
+    })
 }
 
 #[cfg(test)]

@@ -51,6 +51,8 @@ pub(super) fn service(at: &Cursor<'_>) -> Result<Service, Error> {
         )?,
         vips: object.required("vips", VIPS, |at| at.list(VIPS, vip))?,
         ports: object.required("ports", "a mapping of service ports to target ports", ports)?,
+        // A ztunnel, which alone reads this file, needs no protocols.
+        protocols: Vec::new(),
         subject_alt_names: object
             .optional("subjectAltNames", |at| {
                 at.list("a list of spiffe:// names", subject_alt_name)

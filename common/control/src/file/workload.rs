@@ -152,6 +152,8 @@ pub(super) fn workload(at: &Cursor<'_>, defaults: &Defaults) -> Result<Workload,
                 Ok(services)
             },
         )?,
+        // Of waypoints only.
+        subsets: Vec::new(),
     };
     if workload.ips.is_empty() && workload.hostname.is_empty() && workload.network_gateway.is_none()
     {

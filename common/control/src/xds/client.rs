@@ -61,7 +61,11 @@ pub struct Settings {
 pub async fn run(settings: Settings, publisher: Arc<Publisher>, status: XdsStatus, demand: Demand) {
     let address = settings.endpoint.address.to_string();
     status.starts(address.clone(), net::clock::now());
-    let session = Session::new(settings.node.message(), demand.is_enabled());
+    let session = Session::new(
+        settings.node.message(),
+        settings.node.role,
+        demand.is_enabled(),
+    );
     let mut client = Client {
         session,
         publisher,

@@ -105,9 +105,12 @@ impl Known {
     ) -> Replaced {
         let (name, key) = match resource {
             Resource::Workload(workload) if *workload.uid == *name => (workload.uid.clone(), None),
-            Resource::Workload(_) | Resource::Service(_) | Resource::Authorization(_) => {
-                (Uid::from(name), Some(resource.key()))
-            }
+            Resource::Workload(_)
+            | Resource::Service(_)
+            | Resource::Authorization(_)
+            | Resource::RouteTable(_)
+            | Resource::BackendPolicy(_)
+            | Resource::WaypointSettings(_) => (Uid::from(name), Some(resource.key())),
         };
         match &mut self.names_by_alias {
             None => aliases.clear(),

@@ -23,13 +23,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use prost::Message as _;
 use wire::{
     proto::{
-        ADDRESS_TYPE, AUTHORIZATION_TYPE,
+        ADDRESS_TYPE,
         discovery::{self, DeltaDiscoveryRequest as Request},
     },
     xds::Decoder,
 };
 
-use super::{known::Known, subscriptions::Changes};
+use super::{known::Known, node::Role, subscriptions::Changes};
 
 mod intake;
 mod refusals;
@@ -48,19 +48,17 @@ pub(super) struct Session {
     node: discovery::Node,
     on_demand: bool,
     decoder: Decoder,
-    addresses: Type,
-    authorizations: Type,
+    /// In the order of [`Role::types`].
+    types: Vec<Type>,
     /// Names to be subscribed with the first request of addresses.
     deferred: Vec<Arc<str>>,
     /// Counts responses.
     responses: u64,
 }
 
+/// The place of a type in [`Session::types`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Addresses,
-    Authorizations,
-}
+struct Kind(usize);
 
 /// One type of resource.
 #[derive(Debug)]
@@ -84,13 +82,15 @@ struct Type {
 
 impl Session {
     /// Nothing is known, nobody was asked.
-    pub(super) fn new(node: discovery::Node, on_demand: bool) -> Self {
+    pub(super) fn new(node: discovery::Node, role: Role, on_demand: bool) -> Self {
+        let types = role.types().iter();
         Self {
             node,
             on_demand,
             decoder: Decoder::new(),
-            addresses: Type::new(ADDRESS_TYPE, on_demand),
-            authorizations: Type::new(AUTHORIZATION_TYPE, false),
+            types: types
+                .map(|url| Type::new(url, on_demand && *url == ADDRESS_TYPE))
+                .collect(),
             deferred: Vec::new(),
             responses: 0,
         }
@@ -98,23 +98,19 @@ impl Session {
 
     /// A stream begins; `names` are subscribed besides.
     pub(super) fn open(&mut self, names: Vec<Arc<str>>) -> Vec<Request> {
-        for of in [&mut self.addresses, &mut self.authorizations] {
+        for of in &mut self.types {
             of.requested = false;
             of.answered = false;
             of.versions_bytes = 0;
             of.complete_since = None;
         }
         self.deferred = names;
-        let mut requests = vec![self.first_request(Kind::Authorizations)];
-        if self.authorizations.synced {
-            requests.extend(self.address_requests());
-        }
-        requests
+        self.next_types()
     }
 
     /// The stream has ended, perhaps because a request was too large for the server.
     pub(super) fn close(&mut self, too_large: bool) {
-        for of in [&mut self.addresses, &mut self.authorizations] {
+        for of in &mut self.types {
             if too_large && of.requested && !of.answered && of.versions_bytes > LARGE_VERSIONS {
                 of.withhold = true;
             }
@@ -123,7 +119,8 @@ impl Session {
 
     /// Whether the stream can be told of names already.
     pub(super) fn takes_names(&self) -> bool {
-        self.addresses.requested
+        let mut types = self.types.iter();
+        types.any(|of| of.url == ADDRESS_TYPE && of.requested)
     }
 
     /// The requests that tell the stream of names.
@@ -151,30 +148,65 @@ impl Session {
         &self,
         type_url: &str,
     ) -> Option<(usize, impl ExactSizeIterator<Item = (&str, &str)>)> {
-        let types = [&self.addresses, &self.authorizations];
-        let of = types.into_iter().find(|of| of.url == type_url)?;
+        let of = self.types.iter().find(|of| of.url == type_url)?;
         let refused = of.refused.iter();
         let refused = refused.map(|(name, error)| (&**name, error.as_str()));
         Some((of.known.len(), refused))
     }
 
-    fn of(&self, kind: Kind) -> &Type {
-        match kind {
-            Kind::Addresses => &self.addresses,
-            Kind::Authorizations => &self.authorizations,
-        }
+    /// The type of a URL, if it was asked for.
+    fn kind(&self, type_url: &str) -> Option<Kind> {
+        let place = self.types.iter().position(|of| of.url == type_url);
+        place.map(Kind)
     }
 
+    /// Whether single names of a type are asked for.
+    fn is_on_demand(&self, kind: Kind) -> bool {
+        self.on_demand && self.of(kind).url == ADDRESS_TYPE
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "kinds are places of this list, which does not change"
+    )]
+    fn of(&self, kind: Kind) -> &Type {
+        &self.types[kind.0]
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "kinds are places of this list, which does not change"
+    )]
     fn of_mut(&mut self, kind: Kind) -> &mut Type {
-        match kind {
-            Kind::Addresses => &mut self.addresses,
-            Kind::Authorizations => &mut self.authorizations,
+        &mut self.types[kind.0]
+    }
+
+    /// The first requests of the types whose turn it is: each waits until those before it have been heard of once, so
+    /// that nobody is told of a workload before what holds for it.
+    fn next_types(&mut self) -> Vec<Request> {
+        let mut requests = Vec::new();
+        for place in 0..self.types.len() {
+            let kind = Kind(place);
+            if !self.of(kind).requested {
+                requests.push(self.first_request(kind));
+                if self.of(kind).url == ADDRESS_TYPE {
+                    let changes = Changes {
+                        subscribe: std::mem::take(&mut self.deferred),
+                        unsubscribe: Vec::new(),
+                    };
+                    requests.extend(self.subscribe(&changes));
+                }
+            }
+            if !self.of(kind).synced {
+                break;
+            }
         }
+        requests
     }
 
     /// The first request of a type on a stream: who we are, what we have, what we want.
     fn first_request(&mut self, kind: Kind) -> Request {
-        let named = kind == Kind::Addresses && self.on_demand;
+        let named = self.is_on_demand(kind);
         let node = self.node.clone();
         let next = self.responses + 1;
         let of = self.of_mut(kind);
@@ -200,16 +232,6 @@ impl Session {
             of.versions_bytes = request.encoded_len();
         }
         request
-    }
-
-    fn address_requests(&mut self) -> Vec<Request> {
-        let mut requests = vec![self.first_request(Kind::Addresses)];
-        let changes = Changes {
-            subscribe: std::mem::take(&mut self.deferred),
-            unsubscribe: Vec::new(),
-        };
-        requests.extend(self.subscribe(&changes));
-        requests
     }
 }
 

@@ -7,7 +7,8 @@ use std::{
 
 use serde::Serialize;
 use tokio::sync::watch;
-use wire::proto::{ADDRESS_TYPE, AUTHORIZATION_TYPE};
+
+use super::node::Role;
 
 /// How many refused resources are listed per type; the counters go on.
 const MAX_LISTED: usize = 100;
@@ -32,8 +33,7 @@ struct Inner {
     heard: Option<Instant>,
     last_error: Option<String>,
     terminations: Terminations,
-    addresses: TypeState,
-    authorizations: TypeState,
+    types: Vec<TypeState>,
 }
 
 /// How often a stream ended, or did not come about. Source: Istio, `istio_xds_connection_terminations_total`.
@@ -106,18 +106,20 @@ pub struct XdsState {
     pub last_error: Option<String>,
     /// How streams ended.
     pub connection_terminations: Terminations,
-    /// The types: addresses, authorizations.
-    pub types: [TypeState; 2],
+    /// The types that are asked for: addresses, authorizations, then what only waypoints are told.
+    pub types: Vec<TypeState>,
 }
 
 impl XdsStatus {
     /// Nothing has been said yet.
     #[must_use]
-    pub fn new() -> Self {
-        let of = |url: &str| TypeState {
-            type_url: url.to_owned(),
+    pub fn new(role: Role) -> Self {
+        let of = |url: &&str| TypeState {
+            type_url: (*url).to_owned(),
             ..TypeState::default()
         };
+        // Addresses, which most ask about, come first.
+        let types = role.types().iter().rev().map(of).collect();
         Self {
             shared: Arc::new(Shared {
                 inner: Mutex::new(Inner {
@@ -126,8 +128,7 @@ impl XdsStatus {
                     heard: None,
                     last_error: None,
                     terminations: Terminations::default(),
-                    addresses: of(ADDRESS_TYPE),
-                    authorizations: of(AUTHORIZATION_TYPE),
+                    types,
                 }),
                 ready: watch::channel(false).0,
             }),
@@ -171,7 +172,7 @@ impl XdsStatus {
             age_seconds: inner.age(now).as_secs(),
             last_error: inner.last_error.clone(),
             connection_terminations: inner.terminations,
-            types: [inner.addresses.clone(), inner.authorizations.clone()],
+            types: inner.types.clone(),
         }
     }
 
@@ -241,19 +242,13 @@ impl XdsStatus {
                 })
                 .collect();
         }
-        let ready = inner.addresses.synced && inner.authorizations.synced;
+        let ready = inner.types.iter().all(|of| of.synced);
         drop(inner);
         if ready {
             self.shared
                 .ready
                 .send_if_modified(|was| !std::mem::replace(was, true));
         }
-    }
-}
-
-impl Default for XdsStatus {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -266,10 +261,6 @@ impl Inner {
     }
 
     fn of(&mut self, type_url: &str) -> Option<&mut TypeState> {
-        match type_url {
-            ADDRESS_TYPE => Some(&mut self.addresses),
-            AUTHORIZATION_TYPE => Some(&mut self.authorizations),
-            _ => None,
-        }
+        self.types.iter_mut().find(|of| of.type_url == type_url)
     }
 }

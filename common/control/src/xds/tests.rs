@@ -13,7 +13,7 @@ use wire::proto::{
     workload::{self, address},
 };
 
-use super::session::Session;
+use super::{node::Role, session::Session};
 
 /// An address resource. Its versions differ when its content does.
 pub(super) fn address(name: &str, r#type: address::Type) -> Resource {
@@ -268,7 +268,7 @@ proptest! {
         steps in proptest::collection::vec(step(), 0..60),
     ) {
         let mut plane = Plane::default();
-        let mut session = Session::new(Node::default(), false);
+        let mut session = Session::new(Node::default(), Role::NodeProxy, false);
         let mut snapshot = Snapshot::default();
         plane.accept(&session.open(Vec::new()));
         // What must be in force: the last version that can be read, of each resource that is there.
@@ -323,7 +323,7 @@ proptest! {
         }
         push(&mut session, &mut snapshot, &mut plane, 4);
 
-        let mut at_once = Session::new(Node::default(), false);
+        let mut at_once = Session::new(Node::default(), Role::NodeProxy, false);
         let mut expected = Snapshot::default();
         for of in [AUTHORIZATION_TYPE, ADDRESS_TYPE] {
             let all = good.iter().filter(|(key, _)| key.0 == of);

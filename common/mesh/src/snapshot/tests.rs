@@ -10,6 +10,7 @@ use crate::{
     workload::{Health, NetworkMode},
 };
 
+mod layer7;
 mod model;
 
 pub(super) fn ip(text: &str) -> IpAddr {

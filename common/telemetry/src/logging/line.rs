@@ -135,15 +135,16 @@ fn time(out: &mut String, wall: SystemTime) {
 }
 
 /// What becomes of quotes and backslashes within a value.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Quotes {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quotes {
     /// They are escaped: the value stands in quotes.
     Escaped,
     /// They stay.
     Kept,
 }
 
-fn escape(out: &mut String, quotes: Quotes, value: impl Display) {
+/// Writes a value that may be a stranger's.
+pub(crate) fn escape(out: &mut String, quotes: Quotes, value: impl Display) {
     // The bound is reported as an error to cut the formatting short; it has been dealt with.
     let _ = write!(
         Escaper {
@@ -171,9 +172,16 @@ impl fmt::Write for Escaper<'_> {
         };
         let (shown, cut) = text.split_at(fits);
         self.left -= fits;
+        let kept = self.quotes == Quotes::Kept;
+        let simple = |byte| matches!(byte, b' '..=b'~') && (kept || !matches!(byte, b'"' | b'\\'));
+        if cut.is_empty() && shown.bytes().all(simple) {
+            self.out.push_str(shown);
+            return Ok(());
+        }
         let plain = |c: char| match c {
-            '"' | '\\' => self.quotes == Quotes::Kept,
-            _ => !c.is_control(),
+            '"' | '\\' => kept,
+            // Some readers of logs take the last two for the end of a line.
+            _ => !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}'),
         };
         let mut rest = shown;
         while let Some(at) = rest.find(|c| !plain(c)) {
@@ -186,7 +194,7 @@ impl fmt::Write for Escaper<'_> {
                 Some('\n') => self.out.push_str("\\n"),
                 Some('\r') => self.out.push_str("\\r"),
                 Some('\t') => self.out.push_str("\\t"),
-                // All control characters are below U+00A0.
+                // All control characters are below U+00A0, so four digits are enough for every one.
                 Some(c) => write!(self.out, "\\u{:04x}", u32::from(c))?,
                 None => {}
             }

@@ -14,6 +14,86 @@ use mesh::{Service, SpiffeId, Uid, Workload};
 
 use crate::event::{Connection, Direction, Security};
 
+/// Between whom something is, borrowed: all that decides in which series it counts. **Shape:** what is unknown is `None`.
+#[derive(Clone, Copy, Debug)]
+pub struct Parties<'a> {
+    /// Which way it goes.
+    pub direction: Direction,
+    /// What it is counted as.
+    pub protocol: RequestProtocol,
+    /// What protects it.
+    pub security: Security,
+    /// Who began it.
+    pub source: Option<&'a Arc<Workload>>,
+    /// Who it is taken to.
+    pub destination: Option<&'a Arc<Workload>>,
+    /// The service that was asked for.
+    pub service: Option<&'a Arc<Service>>,
+    /// The certified identity of the source: from a TLS handshake, never looked up by address.
+    pub source_identity: Option<&'a SpiffeId>,
+    /// The certified identity of the destination: from a TLS handshake, never looked up by address.
+    pub destination_identity: Option<&'a SpiffeId>,
+    /// Whether nobody of the mesh was dialled.
+    pub passthrough: bool,
+}
+
+impl Parties<'_> {
+    /// Nobody known, through a waypoint.
+    #[must_use]
+    pub const fn unknown(protocol: RequestProtocol, security: Security) -> Self {
+        Self {
+            direction: Direction::Through,
+            protocol,
+            security,
+            source: None,
+            destination: None,
+            service: None,
+            source_identity: None,
+            destination_identity: None,
+            passthrough: false,
+        }
+    }
+}
+
+impl<'a> From<&'a Connection> for Parties<'a> {
+    fn from(connection: &'a Connection) -> Self {
+        Self {
+            direction: connection.direction,
+            protocol: RequestProtocol::Tcp,
+            security: connection.security,
+            source: connection.source.as_ref(),
+            destination: connection.destination.as_ref(),
+            service: connection.service.as_ref(),
+            source_identity: connection.source_identity.as_ref(),
+            destination_identity: connection.destination_identity.as_ref(),
+            passthrough: connection.passthrough,
+        }
+    }
+}
+
+/// The values of the metric label `request_protocol`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RequestProtocol {
+    /// A connection of which the bytes are not looked at.
+    Tcp,
+    /// Requests of HTTP, of any version.
+    Http,
+    /// Calls of gRPC.
+    Grpc,
+}
+
+impl RequestProtocol {
+    /// The value of the label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Http => "http",
+            Self::Grpc => "grpc",
+        }
+    }
+}
+
 /// The deciding facts, borrowed. Addresses of what is unknown are 0.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct Facts<'a> {
@@ -24,42 +104,38 @@ pub(super) struct Facts<'a> {
     destination_identity: Option<&'a SpiffeId>,
     direction: Direction,
     security: Security,
+    protocol: RequestProtocol,
     passthrough: bool,
 }
 
-/// What has deciding facts: a connection, and the key that remembers one. A map of keys is asked with a
-/// connection, so that finding a series clones nothing.
+/// What has deciding facts: parties, and the key that remembers them. A map of keys is asked with parties, so
+/// that finding a series clones nothing.
 pub(super) trait Known {
     fn facts(&self) -> Facts<'_>;
 }
 
-impl Known for Connection {
+impl Known for Parties<'_> {
     fn facts(&self) -> Facts<'_> {
+        fn address<T>(shared: Option<&Arc<T>>) -> usize {
+            shared.map_or(0, |shared| Arc::as_ptr(shared).addr())
+        }
         Facts {
-            source: self
-                .source
-                .as_ref()
-                .map_or(0, |shared| Arc::as_ptr(shared).addr()),
-            destination: self
-                .destination
-                .as_ref()
-                .map_or(0, |shared| Arc::as_ptr(shared).addr()),
-            service: self
-                .service
-                .as_ref()
-                .map_or(0, |shared| Arc::as_ptr(shared).addr()),
-            source_identity: self.source_identity.as_ref(),
-            destination_identity: self.destination_identity.as_ref(),
+            source: address(self.source),
+            destination: address(self.destination),
+            service: address(self.service),
+            source_identity: self.source_identity,
+            destination_identity: self.destination_identity,
             direction: self.direction,
             security: self.security,
+            protocol: self.protocol,
             passthrough: self.passthrough,
         }
     }
 }
 
-/// The facts of a connection, remembered.
+/// Parties, remembered.
 #[derive(Debug)]
-pub(super) struct Key {
+pub(crate) struct Key {
     source: Option<Weak<Workload>>,
     destination: Option<Weak<Workload>>,
     service: Option<Weak<Service>>,
@@ -68,33 +144,34 @@ pub(super) struct Key {
     destination_identity: Option<SpiffeId>,
     direction: Direction,
     security: Security,
+    protocol: RequestProtocol,
     passthrough: bool,
 }
 
 impl Key {
-    pub(super) fn of(connection: &Connection) -> Self {
-        let Connection {
-            source,
-            destination,
-            service,
-            ..
-        } = connection;
+    pub(crate) fn of(parties: &Parties<'_>) -> Self {
         Self {
-            source: source.as_ref().map(Arc::downgrade),
-            destination: destination.as_ref().map(Arc::downgrade),
-            service: service.as_ref().map(Arc::downgrade),
-            uids: [source, destination]
-                .map(|workload| workload.as_ref().map(|workload| workload.uid.clone())),
-            source_identity: connection.source_identity.clone(),
-            destination_identity: connection.destination_identity.clone(),
-            direction: connection.direction,
-            security: connection.security,
-            passthrough: connection.passthrough,
+            source: parties.source.map(Arc::downgrade),
+            destination: parties.destination.map(Arc::downgrade),
+            service: parties.service.map(Arc::downgrade),
+            uids: [parties.source, parties.destination]
+                .map(|workload| workload.map(|workload| workload.uid.clone())),
+            source_identity: parties.source_identity.cloned(),
+            destination_identity: parties.destination_identity.cloned(),
+            direction: parties.direction,
+            security: parties.security,
+            protocol: parties.protocol,
+            passthrough: parties.passthrough,
         }
     }
 
-    /// Whether all that it names still exists in that version, so that a connection may come to ask for it.
-    pub(super) fn is_current(&self) -> bool {
+    /// Whether it remembers `parties`.
+    pub(crate) fn is_of(&self, parties: &Parties<'_>) -> bool {
+        self.facts() == parties.facts()
+    }
+
+    /// Whether all that it names still exists in that version, so that somebody may come to ask for it.
+    pub(crate) fn is_current(&self) -> bool {
         fn lives<T>(shared: Option<&Weak<T>>) -> bool {
             shared.is_none_or(|shared| shared.strong_count() > 0)
         }
@@ -128,6 +205,7 @@ impl Known for Key {
             destination_identity: self.destination_identity.as_ref(),
             direction: self.direction,
             security: self.security,
+            protocol: self.protocol,
             passthrough: self.passthrough,
         }
     }

@@ -8,33 +8,35 @@ use std::fmt::{self, Display, Write as _};
 use mesh::{ClusterId, Hostname, Name, Namespace, SpiffeId, Workload};
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 
-use crate::event::{Connection, Direction, Flag, Security};
+use super::facts::{Parties, RequestProtocol};
+use crate::event::{Direction, Flag, Security};
 
 /// What stands where nothing is known.
 pub(crate) const UNKNOWN: &str = "unknown";
 /// The service name of connections to nobody of the mesh.
 pub(crate) const PASSTHROUGH: &str = "PassthroughCluster";
 
-/// All of a label set but its response flag, which belongs to a counter and not to the connection.
+/// All of a label set but what belongs to a counter: how the connection or request ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Labels {
-    direction: Direction,
-    security: Security,
-    source: Option<Peer>,
-    source_principal: Option<SpiffeId>,
-    destination: Option<Peer>,
-    destination_principal: Option<SpiffeId>,
+    pub(crate) direction: Direction,
+    pub(crate) security: Security,
+    pub(crate) protocol: RequestProtocol,
+    pub(crate) source: Option<Peer>,
+    pub(crate) source_principal: Option<SpiffeId>,
+    pub(crate) destination: Option<Peer>,
+    pub(crate) destination_principal: Option<SpiffeId>,
     service: ServiceLabels,
 }
 
 /// What labels say about a workload. All pods of one owner share it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Peer {
-    workload: Name,
-    canonical_service: Name,
-    canonical_revision: Name,
-    namespace: Namespace,
-    cluster: ClusterId,
+pub(crate) struct Peer {
+    pub(crate) workload: Name,
+    pub(crate) canonical_service: Name,
+    pub(crate) canonical_revision: Name,
+    pub(crate) namespace: Namespace,
+    pub(crate) cluster: ClusterId,
     region: Name,
     zone: Name,
 }
@@ -65,38 +67,58 @@ impl From<&Workload> for Peer {
 }
 
 impl Labels {
-    /// The labels of a connection.
-    pub(crate) fn of(connection: &Connection) -> Self {
-        let service = match &connection.service {
+    /// The labels of what is between these parties.
+    pub(crate) fn of<'a>(parties: impl Into<Parties<'a>>) -> Self {
+        let parties = parties.into();
+        let service = match parties.service {
             Some(service) => ServiceLabels::Known {
                 hostname: service.hostname.clone(),
                 namespace: service.namespace.clone(),
                 name: service.name.clone(),
             },
-            None if connection.passthrough => ServiceLabels::Passthrough,
+            None if parties.passthrough => ServiceLabels::Passthrough,
             None => ServiceLabels::Unknown,
         };
         Self {
-            direction: connection.direction,
-            security: connection.security,
-            source: connection.source.as_deref().map(Peer::from),
-            source_principal: connection.source_identity.clone(),
-            destination: connection.destination.as_deref().map(Peer::from),
-            destination_principal: connection.destination_identity.clone(),
+            direction: parties.direction,
+            security: parties.security,
+            protocol: parties.protocol,
+            source: parties.source.map(|workload| Peer::from(&**workload)),
+            source_principal: parties.source_identity.cloned(),
+            destination: parties.destination.map(|workload| Peer::from(&**workload)),
+            destination_principal: parties.destination_identity.cloned(),
             service,
         }
     }
 
-    /// The labels under which connections are counted once there are too many label sets.
-    pub(crate) fn overflow(direction: Direction, security: Security) -> Self {
+    /// The labels under which all is counted that finds no room, once there are too many label sets.
+    pub(crate) fn overflow(
+        direction: Direction,
+        security: Security,
+        protocol: RequestProtocol,
+    ) -> Self {
         Self {
             direction,
             security,
+            protocol,
             source: None,
             source_principal: None,
             destination: None,
             destination_principal: None,
             service: ServiceLabels::Unknown,
+        }
+    }
+
+    /// The hostname, namespace and name of the service; empty for what is not known.
+    pub(crate) fn service(&self) -> [&str; 3] {
+        match &self.service {
+            ServiceLabels::Known {
+                hostname,
+                namespace,
+                name,
+            } => [hostname, namespace, name],
+            ServiceLabels::Passthrough => ["", "", PASSTHROUGH],
+            ServiceLabels::Unknown => ["", "", ""],
         }
     }
 
@@ -159,25 +181,18 @@ impl EncodeLabelSet for Flagged<'_> {
         let Labels {
             direction,
             security,
+            protocol,
             source,
             source_principal,
             destination,
             destination_principal,
-            service,
+            service: _,
         } = self.labels;
         let (source, destination) = (source.as_ref(), destination.as_ref());
         let mut out = Writer { encoder };
         out.text("reporter", direction.reporter())?;
         out.source(source, source_principal.as_ref())?;
-        let (hostname, namespace, name) = match service {
-            ServiceLabels::Known {
-                hostname,
-                namespace,
-                name,
-            } => (&**hostname, &**namespace, &**name),
-            ServiceLabels::Passthrough => ("", "", PASSTHROUGH),
-            ServiceLabels::Unknown => ("", "", ""),
-        };
+        let [hostname, namespace, name] = self.labels.service();
         out.text("destination_service", hostname)?;
         out.text("destination_service_namespace", namespace)?;
         out.text("destination_service_name", name)?;
@@ -199,7 +214,7 @@ impl EncodeLabelSet for Flagged<'_> {
             &peer.canonical_revision
         })?;
         out.of(destination, "destination_cluster", |peer| &peer.cluster)?;
-        out.text("request_protocol", "tcp")?;
+        out.text("request_protocol", protocol.as_str())?;
         out.text("response_flags", self.flag.as_str())?;
         out.text("connection_security_policy", security.as_str())?;
         let located = |peer: &Peer| !peer.region.is_empty() || !peer.zone.is_empty();
@@ -214,13 +229,13 @@ impl EncodeLabelSet for Flagged<'_> {
 }
 
 /// Writes labels one after the other.
-struct Writer<'a, 'b> {
-    encoder: &'a mut LabelSetEncoder<'b>,
+pub(crate) struct Writer<'a, 'b> {
+    pub(crate) encoder: &'a mut LabelSetEncoder<'b>,
 }
 
 impl Writer<'_, '_> {
     /// Writes what `pick` finds in a peer.
-    fn of<'p>(
+    pub(crate) fn of<'p>(
         &mut self,
         peer: Option<&'p Peer>,
         key: &str,
@@ -229,7 +244,11 @@ impl Writer<'_, '_> {
         self.text(key, peer.map_or("", pick))
     }
 
-    fn source(&mut self, source: Option<&Peer>, principal: Option<&SpiffeId>) -> fmt::Result {
+    pub(crate) fn source(
+        &mut self,
+        source: Option<&Peer>,
+        principal: Option<&SpiffeId>,
+    ) -> fmt::Result {
         self.of(source, "source_workload", |peer| &peer.workload)?;
         self.of(source, "source_canonical_service", |peer| {
             &peer.canonical_service
@@ -244,18 +263,18 @@ impl Writer<'_, '_> {
         self.of(source, "source_cluster", |peer| &peer.cluster)
     }
 
-    fn principal(&mut self, key: &str, identity: Option<&SpiffeId>) -> fmt::Result {
+    pub(crate) fn principal(&mut self, key: &str, identity: Option<&SpiffeId>) -> fmt::Result {
         match identity {
             Some(identity) => self.value(key, identity),
             None => self.value(key, &UNKNOWN),
         }
     }
 
-    fn text(&mut self, key: &str, value: &str) -> fmt::Result {
+    pub(crate) fn text(&mut self, key: &str, value: &str) -> fmt::Result {
         self.value(key, if value.is_empty() { &UNKNOWN } else { &value })
     }
 
-    fn value(&mut self, key: &str, value: &dyn Display) -> fmt::Result {
+    pub(crate) fn value(&mut self, key: &str, value: &dyn Display) -> fmt::Result {
         let mut label = self.encoder.encode_label();
         let mut encoder = label.encode_label_key()?;
         encoder.write_str(key)?;

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Borrow,
+    fmt,
     hash::{Hash, Hasher},
     sync::{
         Arc,
@@ -14,16 +15,45 @@ use crate::{event::Flag, metrics::labels::Labels};
 /// One counter per response flag.
 pub(crate) type ByFlag = [AtomicU64; Flag::COUNT];
 
-/// Everything that is counted for one set of labels. All counters only grow.
+/// What is counted for one set of labels: [`Tcp`], or the requests of layer 7.
+pub(crate) trait Counters: fmt::Debug + Send + Sync {
+    /// What all of a process have in common.
+    type Common: fmt::Debug + Send + Sync;
+
+    /// With nothing counted.
+    fn new(common: &Self::Common) -> Self;
+}
+
+/// Everything that is counted of connections. All counters only grow.
 #[derive(Debug)]
-pub(crate) struct Series {
-    pub(crate) labels: Labels,
+pub(crate) struct Tcp {
     pub(crate) opened: AtomicU64,
     pub(crate) received: AtomicU64,
     pub(crate) sent: AtomicU64,
     pub(crate) closed: ByFlag,
     pub(crate) failed: ByFlag,
-    /// How many connections hold it now. Raised only under the store's lock, so that the store may trust a zero.
+}
+
+impl Counters for Tcp {
+    type Common = ();
+
+    fn new((): &()) -> Self {
+        Self {
+            opened: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            closed: [const { AtomicU64::new(0) }; Flag::COUNT],
+            failed: [const { AtomicU64::new(0) }; Flag::COUNT],
+        }
+    }
+}
+
+/// One set of labels, and what is counted for it.
+#[derive(Debug)]
+pub(crate) struct Series<C> {
+    pub(crate) labels: Labels,
+    pub(crate) counters: C,
+    /// How many connections or requests hold it now. Raised only under the store's lock, so that the store may trust a zero.
     leases: AtomicU32,
     /// How many cached facts lead to it. Changed only under the store's exclusive lock.
     pub(super) entries: AtomicU32,
@@ -31,22 +61,18 @@ pub(crate) struct Series {
     pub(super) used: AtomicU64,
 }
 
-impl Series {
-    pub(crate) fn new(labels: Labels) -> Self {
+impl<C> Series<C> {
+    pub(super) fn new(labels: Labels, counters: C) -> Self {
         Self {
             labels,
-            opened: AtomicU64::new(0),
-            received: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
-            closed: [const { AtomicU64::new(0) }; Flag::COUNT],
-            failed: [const { AtomicU64::new(0) }; Flag::COUNT],
+            counters,
             leases: AtomicU32::new(0),
             entries: AtomicU32::new(0),
             used: AtomicU64::new(0),
         }
     }
 
-    /// Whether a connection holds it.
+    /// Whether somebody holds it.
     pub(crate) fn is_leased(&self) -> bool {
         self.leases.load(Relaxed) > 0
     }
@@ -54,47 +80,52 @@ impl Series {
 
 /// A series in use: as long as this lives, the series is neither expired nor evicted.
 #[derive(Debug)]
-pub(crate) struct Lease(Arc<Series>);
+pub(crate) struct Lease<C>(Arc<Series<C>>);
 
-impl Lease {
+impl<C> Lease<C> {
     /// Takes a series into use. Call it under the store's lock.
-    pub(super) fn new(series: &Arc<Series>) -> Self {
+    pub(super) fn new(series: &Arc<Series<C>>) -> Self {
         series.leases.fetch_add(1, Relaxed);
         Self(Arc::clone(series))
     }
 
     /// The series.
-    pub(crate) fn series(&self) -> &Series {
+    pub(crate) fn series(&self) -> &Series<C> {
         &self.0
+    }
+
+    /// What is counted in it.
+    pub(crate) fn counters(&self) -> &C {
+        &self.0.counters
     }
 }
 
-impl Drop for Lease {
+impl<C> Drop for Lease<C> {
     fn drop(&mut self) {
         self.0.leases.fetch_sub(1, Relaxed);
     }
 }
 
 /// A series that is found by its labels, without a second copy of them as a key.
-#[derive(Clone, Debug)]
-pub(super) struct ByLabels(pub(super) Arc<Series>);
+#[derive(Debug)]
+pub(super) struct ByLabels<C>(pub(super) Arc<Series<C>>);
 
-impl Borrow<Labels> for ByLabels {
+impl<C> Borrow<Labels> for ByLabels<C> {
     fn borrow(&self) -> &Labels {
         &self.0.labels
     }
 }
 
-impl Hash for ByLabels {
+impl<C> Hash for ByLabels<C> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.labels.hash(state);
     }
 }
 
-impl PartialEq for ByLabels {
+impl<C> PartialEq for ByLabels<C> {
     fn eq(&self, other: &Self) -> bool {
         self.0.labels == other.0.labels
     }
 }
 
-impl Eq for ByLabels {}
+impl<C> Eq for ByLabels<C> {}

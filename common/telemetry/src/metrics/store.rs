@@ -1,6 +1,6 @@
-//! Which connection counts in which series, and how long a series stays.
+//! Which connection or request counts in which series, and how long a series stays.
 //!
-//! In: the facts of a connection. Out: a [`Lease`] on its series.
+//! In: between whom it is. Out: a [`Lease`] on its series.
 //! Never: encodes, or lets a scrape hold up a connection: a scrape copies references under a shared lock.
 //!
 //! **Shape:** two maps. `cache` leads from facts (addresses of workloads, identities) to a series, so that a
@@ -22,16 +22,15 @@ use mesh::Uid;
 use parking_lot::RwLock;
 
 use super::{
-    facts::{Key, Known},
+    facts::{Key, Known, Parties},
     labels::Labels,
-    series::{ByLabels, Lease, Series},
+    series::{ByLabels, Counters, Lease, Series, Tcp},
 };
-use crate::event::Connection;
 
 /// How many kinds of connection are remembered. A node of 250 pods with 30 peers each has 7,500.
 pub(crate) const MAX_CACHED: usize = 8192;
 
-/// How many label sets there are at most, beside the four overflow series (one per direction and security) in
+/// How many label sets there are at most, beside the overflow series (one per direction and security) in
 /// which connections count that find no room. One takes about a kilobyte, and four times that in a scrape.
 pub(crate) const MAX_SERIES: usize = 10_000;
 
@@ -43,10 +42,11 @@ const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// All series of a process.
 #[derive(Debug)]
-pub(crate) struct Store {
+pub(crate) struct Store<C: Counters> {
     began: Instant,
     limits: Limits,
-    state: RwLock<State>,
+    common: C::Common,
+    state: RwLock<State<C>>,
     evicted: AtomicU64,
 }
 
@@ -66,22 +66,22 @@ impl Default for Limits {
     }
 }
 
-#[derive(Debug, Default)]
-struct State {
-    cache: HashMap<Key, Entry>,
-    series: HashSet<ByLabels>,
+#[derive(Debug)]
+struct State<C> {
+    cache: HashMap<Key, Entry<C>>,
+    series: HashSet<ByLabels<C>>,
     searched: Option<u64>,
 }
 
 /// Where cached facts lead.
 #[derive(Debug)]
-struct Entry {
-    series: Arc<Series>,
+struct Entry<C> {
+    series: Arc<Series<C>>,
     used: AtomicU64,
 }
 
-impl Entry {
-    fn new(series: &Arc<Series>, used: u64) -> Self {
+impl<C> Entry<C> {
+    fn new(series: &Arc<Series<C>>, used: u64) -> Self {
         series.entries.fetch_add(1, Relaxed);
         Self {
             series: Arc::clone(series),
@@ -90,26 +90,43 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl<C> Drop for Entry<C> {
     fn drop(&mut self) {
         self.series.entries.fetch_sub(1, Relaxed);
     }
 }
 
-impl Store {
+impl Store<Tcp> {
+    /// The store of connections.
     pub(crate) fn new(began: Instant, limits: Limits) -> Self {
+        Self::counting(began, limits, ())
+    }
+}
+
+impl<C: Counters> Store<C> {
+    /// An empty store; `began` is when the process began.
+    pub(crate) fn counting(began: Instant, limits: Limits, common: C::Common) -> Self {
         Self {
             began,
             limits,
-            state: RwLock::default(),
+            common,
+            state: RwLock::new(State {
+                cache: HashMap::new(),
+                series: HashSet::new(),
+                searched: None,
+            }),
             evicted: AtomicU64::new(0),
         }
     }
 
-    /// The series in which `connection` counts, in use until the lease is dropped.
-    pub(crate) fn lease(&self, connection: &Connection, now: Instant) -> Lease {
+    /// The series in which what is between `parties` counts, in use until the lease is dropped.
+    pub(crate) fn lease<'a>(&self, parties: impl Into<Parties<'a>>, now: Instant) -> Lease<C> {
+        self.lease_for(&parties.into(), now)
+    }
+
+    fn lease_for(&self, parties: &Parties<'_>, now: Instant) -> Lease<C> {
         let now = self.clock(now);
-        let known: &dyn Known = connection;
+        let known: &dyn Known = parties;
         {
             let state = self.state.read();
             if let Some(entry) = state.cache.get(known) {
@@ -118,27 +135,42 @@ impl Store {
                 return Lease::new(&entry.series);
             }
         }
-        let labels = Labels::of(connection);
+        let labels = Labels::of(*parties);
         let mut state = self.state.write();
         // Another worker may have been faster.
         if let Some(entry) = state.cache.get(known) {
             return Lease::new(&entry.series);
         }
         let Some(series) = self.series(&mut state, labels, now) else {
-            let overflow = Labels::overflow(connection.direction, connection.security);
-            return Lease::new(&state.insert(overflow));
+            let Parties {
+                direction,
+                security,
+                protocol,
+                ..
+            } = *parties;
+            let overflow = Labels::overflow(direction, security, protocol);
+            return Lease::new(&state.insert(overflow, &self.common));
         };
         series.used.store(now, Relaxed);
         self.make_room_in_cache(&mut state);
         state
             .cache
-            .insert(Key::of(connection), Entry::new(&series, now));
+            .insert(Key::of(parties), Entry::new(&series, now));
         Lease::new(&series)
     }
 
     /// Notes that a series was used, when its connection ends.
-    pub(crate) fn touch(&self, lease: &Lease, now: Instant) {
+    pub(crate) fn touch(&self, lease: &Lease<C>, now: Instant) {
         lease.series().used.fetch_max(self.clock(now), Relaxed);
+    }
+
+    /// As [`touch`](Self::touch), for what ends thousands of times a second: a second more or less is alike.
+    pub(crate) fn touch_coarsely(&self, lease: &Lease<C>, now: Instant) {
+        let now = self.clock(now);
+        let used = &lease.series().used;
+        if now.saturating_sub(used.load(Relaxed)) >= millis(Duration::from_secs(1)) {
+            used.fetch_max(now, Relaxed);
+        }
     }
 
     /// Drops what was remembered about workloads that left. Their series stay while connections are open,
@@ -163,7 +195,7 @@ impl Store {
     pub(crate) fn expire(&self, now: Instant) {
         let now = self.clock(now);
         let grace = millis(GRACE);
-        let is_over = |series: &Series| {
+        let is_over = |series: &Series<C>| {
             !series.is_leased()
                 && series.entries.load(Relaxed) == 0
                 && now.saturating_sub(series.used.load(Relaxed)) > grace
@@ -181,7 +213,7 @@ impl Store {
     }
 
     /// All series, in no order.
-    pub(crate) fn all(&self) -> Vec<Arc<Series>> {
+    pub(crate) fn all(&self) -> Vec<Arc<Series<C>>> {
         self.state
             .read()
             .series
@@ -196,17 +228,17 @@ impl Store {
     }
 
     /// Finds or makes the series of `labels`; `None` if there is no room.
-    fn series(&self, state: &mut State, labels: Labels, now: u64) -> Option<Arc<Series>> {
+    fn series(&self, state: &mut State<C>, labels: Labels, now: u64) -> Option<Arc<Series<C>>> {
         if let Some(found) = state.series.get(&labels) {
             return Some(Arc::clone(&found.0));
         }
         if state.series.len() >= self.limits.series && !self.make_room_in_series(state, now) {
             return None;
         }
-        Some(state.insert(labels))
+        Some(state.insert(labels, &self.common))
     }
 
-    fn make_room_in_cache(&self, state: &mut State) {
+    fn make_room_in_cache(&self, state: &mut State<C>) {
         if state.cache.len() < self.limits.cached {
             return;
         }
@@ -237,7 +269,7 @@ impl Store {
     }
 
     /// Gives up the least recently used quarter of the series that no connection holds.
-    fn make_room_in_series(&self, state: &mut State, now: u64) -> bool {
+    fn make_room_in_series(&self, state: &mut State<C>, now: u64) -> bool {
         let interval = millis(SEARCH_INTERVAL);
         if state
             .searched
@@ -247,7 +279,7 @@ impl Store {
         }
         // One search a second at most: opening stays cheap while every series has open connections.
         state.searched = Some(now);
-        let mut idle: Vec<(u64, &ByLabels)> = state
+        let mut idle: Vec<(u64, &ByLabels<C>)> = state
             .series
             .iter()
             .filter(|found| !found.0.is_leased())
@@ -263,7 +295,7 @@ impl Store {
             .take(surplus)
             .map(|(_, found)| Arc::as_ptr(&found.0).addr())
             .collect();
-        let is_gone = |series: &Arc<Series>| gone.contains(&Arc::as_ptr(series).addr());
+        let is_gone = |series: &Arc<Series<C>>| gone.contains(&Arc::as_ptr(series).addr());
         state.cache.retain(|_, entry| !is_gone(&entry.series));
         state.series.retain(|found| !is_gone(&found.0));
         self.evicted.fetch_add(gone.len() as u64, Relaxed);
@@ -275,12 +307,12 @@ impl Store {
     }
 }
 
-impl State {
-    fn insert(&mut self, labels: Labels) -> Arc<Series> {
+impl<C: Counters> State<C> {
+    fn insert(&mut self, labels: Labels, common: &C::Common) -> Arc<Series<C>> {
         if let Some(found) = self.series.get(&labels) {
             return Arc::clone(&found.0);
         }
-        let series = Arc::new(Series::new(labels));
+        let series = Arc::new(Series::new(labels, C::new(common)));
         self.series.insert(ByLabels(Arc::clone(&series)));
         series
     }

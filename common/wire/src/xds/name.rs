@@ -5,12 +5,20 @@
 //! | workload | its uid, for pods `<cluster>//Pod/<namespace>/<name>` | `<network>/<ip>` |
 //! | service | `<namespace>/<hostname>` | `<network>/<ip>` |
 //! | policy | `<namespace>/<name>` | |
+//! | route table | `<namespace>/<hostname>:<port>` | |
+//! | backend policy | `<namespace>/<hostname>` or `<namespace>/<hostname>/<subset>` | |
+//! | settings of a waypoint | `<namespace>/<gateway>` | |
 
 use std::net::IpAddr;
 
-use mesh::{PolicyKey, Resource, ResourceKey, ServiceKey, Uid, service::GatewayDestination};
+use mesh::{
+    PolicyKey, Resource, ResourceKey, ServiceKey, Uid, WaypointKey, backend::BackendKey,
+    route::RouteKey, service::GatewayDestination,
+};
 
-use crate::proto::{ADDRESS_TYPE, AUTHORIZATION_TYPE};
+use crate::proto::{
+    ADDRESS_TYPE, AUTHORIZATION_TYPE, BACKEND_POLICY_TYPE, ROUTE_TABLE_TYPE, SETTINGS_TYPE,
+};
 
 /// The name by which whatever has an address is asked for: `<network>/<ip>`.
 #[must_use]
@@ -46,6 +54,9 @@ pub fn of(key: &ResourceKey) -> String {
         ResourceKey::Workload(uid) => uid.as_str().to_owned(),
         ResourceKey::Service(key) => key.to_string(),
         ResourceKey::Authorization(key) => key.to_string(),
+        ResourceKey::RouteTable(key) => key.to_string(),
+        ResourceKey::BackendPolicy(key) => key.to_string(),
+        ResourceKey::WaypointSettings(key) => key.to_string(),
     }
 }
 
@@ -63,7 +74,10 @@ pub fn aliases(resource: &Resource) -> Vec<String> {
                 .map(|vip| address(&vip.network, vip.ip))
                 .collect()
         }
-        Resource::Authorization(_) => Vec::new(),
+        Resource::Authorization(_)
+        | Resource::RouteTable(_)
+        | Resource::BackendPolicy(_)
+        | Resource::WaypointSettings(_) => Vec::new(),
     }
 }
 
@@ -91,7 +105,36 @@ pub fn removed(type_url: &str, name: &str) -> Vec<ResourceKey> {
                 keys.push(ResourceKey::Authorization(PolicyKey::new(namespace, name)));
             }
         }
+        ROUTE_TABLE_TYPE => {
+            let port = name.rsplit_once(':');
+            if let Some((service, port)) = port
+                && let (Some(service), Ok(port)) = (service_key(service), port.parse())
+            {
+                keys.push(ResourceKey::RouteTable(RouteKey::new(service, port)));
+            }
+        }
+        BACKEND_POLICY_TYPE => {
+            // Neither hostnames nor namespaces have a slash in them.
+            let mut parts = name.splitn(3, '/');
+            if let (Some(namespace), Some(hostname)) = (parts.next(), parts.next()) {
+                let service = ServiceKey::new(namespace, hostname.to_ascii_lowercase());
+                let subset = parts.next().unwrap_or_default();
+                keys.push(ResourceKey::BackendPolicy(BackendKey::new(service, subset)));
+            }
+        }
+        SETTINGS_TYPE => {
+            if let Some((namespace, gateway)) = name.split_once('/') {
+                let key = WaypointKey::new(namespace, gateway);
+                keys.push(ResourceKey::WaypointSettings(key));
+            }
+        }
         _ => {}
     }
     keys
+}
+
+/// `<namespace>/<hostname>`, the hostname in lower case.
+fn service_key(name: &str) -> Option<ServiceKey> {
+    let (namespace, hostname) = name.split_once('/')?;
+    Some(ServiceKey::new(namespace, hostname.to_ascii_lowercase()))
 }

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use mesh::{
     Service,
     service::{
-        GatewayAddress, HealthPolicy, IpFamilies, LoadBalancing, LoadBalancingMode, NetworkAddress,
-        Scope, Visibility,
+        AppProtocol, GatewayAddress, HealthPolicy, IpFamilies, LoadBalancing, LoadBalancingMode,
+        NetworkAddress, Scope, Visibility,
     },
 };
 
@@ -19,7 +19,7 @@ use crate::proto::workload as proto;
 
 /// Reads a service.
 ///
-/// `extensions`, `ingress_use_waypoint` and the protocols of ports are for other readers.
+/// `extensions` and `ingress_use_waypoint` are for other readers.
 pub(super) fn read(read: proto::Service, names: &mut Names) -> Result<Service, Fault> {
     let namespace = field::required_segment("namespace", &read.namespace)?;
     if read.hostname.is_empty() {
@@ -34,6 +34,7 @@ pub(super) fn read(read: proto::Service, names: &mut Names) -> Result<Service, F
         hostname: names.hostnames.share(&hostname),
         vips: vips(&read.addresses, names)?,
         ports: gateway::ports(&read.ports)?,
+        protocols: protocols(&read.ports),
         subject_alt_names: each("subject_alt_names", &read.subject_alt_names, |text| {
             Ok(names.labels.share(field::name("", text)?))
         })?,
@@ -68,6 +69,25 @@ fn vips(read: &[proto::NetworkAddress], names: &mut Names) -> Result<Vec<Network
         }
     }
     Ok(vips)
+}
+
+/// What ports speak, where that was declared. A protocol of a later version is detected.
+fn protocols(read: &[proto::Port]) -> Vec<(u16, AppProtocol)> {
+    let declared = read.iter().filter_map(|port| {
+        let protocol = match proto::AppProtocol::try_from(port.app_protocol) {
+            Ok(proto::AppProtocol::Http11) => AppProtocol::Http11,
+            Ok(proto::AppProtocol::Http2) => AppProtocol::Http2,
+            Ok(proto::AppProtocol::Grpc) => AppProtocol::Grpc,
+            Ok(proto::AppProtocol::Tcp) => AppProtocol::Tcp,
+            Ok(proto::AppProtocol::Tls) => AppProtocol::Tls,
+            Ok(proto::AppProtocol::Unknown) | Err(_) => return None,
+        };
+        Some((u16::try_from(port.service_port).ok()?, protocol))
+    });
+    let mut declared: Vec<_> = declared.collect();
+    declared.sort_by_key(|(port, _)| *port);
+    declared.dedup_by_key(|(port, _)| *port);
+    declared
 }
 
 /// The waypoints that share its connections, each with its share.

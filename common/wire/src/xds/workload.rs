@@ -3,18 +3,19 @@
 use std::{collections::HashMap, net::IpAddr};
 
 use mesh::{
-    Hostname, PolicyKey, Uid, Workload,
+    Hostname, Name, PolicyKey, ServiceKey, Uid, Workload,
     workload::{
         ApplicationProtocol, ApplicationTunnel, Health, Locality, NetworkMode, Tunnel, WorkloadType,
     },
 };
+use prost::Message as _;
 
 use super::{
     error::{Fault, each},
     field, gateway,
     names::Names,
 };
-use crate::proto::workload as proto;
+use crate::proto::{SUBSETS_EXTENSION, SUBSETS_TYPE, waypoint::Subsets, workload as proto};
 
 /// Reads a workload.
 ///
@@ -101,7 +102,39 @@ pub(super) fn read(read: proto::Workload, names: &mut Names) -> Result<Workload,
             }
             services
         },
+        subsets: subsets(&read.extensions, names)?,
     })
+}
+
+/// The extension that only waypoints are sent. Others are for other readers.
+fn subsets(read: &[proto::Extension], names: &mut Names) -> Result<Vec<(ServiceKey, Name)>, Fault> {
+    let mut subsets = Vec::new();
+    for extension in read.iter().filter(|it| it.name == SUBSETS_EXTENSION) {
+        let config = extension.config.as_ref();
+        let message = config
+            .filter(|config| config.type_url == SUBSETS_TYPE)
+            .and_then(|config| Subsets::decode(config.value.clone()).ok())
+            .ok_or_else(|| {
+                Fault::missing(
+                    "extensions[\"ambit.waypoint.v1.Subsets\"]",
+                    "a message of that type",
+                )
+            })?;
+        for membership in &message.memberships {
+            let (namespace, hostname) =
+                field::namespaced_hostname("memberships.service", &membership.service)?;
+            let service = names.service(namespace, &hostname);
+            for subset in &membership.subsets {
+                let subset = names
+                    .labels
+                    .share(field::name("memberships.subsets", subset)?);
+                subsets.push((service.clone(), subset));
+            }
+        }
+    }
+    subsets.sort_unstable();
+    subsets.dedup();
+    Ok(subsets)
 }
 
 /// Each address once.

@@ -142,6 +142,7 @@ policies:
             ),
             (ServiceKey::new("shop", "other.example"), PortMap::default()),
         ]),
+        subsets: Vec::new(),
     };
     assert_eq!(read, expected);
 }
@@ -203,6 +204,7 @@ services:
             at("", "10.96.0.2", None),
         ],
         ports: ports(&[(80, Some(8080)), (443, None)]),
+        protocols: Vec::new(),
         subject_alt_names: vec!["spiffe://cluster.local/ns/shop/sa/web".into()],
         waypoint: Some(GatewayAddress {
             destination: GatewayDestination::Address(at("", "10.0.0.9", None)),

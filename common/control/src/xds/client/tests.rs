@@ -15,7 +15,7 @@ use super::{Settings, run};
 use crate::{
     publish::{Publisher, View},
     xds::{
-        Demand, Node, Outcome, XdsState, XdsStatus,
+        Demand, Node, Outcome, Role, XdsState, XdsStatus,
         tests::{Contents, broken, pod, policy, response},
     },
 };
@@ -52,6 +52,7 @@ impl Ztunnel {
                 headers: Vec::new(),
             },
             node: Node {
+                role: Role::NodeProxy,
                 pod: "ztunnel-1".to_owned(),
                 namespace: "istio-system".to_owned(),
                 instance_ip: "10.0.0.9".to_owned(),
@@ -64,7 +65,7 @@ impl Ztunnel {
             },
         };
         let publisher = Arc::new(Publisher::new());
-        let (status, demand) = (XdsStatus::new(), Demand::new(on_demand));
+        let (status, demand) = (XdsStatus::new(Role::NodeProxy), Demand::new(on_demand));
         let task = tokio::spawn(run(
             settings,
             Arc::clone(&publisher),
@@ -186,7 +187,7 @@ async fn it_says_who_it_is_and_is_ready_once_both_types_were_answered() {
     assert!(state.connected);
     assert_eq!(state.age_seconds, 0);
     assert_eq!(state.address, format!("http://{}/", plane.address()));
-    let [addresses, policies] = state.types;
+    let [addresses, policies] = <[_; 2]>::try_from(state.types).unwrap();
     assert_eq!((addresses.resources, addresses.messages), (1, 1));
     assert!(addresses.message_bytes > 50 && addresses.synced);
     assert_eq!((policies.resources, policies.nacks), (1, 0));
@@ -364,7 +365,7 @@ async fn a_control_plane_that_was_never_there_has_an_age_since_the_start() {
     let age = ztunnel.status.age(began + Duration::from_secs(100));
     assert!(age > Duration::from_secs(70) && age <= Duration::from_secs(100));
     assert!(!ztunnel.status.is_ready());
-    assert_eq!(XdsStatus::new().age(began), Duration::ZERO);
+    assert_eq!(XdsStatus::new(Role::NodeProxy).age(began), Duration::ZERO);
 }
 
 #[tokio::test]
@@ -374,13 +375,13 @@ async fn a_large_response_is_published_whole_and_others_run_while_it_is_taken_in
     let mut talk = plane.accept().await;
     welcome(&mut talk, vec![], vec![]).await;
     let before = ztunnel.publisher.version();
-    let [addresses, _] = ztunnel.state().types;
+    let [addresses, _] = <[_; 2]>::try_from(ztunnel.state().types).unwrap();
     // One of the others on this runtime: its turns from when the response is there until it is published.
     let (status, view) = (ztunnel.status.clone(), ztunnel.view.clone());
     let others = tokio::spawn(async move {
         let mut turns = 0;
         while view.version() == before {
-            let [now, _] = status.state(net::clock::now()).types;
+            let now = &status.state(net::clock::now()).types[0];
             turns += usize::from(now.messages > addresses.messages);
             tokio::task::yield_now().await;
         }

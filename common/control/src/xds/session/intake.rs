@@ -6,9 +6,8 @@ use std::collections::HashSet;
 
 use mesh::Delta;
 use wire::{
-    proto::{
-        ADDRESS_TYPE, AUTHORIZATION_TYPE,
-        discovery::{self, DeltaDiscoveryRequest as Request, DeltaDiscoveryResponse as Response},
+    proto::discovery::{
+        self, DeltaDiscoveryRequest as Request, DeltaDiscoveryResponse as Response,
     },
     xds::name,
 };
@@ -49,11 +48,7 @@ impl Session {
     /// Begins to take a response in.
     pub(in crate::xds) fn take(&mut self, response: Response) -> Taking {
         self.responses += 1;
-        let kind = match response.type_url.as_str() {
-            ADDRESS_TYPE => Some(Kind::Addresses),
-            AUTHORIZATION_TYPE => Some(Kind::Authorizations),
-            _ => None,
-        };
+        let kind = self.kind(&response.type_url);
         Taking {
             first: kind.is_some_and(|kind| !self.of(kind).synced),
             kind,
@@ -115,9 +110,7 @@ impl Session {
             let of = self.of_mut(kind);
             of.synced = true;
             of.answered = true;
-            if kind == Kind::Authorizations && !self.addresses.requested {
-                requests.extend(self.address_requests());
-            }
+            requests.extend(self.next_types());
         }
         requests
     }
@@ -130,7 +123,7 @@ impl Session {
         delta: &mut Delta,
         answers: &mut Vec<(Box<str>, Outcome)>,
     ) {
-        let asked = self.on_demand && kind == Kind::Addresses;
+        let asked = self.is_on_demand(kind);
         let read = self.decoder.resource(&taking.type_url, resource);
         let of = self.of_mut(kind);
         let named: Box<str> = resource.name.as_str().into();
@@ -154,6 +147,16 @@ impl Session {
                 }
                 taking.refusals.add(&error);
                 taking.refusals.names.insert(named.clone());
+                if kept == Outcome::Unreadable
+                    && let Some(placeholder) = wire::xds::placeholder(of.url, &named)
+                {
+                    // Without a version, so that it is sent again.
+                    let put = of
+                        .known
+                        .put(&named, "", taking.number, &placeholder, Vec::new());
+                    delta.removals.extend(put.key);
+                    delta.upserts.push(placeholder);
+                }
                 if of.refused.len() < MAX_REFUSED || of.refused.contains_key(&named) {
                     of.refused.insert(named, error);
                 }
@@ -193,7 +196,7 @@ impl Session {
         delta: &mut Delta,
         answers: &mut Vec<(Box<str>, Outcome)>,
     ) {
-        let asked = self.on_demand && kind == Kind::Addresses;
+        let asked = self.is_on_demand(kind);
         let of = self.of_mut(kind);
         let mut names: Vec<Box<str>> = Vec::new();
         if of.known.contains(named) || taking.refusals.names.contains(named) {

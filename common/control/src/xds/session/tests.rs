@@ -1,12 +1,13 @@
 //! Tests of the protocol: who is asked for what, and what is said to a response.
 
-use mesh::Snapshot;
+use mesh::{ServiceKey, Snapshot};
 use wire::proto::{
-    ADDRESS_TYPE, AUTHORIZATION_TYPE,
+    ADDRESS_TYPE, AUTHORIZATION_TYPE, Any, ROUTE_TABLE_TYPE,
     discovery::{DeltaDiscoveryRequest as Request, DeltaDiscoveryResponse, Node},
 };
 
 use super::Session;
+use crate::xds::node::Role;
 use crate::xds::tests::{Contents, broken, pod, pod_of, policy, resource, response, service, take};
 
 mod demand;
@@ -18,7 +19,7 @@ fn session(on_demand: bool) -> Session {
         id: "me".to_owned(),
         ..Node::default()
     };
-    Session::new(node, on_demand)
+    Session::new(node, Role::NodeProxy, on_demand)
 }
 
 /// A session whose first stream has had an answer to each type.
@@ -356,4 +357,45 @@ fn a_resource_without_a_name_is_known_by_its_own() {
     assert_eq!(names(&snapshot), [POD]);
     take(&mut session, &mut snapshot, addresses(vec![], &[POD]), 8);
     assert_eq!(names(&snapshot), Vec::<String>::new());
+}
+
+#[test]
+fn a_port_whose_routes_cannot_be_read_is_closed_until_they_can() {
+    let mut session = Session::new(Node::default(), Role::Waypoint, false);
+    let mut snapshot = Snapshot::default();
+    session.open(vec![]);
+    let key = mesh::route::RouteKey::new(ServiceKey::new("shop", "web.example"), 80);
+    let named = |content: &[u8], version: &str| {
+        let mut resource = broken("shop/web.example:80");
+        resource.version = version.to_owned();
+        resource.resource = Some(Any {
+            type_url: ROUTE_TABLE_TYPE.to_owned(),
+            value: bytes::Bytes::copy_from_slice(content),
+        });
+        resource
+    };
+    let bad = response(ROUTE_TABLE_TYPE, "1", vec![named(&[0xff], "bad")], &[]);
+    let requests = take(&mut session, &mut snapshot, bad, 8);
+    assert!(requests[0].error_detail.is_some());
+    assert_eq!(snapshot.routes(&key).unwrap().unenforced.len(), 1);
+
+    let table = wire::proto::waypoint::RouteTable {
+        service: "shop/web.example".to_owned(),
+        port: 80,
+        ..Default::default()
+    };
+    let good = named(&prost::Message::encode_to_vec(&table), "good");
+    let good = response(ROUTE_TABLE_TYPE, "2", vec![good], &[]);
+    take(&mut session, &mut snapshot, good, 8);
+    assert!(snapshot.routes(&key).unwrap().unenforced.is_empty());
+
+    let bad = response(ROUTE_TABLE_TYPE, "3", vec![named(&[0xff], "bad")], &[]);
+    take(&mut session, &mut snapshot, bad, 8);
+    assert!(
+        snapshot.routes(&key).unwrap().unenforced.is_empty(),
+        "the last good one stays"
+    );
+    let gone = response(ROUTE_TABLE_TYPE, "4", vec![], &["shop/web.example:80"]);
+    take(&mut session, &mut snapshot, gone, 8);
+    assert!(snapshot.routes(&key).is_none());
 }

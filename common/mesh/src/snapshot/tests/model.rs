@@ -144,7 +144,10 @@ impl Model {
             match key {
                 ResourceKey::Workload(uid) => self.workloads.retain(|workload| workload.uid != uid),
                 ResourceKey::Service(key) => drop(self.services.remove(&key)),
-                ResourceKey::Authorization(_) => {}
+                ResourceKey::Authorization(_)
+                | ResourceKey::RouteTable(_)
+                | ResourceKey::BackendPolicy(_)
+                | ResourceKey::WaypointSettings(_) => {}
             }
         }
         for resource in delta.upserts {
@@ -156,7 +159,10 @@ impl Model {
                     }
                 }
                 Resource::Service(service) => drop(self.services.insert(service.key(), service)),
-                Resource::Authorization(_) => {}
+                Resource::Authorization(_)
+                | Resource::RouteTable(_)
+                | Resource::BackendPolicy(_)
+                | Resource::WaypointSettings(_) => {}
             }
         }
     }

@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{GRACE, Limits, SEARCH_INTERVAL, Store};
+use super::{GRACE, Limits, Parties, SEARCH_INTERVAL, Store, Tcp};
 use crate::{
     event::{Connection, Direction},
     testkit::{bare, connection, identity, workload},
 };
 
-fn store(limits: Limits) -> (Store, Instant) {
+fn store(limits: Limits) -> (Store<Tcp>, Instant) {
     let now = net::clock::now();
     (Store::new(now, limits), now)
 }
@@ -25,7 +25,7 @@ fn from(number: usize) -> Connection {
     }
 }
 
-fn cached(store: &Store) -> usize {
+fn cached(store: &Store<Tcp>) -> usize {
     store.state.read().cache.len()
 }
 
@@ -182,7 +182,7 @@ fn the_cache_gives_up_its_least_recently_used_quarter() {
     assert_eq!(cached(&store), 7);
     let state = store.state.read();
     let remembers = |connection: &Connection| {
-        let known: &dyn super::Known = connection;
+        let known: &dyn super::Known = &Parties::from(connection);
         state.cache.contains_key(known)
     };
     assert!(!remembers(&connections[0]) && !remembers(&connections[1]));
@@ -251,7 +251,7 @@ fn counts_from_many_threads_add_up_while_workloads_leave() {
             scope.spawn(|| {
                 for round in 0..2000 {
                     let lease = store.lease(&connections[round % 16], now);
-                    lease.series().opened.fetch_add(1, Relaxed);
+                    lease.counters().opened.fetch_add(1, Relaxed);
                 }
             });
         }
@@ -265,7 +265,7 @@ fn counts_from_many_threads_add_up_while_workloads_leave() {
     let opened: u64 = store
         .all()
         .iter()
-        .map(|series| series.opened.load(Relaxed))
+        .map(|series| series.counters.opened.load(Relaxed))
         .sum();
     assert_eq!((opened, store.all().len()), (8000, 16));
     assert!(store.all().iter().all(|series| !series.is_leased()));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use mesh::{
     Service, ServiceKey,
     service::{
-        GatewayAddress, GatewayDestination, HealthPolicy, IpFamilies, LoadBalancing,
+        AppProtocol, GatewayAddress, GatewayDestination, HealthPolicy, IpFamilies, LoadBalancing,
         LoadBalancingMode, NetworkAddress, PortMap, Scope, Visibility,
     },
 };
@@ -121,6 +121,7 @@ fn every_field_is_read() {
             address("10.98.0.1", None),
         ],
         ports: PortMap([(80, NonZeroU16::new(8080)), (443, None)].into()),
+        protocols: vec![(80, AppProtocol::Http2)],
         subject_alt_names: vec!["spiffe://cluster.local/ns/a/sa/b".into()],
         waypoint: Some(waypoint("waypoint.example")),
         weighted_waypoints: vec![(waypoint("canary.example"), 7)],

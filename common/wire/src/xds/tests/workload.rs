@@ -169,6 +169,7 @@ fn every_field_is_read() {
             ports(&[(80, 8080), (443, 0), (90, 0)]),
         )]
         .into(),
+        subsets: vec![],
     };
     assert_eq!(xds::workload(message).unwrap(), expected);
 }

@@ -5,7 +5,6 @@
 
 use std::{fmt, sync::Arc, time::UNIX_EPOCH};
 
-use control::xds::XdsStatus;
 use identity::CrlFile;
 use prometheus_client::{
     collector::Collector,
@@ -13,6 +12,8 @@ use prometheus_client::{
     metrics::{counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
+
+use crate::xds::XdsStatus;
 
 /// Adds the metrics of the xDS client. Names: Istio's ztunnel; `ambit_xds_age_seconds` is ours.
 pub fn xds(registry: &mut Registry, status: XdsStatus) {
@@ -50,7 +51,7 @@ impl Collector for Xds {
             "reason",
             &by_reason,
         )?;
-        let of = |count: fn(&control::xds::TypeState) -> u64| {
+        let of = |count: fn(&crate::xds::TypeState) -> u64| {
             state
                 .types
                 .iter()
