@@ -138,6 +138,7 @@ async fn serve(options: Serve, state_dir: &std::path::Path) -> Result<()> {
         domain: options.domain.clone(),
         network: options.network.clone(),
         dry_run: options.dry_run_policies,
+        istio_waypoints: options.istio_waypoints,
     });
     tasks.spawn(
         "compiler",

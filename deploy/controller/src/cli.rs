@@ -108,6 +108,9 @@ pub struct Serve {
     /// Whether dry-run policies are sent; ztunnels older than 1.29 would enforce them.
     #[arg(long, env = "AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY")]
     pub dry_run_policies: bool,
+    /// Whether Gateways of the class istio-waypoint are run by waypoints of Ambit, too; those of ambit-waypoint always are.
+    #[arg(long, env = "AMBIT_ISTIO_WAYPOINTS")]
+    pub istio_waypoints: bool,
     /// Which log lines are written, for example info,xds=debug.
     #[arg(long, env = "RUST_LOG", default_value = "info")]
     pub log: String,

@@ -14,11 +14,13 @@
 //!
 //! Every set is bounded by the objects that the source delivers, and goes with them.
 
+mod compile;
 mod counts;
 mod dirty;
 mod gather;
 mod ids;
 mod labels;
+mod routing;
 mod space;
 mod store;
 mod table;
@@ -51,6 +53,8 @@ pub struct Options {
     /// Whether policies of which the annotation `istio.io/dry-run` is true are sent. A ztunnel that does not know of dry
     /// runs would enforce them. Source: `AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY`.
     pub dry_run: bool,
+    /// Whether Gateways of the class `istio-waypoint` are run by waypoints of ours, too, beside those of `ambit-waypoint`.
+    pub istio_waypoints: bool,
 }
 
 impl Default for Options {
@@ -60,6 +64,7 @@ impl Default for Options {
             domain: "cluster.local".to_owned(),
             network: String::new(),
             dry_run: false,
+            istio_waypoints: false,
         }
     }
 }
@@ -98,7 +103,9 @@ impl Index {
         }
         let mut output = Output::default();
         self.policies(&dirty, &mut output);
-        self.services(&dirty, &mut output);
+        self.services(&mut dirty, &mut output);
+        self.gateways(&dirty, &mut output);
+        self.routing(&dirty, &mut output);
         self.workloads(&dirty, &mut output);
         output.removals.append(&mut dirty.gone);
         self.teller.settle(&mut output, dirty.cleared);
@@ -134,6 +141,7 @@ impl Index {
                 trust_domain_aliases: &config.trust_domain_aliases,
             };
             let (mut resource, mut conditions) = policy::authorization(&object, &scoping);
+            conditions.extend(compile::of_policy(&object));
             if resource.as_ref().is_some_and(|it| it.dry_run) && !dry_run {
                 resource = None;
                 conditions = vec![policy::dry_run_is_off()];
@@ -175,8 +183,32 @@ impl Index {
         }
     }
 
-    fn services(&mut self, dirty: &Dirty, output: &mut Output) {
+    fn services(&mut self, dirty: &mut Dirty, output: &mut Output) {
         let Self { store, teller, .. } = self;
+        for id in dirty.services.clone() {
+            store.follow_service(id, dirty);
+        }
+        for id in dirty.service_entries.clone() {
+            store.follow_entry(id, dirty);
+        }
+        for id in &dirty.services {
+            // Whether a waypoint stands before it is of interest to what is about it.
+            if let Some(object) = store.services.get(*id) {
+                let hostname = store
+                    .mesh()
+                    .hostname(&object.meta.namespace, &object.meta.name);
+                dirty.routing.extend(store.routing_about(&hostname, None));
+            }
+        }
+        for id in dirty.services.union(&dirty.tables) {
+            let Some(object) = store.services.get(*id).cloned() else {
+                continue;
+            };
+            let resources = store.compile_service(&object);
+            if let Some(told) = store.services.told(*id) {
+                teller.many(told, resources, output);
+            }
+        }
         for id in &dirty.services {
             let Some(object) = store.services.get(*id).cloned() else {
                 continue;
@@ -195,13 +227,42 @@ impl Index {
             let Some(object) = store.service_entries.get(*id).cloned() else {
                 continue;
             };
-            let (resources, conditions) = store.render_service_entry(*id, &object);
+            for host in &object.hosts {
+                let about = store.routing_about(host, Some(&object));
+                dirty.routing.extend(about);
+            }
+            let (mut resources, conditions) = store.render_service_entry(*id, &object);
+            resources.extend(store.compile_entry(*id, &object));
             let Some(told) = store.service_entries.told(*id) else {
                 continue;
             };
             teller.many(told, resources, output);
             let key = key(Kind::ServiceEntry, &object.meta);
             teller.conditions(told, key, conditions, output);
+        }
+    }
+
+    fn gateways(&mut self, dirty: &Dirty, output: &mut Output) {
+        let Self { store, teller, .. } = self;
+        for id in &dirty.gateways {
+            let resource = store.compile_gateway(*id);
+            if let Some(told) = store.gateways.told(*id) {
+                teller.many(told, resource.into_iter().collect(), output);
+            }
+        }
+    }
+
+    fn routing(&mut self, dirty: &Dirty, output: &mut Output) {
+        let Self { store, teller, .. } = self;
+        for id in &dirty.routing {
+            let Some(object) = store.routing().get(*id).cloned() else {
+                continue;
+            };
+            let conditions = store.conditions_of(&object);
+            let key = key(object.kind(), object.meta());
+            if let Some(told) = store.routing_mut().told(*id) {
+                teller.conditions(told, key, conditions, output);
+            }
         }
     }
 

@@ -4,25 +4,42 @@
 //! **Shape**: only fields that have an effect here, each already validated; where an object came from is not part
 //! of it. Two objects that mean the same are equal. Never: text that still has to be parsed, a line number.
 
+mod access_log;
 mod authentication;
 mod authorization;
+mod cors;
+pub mod destination_rule;
 mod entry;
+mod export;
 mod gateway;
+mod headers;
+mod matching;
 mod mesh;
 mod meta;
 mod pod;
+pub mod route;
 mod service;
 mod slice;
+pub mod traffic_policy;
+pub mod virtual_service;
 
 use std::{fmt, sync::Arc};
 
-pub use authentication::{MutualTls, PeerAuthentication};
+pub use access_log::{AccessLog, LogFormat};
+pub use authentication::{MutualTls, PeerAuthentication, RequestAuthentication};
 pub use authorization::{
     Action, AuthorizationPolicy, Condition, Operation, PolicyRule, Source, TargetRef,
 };
+pub use cors::{Cors, CorsOrigin, UnmatchedPreflights};
+pub use destination_rule::DestinationRule;
 pub use entry::{Address, Endpoint, EntryPort, Location, Resolution, ServiceEntry, WorkloadEntry};
+pub use export::{Export, ExportTo};
 pub use gateway::{AllowedNamespaces, Gateway, GatewayAddressValue, GatewayClass, Listener};
-pub use mesh::{EntryVisibility, MESH_CONFIG, MeshConfig, Visibility, VisibilityPolicy};
+pub use headers::{HeaderEdit, HeaderEdits};
+pub use matching::{Share, StringMatch, ValueMatches};
+pub use mesh::{
+    EntryVisibility, MESH_CONFIG, MeshConfig, PathNormalization, Visibility, VisibilityPolicy,
+};
 pub use meta::{LabelSelector, Labels, Meta, Operator, OwnerReference, Requirement, Selector};
 pub use pod::{ContainerPort, Namespace, Node, Phase, Pod, ServiceAccount};
 pub use service::{
@@ -30,6 +47,8 @@ pub use service::{
     TrafficDistribution,
 };
 pub use slice::{EndpointSlice, SliceEndpoint, SlicePort};
+pub use traffic_policy::TrafficPolicy;
+pub use virtual_service::VirtualService;
 
 /// The kinds of objects, as `kind` spells them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,11 +67,20 @@ pub enum Kind {
     AuthorizationPolicy,
     PeerAuthentication,
     ConfigMap,
+    VirtualService,
+    DestinationRule,
+    HttpRoute,
+    GrpcRoute,
+    TlsRoute,
+    TcpRoute,
+    ReferenceGrant,
+    RequestAuthentication,
+    TrafficPolicy,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 22] = [
         Self::Namespace,
         Self::Node,
         Self::Pod,
@@ -66,6 +94,15 @@ impl Kind {
         Self::AuthorizationPolicy,
         Self::PeerAuthentication,
         Self::ConfigMap,
+        Self::VirtualService,
+        Self::DestinationRule,
+        Self::HttpRoute,
+        Self::GrpcRoute,
+        Self::TlsRoute,
+        Self::TcpRoute,
+        Self::ReferenceGrant,
+        Self::RequestAuthentication,
+        Self::TrafficPolicy,
     ];
 
     /// The kind as `kind` spells it.
@@ -85,6 +122,15 @@ impl Kind {
             Self::AuthorizationPolicy => "AuthorizationPolicy",
             Self::PeerAuthentication => "PeerAuthentication",
             Self::ConfigMap => "ConfigMap",
+            Self::VirtualService => "VirtualService",
+            Self::DestinationRule => "DestinationRule",
+            Self::HttpRoute => "HTTPRoute",
+            Self::GrpcRoute => "GRPCRoute",
+            Self::TlsRoute => "TLSRoute",
+            Self::TcpRoute => "TCPRoute",
+            Self::ReferenceGrant => "ReferenceGrant",
+            Self::RequestAuthentication => "RequestAuthentication",
+            Self::TrafficPolicy => "TrafficPolicy",
         }
     }
 
@@ -152,6 +198,15 @@ pub enum Object {
     PeerAuthentication(Arc<PeerAuthentication>),
     /// The ConfigMap `istio` of the root namespace; other ConfigMaps are not delivered.
     MeshConfig(Arc<MeshConfig>),
+    VirtualService(Arc<VirtualService>),
+    DestinationRule(Arc<DestinationRule>),
+    HttpRoute(Arc<route::HttpRoute>),
+    GrpcRoute(Arc<route::GrpcRoute>),
+    TlsRoute(Arc<route::TlsRoute>),
+    TcpRoute(Arc<route::TcpRoute>),
+    ReferenceGrant(Arc<route::ReferenceGrant>),
+    RequestAuthentication(Arc<RequestAuthentication>),
+    TrafficPolicy(Arc<TrafficPolicy>),
 }
 
 impl Object {
@@ -172,6 +227,15 @@ impl Object {
             Self::AuthorizationPolicy(object) => &object.meta,
             Self::PeerAuthentication(object) => &object.meta,
             Self::MeshConfig(object) => &object.meta,
+            Self::VirtualService(object) => &object.meta,
+            Self::DestinationRule(object) => &object.meta,
+            Self::HttpRoute(object) => &object.meta,
+            Self::GrpcRoute(object) => &object.meta,
+            Self::TlsRoute(object) => &object.meta,
+            Self::TcpRoute(object) => &object.meta,
+            Self::ReferenceGrant(object) => &object.meta,
+            Self::RequestAuthentication(object) => &object.meta,
+            Self::TrafficPolicy(object) => &object.meta,
         }
     }
 
@@ -192,6 +256,15 @@ impl Object {
             Self::AuthorizationPolicy(_) => Kind::AuthorizationPolicy,
             Self::PeerAuthentication(_) => Kind::PeerAuthentication,
             Self::MeshConfig(_) => Kind::ConfigMap,
+            Self::VirtualService(_) => Kind::VirtualService,
+            Self::DestinationRule(_) => Kind::DestinationRule,
+            Self::HttpRoute(_) => Kind::HttpRoute,
+            Self::GrpcRoute(_) => Kind::GrpcRoute,
+            Self::TlsRoute(_) => Kind::TlsRoute,
+            Self::TcpRoute(_) => Kind::TcpRoute,
+            Self::ReferenceGrant(_) => Kind::ReferenceGrant,
+            Self::RequestAuthentication(_) => Kind::RequestAuthentication,
+            Self::TrafficPolicy(_) => Kind::TrafficPolicy,
         }
     }
 

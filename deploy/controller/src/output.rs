@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use wire::proto::{security::Authorization, workload};
+use wire::proto::{
+    security::Authorization,
+    waypoint::{BackendPolicy, RouteTable, Settings},
+    workload,
+};
 
 use crate::{objects::ObjectKey, status::Condition};
 
@@ -13,11 +17,23 @@ pub enum ResourceType {
     Address,
     /// Layer-4 policies.
     Authorization,
+    /// Routes of services with a waypoint, for waypoints.
+    RouteTable,
+    /// What is done with endpoints, for waypoints.
+    BackendPolicy,
+    /// What a waypoint is to know of itself.
+    Settings,
 }
 
 impl ResourceType {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Address, Self::Authorization];
+    pub const ALL: [Self; 5] = [
+        Self::Address,
+        Self::Authorization,
+        Self::RouteTable,
+        Self::BackendPolicy,
+        Self::Settings,
+    ];
 
     /// Its type URL.
     #[must_use]
@@ -25,6 +41,9 @@ impl ResourceType {
         match self {
             Self::Address => wire::proto::ADDRESS_TYPE,
             Self::Authorization => wire::proto::AUTHORIZATION_TYPE,
+            Self::RouteTable => wire::proto::ROUTE_TABLE_TYPE,
+            Self::BackendPolicy => wire::proto::BACKEND_POLICY_TYPE,
+            Self::Settings => wire::proto::SETTINGS_TYPE,
         }
     }
 }
@@ -36,12 +55,18 @@ impl ResourceType {
     reason = "short-lived: it is encoded as soon as it is rendered"
 )]
 pub enum Resource {
-    /// Named by its `uid`.
+    /// Named by its `uid`. Its extension `ambit.waypoint.v1.Subsets`, if it has one, goes to waypoints only.
     Workload(workload::Workload),
     /// Named `<namespace>/<hostname>`.
     Service(workload::Service),
     /// Named `<namespace>/<name>`.
     Authorization(Authorization),
+    /// Named `<namespace>/<hostname>:<port>`; the waypoints that stand before the service are told of it.
+    RouteTable(RouteTable, Vec<Account>),
+    /// Named `<namespace>/<hostname>`, and `/<subset>` for one of a subset. All waypoints are told.
+    BackendPolicy(BackendPolicy),
+    /// Named `<namespace>/<gateway>`; the pods of that Gateway are told, which have this account.
+    Settings(Settings, Account),
 }
 
 impl Resource {
@@ -51,6 +76,9 @@ impl Resource {
         match self {
             Self::Workload(_) | Self::Service(_) => ResourceType::Address,
             Self::Authorization(_) => ResourceType::Authorization,
+            Self::RouteTable(..) => ResourceType::RouteTable,
+            Self::BackendPolicy(_) => ResourceType::BackendPolicy,
+            Self::Settings(..) => ResourceType::Settings,
         }
     }
 
@@ -61,6 +89,10 @@ impl Resource {
             Self::Workload(workload) => workload.uid.clone(),
             Self::Service(service) => format!("{}/{}", service.namespace, service.hostname),
             Self::Authorization(policy) => format!("{}/{}", policy.namespace, policy.name),
+            Self::RouteTable(table, _) => format!("{}:{}", table.service, table.port),
+            Self::BackendPolicy(policy) if policy.subset.is_empty() => policy.service.clone(),
+            Self::BackendPolicy(policy) => format!("{}/{}", policy.service, policy.subset),
+            Self::Settings(settings, _) => format!("{}/{}", settings.namespace, settings.gateway),
         }
     }
 }

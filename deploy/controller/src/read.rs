@@ -21,19 +21,31 @@ use kind::Treatment;
 
 pub(crate) mod authentication;
 pub(crate) mod authorization;
+mod base64;
+mod destination_rule;
+mod duration;
 mod entry;
+mod export;
 pub(crate) mod field;
 pub(crate) mod gateway;
+mod header;
 mod kind;
 pub(crate) mod labels;
+mod line;
+mod matching;
 pub(crate) mod mesh_config;
 mod meta;
 pub(crate) mod name;
+mod number;
 mod pod;
 mod protocol;
+mod request_authentication;
+mod route;
 mod service;
 mod service_entry;
 mod slice;
+mod traffic_policy;
+mod virtual_service;
 
 const DOCUMENT: &str = "a Kubernetes object with apiVersion, kind and metadata";
 
@@ -298,8 +310,27 @@ fn object(at: &Cursor<'_>, kind: Kind) -> Result<Object, Error> {
             Object::PeerAuthentication(Arc::new(authentication::peer_authentication(at, meta)?))
         }
         Kind::ConfigMap => Object::MeshConfig(Arc::new(mesh_config::mesh_config(at, meta)?)),
+        Kind::VirtualService => {
+            Object::VirtualService(Arc::new(virtual_service::virtual_service(at, meta)?))
+        }
+        Kind::DestinationRule => {
+            Object::DestinationRule(Arc::new(destination_rule::destination_rule(at, meta)?))
+        }
+        Kind::HttpRoute => Object::HttpRoute(Arc::new(route::http_route(at, meta)?)),
+        Kind::GrpcRoute => Object::GrpcRoute(Arc::new(route::grpc_route(at, meta)?)),
+        Kind::TlsRoute => Object::TlsRoute(Arc::new(route::tls_route(at, meta)?)),
+        Kind::TcpRoute => Object::TcpRoute(Arc::new(route::tcp_route(at, meta)?)),
+        Kind::ReferenceGrant => Object::ReferenceGrant(Arc::new(route::reference_grant(at, meta)?)),
+        Kind::RequestAuthentication => Object::RequestAuthentication(Arc::new(
+            request_authentication::request_authentication(at, meta)?,
+        )),
+        Kind::TrafficPolicy => {
+            Object::TrafficPolicy(Arc::new(traffic_policy::traffic_policy(at, meta)?))
+        }
     })
 }
 
+#[cfg(test)]
+mod testkit;
 #[cfg(test)]
 mod tests;

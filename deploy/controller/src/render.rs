@@ -9,6 +9,7 @@ pub mod entry;
 pub mod mesh;
 pub mod policy;
 pub mod ports;
+pub mod routing;
 pub mod service;
 pub mod slice;
 pub mod waypoint;

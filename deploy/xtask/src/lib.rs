@@ -17,11 +17,12 @@ use anyhow::{Context as _, Result, bail};
 /// Where the definitions are.
 const PROTOS: &str = "common/wire/proto";
 /// Package, the definition's file, and the module of `wire::proto` that holds its messages.
-const MESSAGES: [(&str, &str, &str); 4] = [
+const MESSAGES: [(&str, &str, &str); 5] = [
     ("istio.workload", "workload.proto", "workload"),
     ("istio.security", "security.proto", "security"),
     ("envoy.service.discovery.v3", "discovery.proto", "discovery"),
     ("istio.v1.auth", "ca.proto", "ca"),
+    ("ambit.waypoint.v1", "waypoint.proto", "waypoint"),
 ];
 /// Those of them that have a service.
 const SERVICES: [&str; 2] = ["discovery", "ca"];

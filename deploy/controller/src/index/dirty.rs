@@ -16,6 +16,12 @@ pub(super) struct Dirty {
     pub(super) authorizations: BTreeSet<Id>,
     pub(super) authentications: BTreeSet<Id>,
     pub(super) static_strict: bool,
+    /// Services whose routes or backends are to be rendered again, beside [`Self::services`].
+    pub(super) tables: BTreeSet<Id>,
+    /// Gateways whose settings are.
+    pub(super) gateways: BTreeSet<Id>,
+    /// Objects of routing whose conditions are.
+    pub(super) routing: BTreeSet<Id>,
     /// Resources of objects that went.
     pub(super) gone: Vec<(ResourceType, String)>,
     /// Objects that went and had conditions.

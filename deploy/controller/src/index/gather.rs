@@ -51,16 +51,20 @@ impl Store {
             Some(_) => None,
             None => self.bind_workload(&pod.meta, &pod.meta.labels).address(),
         };
+        let members = self.members_of_pod(pod, &addresses);
+        let subsets = self.subsets(&pod.meta.labels, &members);
         let facts = pods::Facts {
             namespace: space.and_then(|space| space.object.as_deref()),
             node: self.node(&pod.node),
-            members: self.members_of_pod(pod, &addresses),
+            members,
             policies: self.policies_of(namespace, &pod.meta.labels),
             addresses,
             instance,
             waypoint,
         };
-        pods::pod(pod, facts, &self.mesh())
+        let mut workload = pods::pod(pod, facts, &self.mesh())?;
+        workload.extensions.extend(subsets);
+        Some(workload)
     }
 
     pub(super) fn render_workload_entry(
@@ -70,12 +74,17 @@ impl Store {
         let labels = &object.endpoint.labels;
         let namespace = &object.meta.namespace;
         let binding = self.bind_workload(&object.meta, labels);
+        let members = self.selecting(namespace, labels, |_| true);
+        let subsets = self.subsets(labels, &members);
         let facts = entry::Facts {
-            members: self.selecting(namespace, labels, |_| true),
+            members,
             policies: self.policies_of(namespace, labels),
             waypoint: binding.clone().address(),
         };
-        let workload = entry::workload_entry(object, facts, &self.mesh());
+        let mut workload = entry::workload_entry(object, facts, &self.mesh());
+        if let Some(workload) = &mut workload {
+            workload.extensions.extend(subsets);
+        }
         (workload, binding)
     }
 
@@ -83,6 +92,15 @@ impl Store {
         &self,
         object: &Service,
     ) -> (Option<workload::Service>, Vec<Condition>) {
+        let binding = self.binding_of_service(object);
+        let space = self.space(&object.meta.namespace);
+        let namespace = space.and_then(|space| space.object.as_deref());
+        let rendered = service::service(object, namespace, &binding, &self.mesh());
+        (rendered, waypoint::conditions(&binding))
+    }
+
+    /// The waypoint before a Service.
+    pub(super) fn binding_of_service(&self, object: &Service) -> Binding {
         let meta = &object.meta;
         let space = self.space(&meta.namespace);
         // A waypoint does not stand before itself or another.
@@ -91,14 +109,20 @@ impl Store {
                 meta.label(GATEWAY_MANAGED),
                 Some("istio.io-mesh-controller" | "istio.io-eastwest-controller")
             );
-        let binding = if is_gateway || object.kind == ServiceType::ExternalName {
+        if is_gateway || object.kind == ServiceType::ExternalName {
             Binding::Unbound
         } else {
             self.bind(meta, &meta.labels, Traffic::Service, false)
-        };
-        let namespace = space.and_then(|space| space.object.as_deref());
-        let rendered = service::service(object, namespace, &binding, &self.mesh());
-        (rendered, waypoint::conditions(&binding))
+        }
+    }
+
+    /// The waypoint before the hosts of a ServiceEntry.
+    pub(super) fn binding_of_entry(&self, object: &ServiceEntry) -> Binding {
+        let meta = &object.meta;
+        let namespace = self.space(&meta.namespace);
+        let namespace = namespace.and_then(|space| space.object.as_deref());
+        let private = self.mesh().has_private_entries(&meta.namespace, namespace);
+        self.bind(meta, &meta.labels, Traffic::Service, private)
     }
 
     pub(super) fn render_service_entry(
@@ -110,8 +134,7 @@ impl Store {
         let mesh = self.mesh();
         let namespace = self.space(&meta.namespace);
         let namespace = namespace.and_then(|space| space.object.as_deref());
-        let private = mesh.has_private_entries(&meta.namespace, namespace);
-        let binding = self.bind(meta, &meta.labels, Traffic::Service, private);
+        let binding = self.binding_of_entry(object);
         let mut conditions = waypoint::conditions(&binding);
         let (hosts, lost) = self.hosts(id, object);
         conditions.extend(conflicts(&lost));
@@ -130,13 +153,18 @@ impl Store {
         for endpoint in &object.endpoints {
             let repeated = seen.iter().filter(|it| **it == &endpoint.address).count();
             seen.push(&endpoint.address);
+            let members = vec![Member::Entry(object, hosts.clone())];
+            let subsets = self.subsets(&endpoint.labels, &members);
             let facts = entry::Facts {
-                members: vec![Member::Entry(object, hosts.clone())],
+                members,
                 policies: self.policies_of(&meta.namespace, &endpoint.labels),
                 waypoint: self.bind_workload(meta, &endpoint.labels).address(),
             };
             let workload = entry::inline(object, endpoint, repeated, facts, &mesh);
-            resources.extend(workload.map(Resource::Workload));
+            resources.extend(workload.map(|mut workload| {
+                workload.extensions.extend(subsets);
+                Resource::Workload(workload)
+            }));
         }
         (resources, conditions)
     }
@@ -261,7 +289,11 @@ impl Store {
 
     /// The hosts that a ServiceEntry has, in order, and those that another object of its namespace has, with that
     /// object: a Service of that hostname, or else the oldest ServiceEntry.
-    fn hosts<'a>(&self, id: Id, entry: &'a ServiceEntry) -> (Vec<&'a str>, Vec<(&'a str, String)>) {
+    pub(super) fn hosts<'a>(
+        &self,
+        id: Id,
+        entry: &'a ServiceEntry,
+    ) -> (Vec<&'a str>, Vec<(&'a str, String)>) {
         let namespace = &entry.meta.namespace;
         let mut won = Vec::new();
         let mut lost = Vec::new();

@@ -12,6 +12,7 @@ mod gateway;
 mod place;
 mod pod;
 mod policy;
+mod routing;
 mod service;
 mod slice;
 
@@ -27,6 +28,7 @@ use super::{
     dirty::Dirty,
     ids::{Groups, Id, Ids},
     labels::Selectors,
+    routing::{Key, Routing},
     space::{Ranked, Space},
     table::Table,
 };
@@ -43,6 +45,7 @@ use crate::{
     },
 };
 
+pub(super) use routing::split;
 pub(super) use slice::service_name;
 
 /// All objects and their relations.
@@ -75,6 +78,20 @@ pub(super) struct Store {
     authorization_selectors: Selectors,
     /// PeerAuthentications of the whole mesh.
     mesh_authentications: Ranked,
+    /// Objects of routing; a name is `<kind>/<name>`.
+    routing: Table<Routing>,
+    /// Objects of routing by what they are about, and by what they name beside that.
+    about: Groups<Key>,
+    named: Groups<Key>,
+    /// AuthorizationPolicies by what they are attached to.
+    guarded: Groups<Key>,
+    /// ServiceEntries by host, and those with a host that is a pattern.
+    entries_by_host: Groups<Box<str>>,
+    wildcard_entries: Ids,
+    /// The namespaces of the waypoints before Services and ServiceEntries, as they were last seen: whose DestinationRules
+    /// count, and so who belongs to which subset, follows from it.
+    waypoint_of_service: HashMap<Id, Arc<str>>,
+    waypoint_of_entry: HashMap<Id, Arc<str>>,
     pub(super) residents: Counts<Resident>,
     pub(super) waypoints: Counts<Account>,
 }
@@ -120,6 +137,14 @@ impl Store {
             users: HashMap::new(),
             authorization_selectors: Selectors::default(),
             mesh_authentications: Ranked::default(),
+            routing: Table::default(),
+            about: Groups::default(),
+            named: Groups::default(),
+            guarded: Groups::default(),
+            entries_by_host: Groups::default(),
+            wildcard_entries: Ids::default(),
+            waypoint_of_service: HashMap::new(),
+            waypoint_of_entry: HashMap::new(),
             residents: Counts::default(),
             waypoints: Counts::default(),
         }
@@ -161,6 +186,54 @@ impl Store {
                             self.change_config(it, dirty);
                         }
                     }
+                    Object::VirtualService(it) => {
+                        let object = Some(Routing::VirtualService(it));
+                        self.change_routing(Kind::VirtualService, &namespace, &name, object, dirty);
+                    }
+                    Object::DestinationRule(it) => {
+                        let object = Some(Routing::DestinationRule(it));
+                        self.change_routing(
+                            Kind::DestinationRule,
+                            &namespace,
+                            &name,
+                            object,
+                            dirty,
+                        );
+                    }
+                    Object::HttpRoute(it) => {
+                        let object = Some(Routing::HttpRoute(it));
+                        self.change_routing(Kind::HttpRoute, &namespace, &name, object, dirty);
+                    }
+                    Object::GrpcRoute(it) => {
+                        let object = Some(Routing::GrpcRoute(it));
+                        self.change_routing(Kind::GrpcRoute, &namespace, &name, object, dirty);
+                    }
+                    Object::TlsRoute(it) => {
+                        let object = Some(Routing::TlsRoute(it));
+                        self.change_routing(Kind::TlsRoute, &namespace, &name, object, dirty);
+                    }
+                    Object::TcpRoute(it) => {
+                        let object = Some(Routing::TcpRoute(it));
+                        self.change_routing(Kind::TcpRoute, &namespace, &name, object, dirty);
+                    }
+                    Object::ReferenceGrant(it) => {
+                        let object = Some(Routing::ReferenceGrant(it));
+                        self.change_routing(Kind::ReferenceGrant, &namespace, &name, object, dirty);
+                    }
+                    Object::RequestAuthentication(it) => {
+                        let object = Some(Routing::RequestAuthentication(it));
+                        self.change_routing(
+                            Kind::RequestAuthentication,
+                            &namespace,
+                            &name,
+                            object,
+                            dirty,
+                        );
+                    }
+                    Object::TrafficPolicy(it) => {
+                        let object = Some(Routing::TrafficPolicy(it));
+                        self.change_routing(Kind::TrafficPolicy, &namespace, &name, object, dirty);
+                    }
                 }
             }
             Update::Delete(key) => {
@@ -191,9 +264,25 @@ impl Store {
                             self.change_config(Arc::default(), dirty);
                         }
                     }
+                    Kind::VirtualService
+                    | Kind::DestinationRule
+                    | Kind::HttpRoute
+                    | Kind::GrpcRoute
+                    | Kind::TlsRoute
+                    | Kind::TcpRoute
+                    | Kind::ReferenceGrant
+                    | Kind::RequestAuthentication
+                    | Kind::TrafficPolicy => {
+                        self.change_routing(key.kind, namespace, name, None, dirty);
+                    }
                 }
             }
         }
+    }
+
+    /// Whether the waypoints of a class are ours.
+    pub(super) fn serves_class(&self, class: &str) -> bool {
+        class != waypoint::ISTIO_CLASS || self.options.istio_waypoints
     }
 
     /// The settings of the mesh.
@@ -272,6 +361,14 @@ impl Store {
             && self.users.is_empty()
             && self.authorization_selectors.is_empty()
             && self.mesh_authentications.is_empty()
+            && self.routing.is_empty()
+            && self.about.is_empty()
+            && self.named.is_empty()
+            && self.guarded.is_empty()
+            && self.entries_by_host.is_empty()
+            && self.wildcard_entries.is_empty()
+            && self.waypoint_of_service.is_empty()
+            && self.waypoint_of_entry.is_empty()
     }
 
     /// Marks all that is in a namespace.
@@ -306,6 +403,10 @@ impl Store {
         let ids = self.authentications.iter().map(|(id, _)| id);
         dirty.authentications.extend(ids);
         dirty.static_strict = true;
+        dirty.routing.extend(self.routing.iter().map(|(id, _)| id));
+        dirty
+            .gateways
+            .extend(self.gateways.iter().map(|(id, _)| id));
     }
 
     /// Marks the pods and WorkloadEntries of a namespace that a selector selects.

@@ -143,10 +143,21 @@ impl Teller {
             Resource::Workload(it) => it.encode(&mut self.buffer),
             Resource::Service(it) => it.encode(&mut self.buffer),
             Resource::Authorization(it) => it.encode(&mut self.buffer),
+            Resource::RouteTable(it, _) => it.encode(&mut self.buffer),
+            Resource::BackendPolicy(it) => it.encode(&mut self.buffer),
+            Resource::Settings(it, _) => it.encode(&mut self.buffer),
         };
         debug_assert!(encoded.is_ok(), "a vector grows");
         let mut hasher = self.hashes.build_hasher();
         hasher.write(&self.buffer);
+        match resource {
+            Resource::RouteTable(_, audience) => audience.hash(&mut hasher),
+            Resource::Settings(_, account) => account.hash(&mut hasher),
+            Resource::Workload(_)
+            | Resource::Service(_)
+            | Resource::Authorization(_)
+            | Resource::BackendPolicy(_) => {}
+        }
         hasher.finish().max(1)
     }
 }

@@ -1,8 +1,8 @@
-//! `security.istio.io/v1 PeerAuthentication`.
+//! `security.istio.io/v1` PeerAuthentication and RequestAuthentication.
 
 use std::collections::BTreeMap;
 
-use super::{Meta, Selector};
+use super::{Meta, Selector, TargetRef};
 
 /// What is asked of callers' transport.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,4 +26,16 @@ pub enum MutualTls {
     Disable,
     Permissive,
     Strict,
+}
+
+/// Which tokens callers may bring. **Shape**: what it is attached to; `jwtRules` are not read, since they are not enforced
+/// yet: what has one is to be refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestAuthentication {
+    /// `metadata`.
+    pub meta: Meta,
+    /// `spec.selector.matchLabels`; not together with `targets`.
+    pub selector: Option<Selector>,
+    /// `spec.targetRefs` (and `spec.targetRef`).
+    pub targets: Vec<TargetRef>,
 }

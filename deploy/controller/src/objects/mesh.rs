@@ -1,6 +1,12 @@
 //! MeshConfig: the key `mesh` of the ConfigMap `istio` in the root namespace.
 
-use super::{LabelSelector, Labels, Meta};
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    AccessLog, LabelSelector, Labels, Meta,
+    destination_rule::{ConnectionPool, LocalityBalancing, OutlierDetection},
+    virtual_service::Retries,
+};
 
 /// The ConfigMap that holds the MeshConfig: its namespace and its name. No other has any effect.
 pub const MESH_CONFIG: (&str, &str) = ("istio-system", "istio");
@@ -18,6 +24,38 @@ pub struct MeshConfig {
     pub root_namespace: String,
     /// `serviceEntryVisibility`.
     pub entry_visibility: EntryVisibility,
+    /// `accessLogFile`, with `accessLogEncoding` and `accessLogFormat`; `None` where it is absent or empty.
+    pub access_log: Option<AccessLog>,
+    /// `extensionProviders[]` that have `envoyFileAccessLog`, by `name`.
+    pub access_log_providers: BTreeMap<String, AccessLog>,
+    /// `defaultProviders.accessLogging`, as written: they may name providers that are not there, or of other kinds.
+    pub default_access_logs: Vec<String>,
+    /// `pathNormalization.normalization`.
+    pub path_normalization: PathNormalization,
+    /// `protocolDetectionTimeout`: how long a connection's first bytes are waited for; `None` (also for `0s`) is without end.
+    pub protocol_detection_timeout: Option<Duration>,
+    /// `defaultHttpRetryPolicy`.
+    pub default_retries: Option<Retries>,
+    /// `defaultTrafficPolicy.connectionPool`.
+    pub default_connection_pool: Option<ConnectionPool>,
+    /// `defaultTrafficPolicy.outlierDetection`.
+    pub default_outlier_detection: Option<OutlierDetection>,
+    /// `localityLbSetting`.
+    pub locality_balancing: Option<LocalityBalancing>,
+}
+
+/// `pathNormalization.normalization`: what is done to paths before anything is decided by them. Source: RT-21.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PathNormalization {
+    /// `NONE`: nothing.
+    None,
+    /// `BASE`, and `DEFAULT`: RFC 3986 §6, and `\` is `/`.
+    #[default]
+    Base,
+    /// `MERGE_SLASHES`: also `//` is `/`.
+    MergeSlashes,
+    /// `DECODE_AND_MERGE_SLASHES`: also `%2F` and `%5C` are slashes.
+    DecodeAndMergeSlashes,
 }
 
 /// `serviceEntryVisibility`: who may know of which ServiceEntry. Source: EG-08.
@@ -72,6 +110,15 @@ impl Default for MeshConfig {
             trust_domain_aliases: Vec::new(),
             root_namespace: "istio-system".to_owned(),
             entry_visibility: EntryVisibility::default(),
+            access_log: None,
+            access_log_providers: BTreeMap::new(),
+            default_access_logs: Vec::new(),
+            path_normalization: PathNormalization::default(),
+            protocol_detection_timeout: None,
+            default_retries: None,
+            default_connection_pool: None,
+            default_outlier_detection: None,
+            locality_balancing: None,
         }
     }
 }

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use ipnet::IpNet;
 use prost::Message as _;
 use wire::proto::{
-    Any, discovery,
-    workload::{Address, NetworkAddress, address},
+    Any, SUBSETS_EXTENSION, discovery,
+    workload::{Address, Extension, NetworkAddress, address},
 };
 
 use crate::{
     ca::digest::sha256,
-    output::{Resource, ResourceType},
+    output::{Account, Resource, ResourceType},
 };
 
 /// The version of a resource: the first half of its bytes' SHA-256, so that the same content has the same version in
@@ -64,6 +64,15 @@ pub(crate) enum Kind {
         ranges: Box<[(Arc<str>, IpNet)]>,
     },
     Authorization,
+    RouteTable {
+        /// The waypoints that are told.
+        audience: Box<[Account]>,
+    },
+    BackendPolicy,
+    Settings {
+        /// The waypoint that is told.
+        account: Account,
+    },
 }
 
 /// One resource, encoded.
@@ -78,6 +87,8 @@ pub struct Encoded {
     body: Bytes,
     /// Where in `body` the resource itself is.
     content: Range<usize>,
+    /// What waypoints are sent in its place: the same, and what only they are told.
+    dressed: Option<Arc<Encoded>>,
 }
 
 impl Encoded {
@@ -89,8 +100,9 @@ impl Encoded {
     ) -> Self {
         let name = intern(Interned::Name(&resource.name()));
         let of = resource.resource_type();
+        let mut dressed = None;
         let (kind, aliases, content) = match resource {
-            Resource::Workload(workload) => {
+            Resource::Workload(mut workload) => {
                 let kind = Kind::Workload {
                     node: (!workload.node.is_empty())
                         .then(|| intern(Interned::Node(&workload.node))),
@@ -106,10 +118,19 @@ impl Encoded {
                     .filter_map(|bytes| ip(bytes))
                     .map(|ip| intern(Interned::Alias(&alias(&workload.network, ip))))
                     .collect();
-                let message = Address {
+                let for_waypoints = |it: &mut Extension| it.name == SUBSETS_EXTENSION;
+                let subsets: Vec<_> = workload.extensions.extract_if(.., for_waypoints).collect();
+                let mut message = Address {
                     r#type: Some(address::Type::Workload(workload)),
                 };
-                (kind, aliases, message.encode_to_vec())
+                let plain = message.encode_to_vec();
+                if !subsets.is_empty()
+                    && let Some(address::Type::Workload(workload)) = &mut message.r#type
+                {
+                    workload.extensions.extend(subsets);
+                    dressed = Some(message.encode_to_vec());
+                }
+                (kind, aliases, plain)
             }
             Resource::Service(service) => {
                 let (mut aliases, mut ranges) = (Vec::new(), Vec::new());
@@ -135,7 +156,47 @@ impl Encoded {
             Resource::Authorization(policy) => {
                 (Kind::Authorization, Vec::new(), policy.encode_to_vec())
             }
+            Resource::RouteTable(table, audience) => {
+                let kind = Kind::RouteTable {
+                    audience: audience.into(),
+                };
+                (kind, Vec::new(), table.encode_to_vec())
+            }
+            Resource::BackendPolicy(policy) => {
+                (Kind::BackendPolicy, Vec::new(), policy.encode_to_vec())
+            }
+            Resource::Settings(settings, account) => (
+                Kind::Settings { account },
+                Vec::new(),
+                settings.encode_to_vec(),
+            ),
         };
+        let aliases: Box<[Arc<str>]> = aliases.into();
+        let dressed = dressed.map(|content| {
+            let (name, aliases) = (Arc::clone(&name), aliases.clone());
+            Arc::new(Self::enveloped(
+                name,
+                of,
+                kind.clone(),
+                aliases,
+                generation,
+                content,
+            ))
+        });
+        Self {
+            dressed,
+            ..Self::enveloped(name, of, kind, aliases, generation, content)
+        }
+    }
+
+    fn enveloped(
+        name: Arc<str>,
+        of: ResourceType,
+        kind: Kind,
+        aliases: Box<[Arc<str>]>,
+        published: u64,
+        content: Vec<u8>,
+    ) -> Self {
         let version = Version::of(&content);
         let length = content.len();
         let mut envelope = discovery::Resource {
@@ -154,10 +215,11 @@ impl Encoded {
             name,
             version,
             kind,
-            aliases: aliases.into(),
-            published: generation,
+            aliases,
+            published,
             body: envelope.encode_to_vec().into(),
             content: end - length..end,
+            dressed: None,
         }
     }
 
@@ -191,6 +253,37 @@ impl Encoded {
         match self.kind {
             Kind::Workload { .. } | Kind::Service { .. } => ResourceType::Address,
             Kind::Authorization => ResourceType::Authorization,
+            Kind::RouteTable { .. } => ResourceType::RouteTable,
+            Kind::BackendPolicy => ResourceType::BackendPolicy,
+            Kind::Settings { .. } => ResourceType::Settings,
+        }
+    }
+
+    /// What waypoints are sent in its place, if that is something else.
+    #[must_use]
+    pub fn dressed(&self) -> Option<&Arc<Self>> {
+        self.dressed.as_ref()
+    }
+
+    /// Whether somebody is told something else by `other`.
+    #[must_use]
+    pub fn differs(&self, other: &Self) -> bool {
+        let version = |of: &Self| of.dressed.as_ref().map(|it| it.version);
+        self.version != other.version
+            || version(self) != version(other)
+            || self.audience() != other.audience()
+    }
+
+    /// The waypoints that it is for; `None` where it is not only for some.
+    #[must_use]
+    pub fn audience(&self) -> Option<&[Account]> {
+        match &self.kind {
+            Kind::RouteTable { audience } => Some(audience),
+            Kind::Settings { account } => Some(std::slice::from_ref(account)),
+            Kind::Workload { .. }
+            | Kind::Service { .. }
+            | Kind::Authorization
+            | Kind::BackendPolicy => None,
         }
     }
 
@@ -218,7 +311,11 @@ impl Encoded {
     pub fn services(&self) -> &[Arc<str>] {
         match &self.kind {
             Kind::Workload { services, .. } => services,
-            Kind::Service { .. } | Kind::Authorization => &[],
+            Kind::Service { .. }
+            | Kind::Authorization
+            | Kind::RouteTable { .. }
+            | Kind::BackendPolicy
+            | Kind::Settings { .. } => &[],
         }
     }
 
@@ -227,7 +324,11 @@ impl Encoded {
     pub fn node(&self) -> Option<&str> {
         match &self.kind {
             Kind::Workload { node, .. } => node.as_deref(),
-            Kind::Service { .. } | Kind::Authorization => None,
+            Kind::Service { .. }
+            | Kind::Authorization
+            | Kind::RouteTable { .. }
+            | Kind::BackendPolicy
+            | Kind::Settings { .. } => None,
         }
     }
 
@@ -236,7 +337,11 @@ impl Encoded {
     pub fn has_ranges(&self) -> bool {
         match &self.kind {
             Kind::Service { ranges } => !ranges.is_empty(),
-            Kind::Workload { .. } | Kind::Authorization => false,
+            Kind::Workload { .. }
+            | Kind::Authorization
+            | Kind::RouteTable { .. }
+            | Kind::BackendPolicy
+            | Kind::Settings { .. } => false,
         }
     }
 
@@ -247,7 +352,11 @@ impl Encoded {
             Kind::Service { ranges } => ranges
                 .iter()
                 .any(|(of, range)| **of == *network && range.contains(&ip)),
-            Kind::Workload { .. } | Kind::Authorization => false,
+            Kind::Workload { .. }
+            | Kind::Authorization
+            | Kind::RouteTable { .. }
+            | Kind::BackendPolicy
+            | Kind::Settings { .. } => false,
         }
     }
 }

@@ -14,8 +14,7 @@ pub(super) const MAX_ENTRIES: usize = 65_536;
 #[derive(Debug)]
 pub(super) struct Log {
     limit: usize,
-    addresses: RwLock<Ring>,
-    authorizations: RwLock<Ring>,
+    rings: [RwLock<Ring>; ResourceType::ALL.len()],
 }
 
 #[derive(Debug, Default)]
@@ -30,15 +29,17 @@ impl Log {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
-            addresses: RwLock::default(),
-            authorizations: RwLock::default(),
+            rings: Default::default(),
         }
     }
 
     fn ring(&self, of: ResourceType) -> &RwLock<Ring> {
-        match of {
-            ResourceType::Address => &self.addresses,
-            ResourceType::Authorization => &self.authorizations,
+        match (of, &self.rings) {
+            (ResourceType::Address, [ring, _, _, _, _])
+            | (ResourceType::Authorization, [_, ring, _, _, _])
+            | (ResourceType::RouteTable, [_, _, ring, _, _])
+            | (ResourceType::BackendPolicy, [_, _, _, ring, _])
+            | (ResourceType::Settings, [_, _, _, _, ring]) => ring,
         }
     }
 

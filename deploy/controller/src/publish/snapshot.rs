@@ -1,6 +1,7 @@
 //! One state of everything that is served. It never changes.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Weak},
     time::Instant,
 };
@@ -25,6 +26,9 @@ pub struct Snapshot {
     published: Option<Instant>,
     addresses: Resources,
     authorizations: Resources,
+    route_tables: Resources,
+    backend_policies: Resources,
+    settings: Resources,
     /// `<network>/<ip>` -> workloads and services.
     aliases: Groups,
     /// Service -> workloads that name it, whether it exists or not.
@@ -50,6 +54,9 @@ impl Snapshot {
             published: None,
             addresses: Resources::new(),
             authorizations: Resources::new(),
+            route_tables: Resources::new(),
+            backend_policies: Resources::new(),
+            settings: Resources::new(),
             aliases: Groups::default(),
             endpoints: Groups::default(),
             nodes: Groups::default(),
@@ -70,6 +77,9 @@ impl Snapshot {
             published: Some(now),
             addresses: self.addresses.clone(),
             authorizations: self.authorizations.clone(),
+            route_tables: self.route_tables.clone(),
+            backend_policies: self.backend_policies.clone(),
+            settings: self.settings.clone(),
             aliases: self.aliases.clone(),
             endpoints: self.endpoints.clone(),
             nodes: self.nodes.clone(),
@@ -81,11 +91,11 @@ impl Snapshot {
             log: Arc::clone(&self.log),
             listed: Mutex::default(),
         };
-        let (mut addresses, mut authorizations) = (Vec::new(), Vec::new());
+        let mut names: BTreeMap<ResourceType, Vec<Arc<str>>> = BTreeMap::new();
         for (of, name) in output.removals {
             if let Some(old) = next.resources_mut(of).remove(name.as_str()) {
                 next.forget(&old);
-                changed(of, &mut addresses, &mut authorizations).push(Arc::clone(old.name()));
+                names.entry(of).or_default().push(Arc::clone(old.name()));
             }
         }
         for resource in output.puts {
@@ -93,14 +103,14 @@ impl Snapshot {
             let new = Encoded::new(resource, next.generation, |text| next.intern(of, &text));
             let name = Arc::clone(new.name());
             match next.resources(of).get(&*name) {
-                Some(old) if old.version() == new.version() => continue,
+                Some(old) if !old.differs(&new) => continue,
                 Some(old) => next.forget(&Arc::clone(old)),
                 None => {}
             }
             next.remember(&new);
             next.resources_mut(of)
                 .insert(Arc::clone(&name), Arc::new(new));
-            changed(of, &mut addresses, &mut authorizations).push(name);
+            names.entry(of).or_default().push(name);
         }
         let mut others = next.settle_residents(output.residents);
         others |= next.settle_waypoints(output.waypoints);
@@ -116,13 +126,13 @@ impl Snapshot {
             next.root_namespace = root.into();
             others = true;
         }
-        if self.generation > 0 && addresses.is_empty() && authorizations.is_empty() && !others {
+        if self.generation > 0 && names.is_empty() && !others {
             return None;
         }
         // Before it is published, so that nobody can hold a snapshot whose changes are not noted.
-        let log = &next.log;
-        log.append(ResourceType::Address, next.generation, addresses);
-        log.append(ResourceType::Authorization, next.generation, authorizations);
+        for (of, names) in names {
+            next.log.append(of, next.generation, names);
+        }
         Some(next)
     }
 
@@ -160,7 +170,10 @@ impl Snapshot {
             Interned::Name(name) => own(of, name).unwrap_or_else(|| match of {
                 // Workloads may have named it before it was there.
                 ResourceType::Address => self.endpoints.intern(name),
-                ResourceType::Authorization => (*name).into(),
+                ResourceType::Authorization
+                | ResourceType::RouteTable
+                | ResourceType::BackendPolicy
+                | ResourceType::Settings => (*name).into(),
             }),
             Interned::Service(name) => {
                 own(ResourceType::Address, name).unwrap_or_else(|| self.endpoints.intern(name))
@@ -191,7 +204,10 @@ impl Snapshot {
                     self.ranges.insert(Arc::clone(name), ());
                 }
             }
-            Kind::Authorization => {}
+            Kind::Authorization
+            | Kind::RouteTable { .. }
+            | Kind::BackendPolicy
+            | Kind::Settings { .. } => {}
         }
     }
 
@@ -213,7 +229,10 @@ impl Snapshot {
             Kind::Service { .. } => {
                 self.ranges.remove(&**name);
             }
-            Kind::Authorization => {}
+            Kind::Authorization
+            | Kind::RouteTable { .. }
+            | Kind::BackendPolicy
+            | Kind::Settings { .. } => {}
         }
     }
 
@@ -221,6 +240,9 @@ impl Snapshot {
         match of {
             ResourceType::Address => &self.addresses,
             ResourceType::Authorization => &self.authorizations,
+            ResourceType::RouteTable => &self.route_tables,
+            ResourceType::BackendPolicy => &self.backend_policies,
+            ResourceType::Settings => &self.settings,
         }
     }
 
@@ -228,6 +250,9 @@ impl Snapshot {
         match of {
             ResourceType::Address => &mut self.addresses,
             ResourceType::Authorization => &mut self.authorizations,
+            ResourceType::RouteTable => &mut self.route_tables,
+            ResourceType::BackendPolicy => &mut self.backend_policies,
+            ResourceType::Settings => &mut self.settings,
         }
     }
 
@@ -305,7 +330,10 @@ impl Snapshot {
                     list
                 })
             }
-            ResourceType::Authorization => self.iter(of).map(Arc::clone).collect(),
+            ResourceType::Authorization
+            | ResourceType::RouteTable
+            | ResourceType::BackendPolicy
+            | ResourceType::Settings => self.iter(of).map(Arc::clone).collect(),
         }
     }
 
@@ -344,16 +372,5 @@ impl Snapshot {
     #[must_use]
     pub fn since(&self, of: ResourceType, from: u64) -> Option<Vec<Arc<str>>> {
         self.log.between(of, from, self.generation)
-    }
-}
-
-fn changed<'a>(
-    of: ResourceType,
-    addresses: &'a mut Vec<Arc<str>>,
-    authorizations: &'a mut Vec<Arc<str>>,
-) -> &'a mut Vec<Arc<str>> {
-    match of {
-        ResourceType::Address => addresses,
-        ResourceType::Authorization => authorizations,
     }
 }

@@ -7,6 +7,8 @@ mod rule;
 mod target;
 mod value;
 
+pub(super) use target::targets;
+
 use yaml::{
     Cursor, Error, Object,
     scalar::{checked, word},
@@ -47,7 +49,7 @@ fn spec(at: &Cursor<'_>) -> Result<AuthorizationPolicy, Error> {
     let action = object.nullable("action", action)?.unwrap_or_default();
     let rules = object.nullable("rules", |at| at.list(RULES, rule::rule))?;
     let selector = object.nullable("selector", labels::workload_selector)?;
-    let targets = target::targets(&object)?;
+    let targets = targets(&object)?;
     if selector.is_some() && !targets.is_empty() {
         return field::refuse(&object, "selector", "either this or targetRefs");
     }

@@ -29,6 +29,7 @@ fn versions(kind: Kind) -> (&'static str, &'static [&'static str]) {
     const NETWORKING: (&str, &[&str]) = ("networking.istio.io", &["v1", "v1beta1", "v1alpha3"]);
     const SECURITY: (&str, &[&str]) = ("security.istio.io", &["v1", "v1beta1"]);
     const GATEWAY: (&str, &[&str]) = ("gateway.networking.k8s.io", &["v1", "v1beta1"]);
+    const LAYER_4: (&str, &[&str]) = (GATEWAY.0, &["v1", "v1alpha3", "v1alpha2"]);
     match kind {
         Kind::Namespace
         | Kind::Node
@@ -37,9 +38,19 @@ fn versions(kind: Kind) -> (&'static str, &'static [&'static str]) {
         | Kind::ServiceAccount
         | Kind::ConfigMap => CORE,
         Kind::EndpointSlice => ("discovery.k8s.io", &["v1"]),
-        Kind::WorkloadEntry | Kind::ServiceEntry => NETWORKING,
-        Kind::Gateway | Kind::GatewayClass => GATEWAY,
-        Kind::AuthorizationPolicy | Kind::PeerAuthentication => SECURITY,
+        Kind::WorkloadEntry | Kind::ServiceEntry | Kind::VirtualService | Kind::DestinationRule => {
+            NETWORKING
+        }
+        Kind::Gateway
+        | Kind::GatewayClass
+        | Kind::HttpRoute
+        | Kind::GrpcRoute
+        | Kind::ReferenceGrant => GATEWAY,
+        Kind::TlsRoute | Kind::TcpRoute => LAYER_4,
+        Kind::AuthorizationPolicy | Kind::PeerAuthentication | Kind::RequestAuthentication => {
+            SECURITY
+        }
+        Kind::TrafficPolicy => ("ambit.dev", &["v1alpha1"]),
     }
 }
 
@@ -87,16 +98,7 @@ const LATER: &[(&str, &[&str])] = &[
     ("extensions.istio.io", &["WasmPlugin"]),
     (
         "gateway.networking.k8s.io",
-        &[
-            "BackendTLSPolicy",
-            "GRPCRoute",
-            "HTTPRoute",
-            "ListenerSet",
-            "ReferenceGrant",
-            "TCPRoute",
-            "TLSRoute",
-            "UDPRoute",
-        ],
+        &["BackendTLSPolicy", "ListenerSet", "UDPRoute"],
     ),
     (
         "gateway.networking.x-k8s.io",
@@ -106,17 +108,14 @@ const LATER: &[(&str, &[&str])] = &[
     (
         "networking.istio.io",
         &[
-            "DestinationRule",
             "EnvoyFilter",
             "Gateway",
             "ProxyConfig",
             "Sidecar",
-            "VirtualService",
             "WorkloadGroup",
         ],
     ),
     ("networking.k8s.io", &["Ingress"]),
-    ("security.istio.io", &["RequestAuthentication"]),
     ("telemetry.istio.io", &["Telemetry"]),
 ];
 

@@ -5,6 +5,7 @@
 //!
 //! Source: `istio.mesh.v1alpha1.MeshConfig`.
 
+mod access_log;
 mod known;
 
 use yaml::{
@@ -14,8 +15,11 @@ use yaml::{
     scalar::{checked, word},
 };
 
-use super::{field, labels, name};
-use crate::objects::{EntryVisibility, MeshConfig, Meta, Visibility, VisibilityPolicy};
+use super::{destination_rule, duration, field, labels, name, virtual_service};
+use crate::objects::{
+    EntryVisibility, MeshConfig, Meta, PathNormalization, Visibility, VisibilityPolicy,
+    destination_rule::{ConnectionPool, OutlierDetection},
+};
 
 const FIELDS: &[&str] = &[
     "apiVersion",
@@ -105,6 +109,9 @@ fn config(at: &Cursor<'_>) -> Result<MeshConfig, Error> {
     let entry_visibility = at
         .field("serviceEntryVisibility", entry_visibility)?
         .unwrap_or_default();
+    let (default_connection_pool, default_outlier_detection) = at
+        .field("defaultTrafficPolicy", default_policy)?
+        .unwrap_or_default();
     let default = MeshConfig::default();
     Ok(MeshConfig {
         meta: default.meta,
@@ -120,7 +127,51 @@ fn config(at: &Cursor<'_>) -> Result<MeshConfig, Error> {
             .field("rootNamespace", |at| name::label(at).map(str::to_owned))?
             .unwrap_or(default.root_namespace),
         entry_visibility,
+        access_log: access_log::file(at)?,
+        access_log_providers: access_log::providers(at)?,
+        default_access_logs: access_log::defaults(at)?,
+        path_normalization: at
+            .field("pathNormalization", path_normalization)?
+            .unwrap_or_default(),
+        protocol_detection_timeout: at
+            .field("protocolDetectionTimeout", duration::or_none)?
+            .flatten(),
+        default_retries: at.field("defaultHttpRetryPolicy", virtual_service::retries)?,
+        default_connection_pool,
+        default_outlier_detection,
+        locality_balancing: at.field("localityLbSetting", destination_rule::locality)?,
     })
+}
+
+/// `pathNormalization`.
+fn path_normalization(at: &Cursor<'_>) -> Result<PathNormalization, Error> {
+    let object = at.object("a mapping with normalization", &["normalization"])?;
+    let words = [
+        ("DEFAULT", PathNormalization::Base),
+        ("NONE", PathNormalization::None),
+        ("BASE", PathNormalization::Base),
+        ("MERGE_SLASHES", PathNormalization::MergeSlashes),
+        (
+            "DECODE_AND_MERGE_SLASHES",
+            PathNormalization::DecodeAndMergeSlashes,
+        ),
+    ];
+    let normalization = object.nullable("normalization", |at| word(at, &words))?;
+    Ok(normalization.unwrap_or_default())
+}
+
+/// `defaultTrafficPolicy`.
+type DefaultPolicy = (Option<ConnectionPool>, Option<OutlierDetection>);
+
+fn default_policy(at: &Cursor<'_>) -> Result<DefaultPolicy, Error> {
+    let object = at.object(
+        "a mapping with connectionPool and outlierDetection",
+        &["connectionPool", "outlierDetection"],
+    )?;
+    Ok((
+        object.nullable("connectionPool", destination_rule::connection_pool)?,
+        object.nullable("outlierDetection", destination_rule::outlier_detection)?,
+    ))
 }
 
 /// Source: SPIFFE-ID §2.1.

@@ -115,7 +115,16 @@ fn object_name(at: &Cursor<'_>, kind: Kind) -> Result<Arc<str>, Error> {
         | Kind::GatewayClass
         | Kind::AuthorizationPolicy
         | Kind::PeerAuthentication
-        | Kind::ConfigMap => name::subdomain(at),
+        | Kind::ConfigMap
+        | Kind::VirtualService
+        | Kind::DestinationRule
+        | Kind::HttpRoute
+        | Kind::GrpcRoute
+        | Kind::TlsRoute
+        | Kind::TcpRoute
+        | Kind::ReferenceGrant
+        | Kind::RequestAuthentication
+        | Kind::TrafficPolicy => name::subdomain(at),
     }
     .map(Arc::from)
 }

@@ -25,6 +25,10 @@ pub fn resource(resource: &Resource) -> Value {
         Resource::Workload(it) => workload(it),
         Resource::Service(it) => service(it),
         Resource::Authorization(it) => authorization(it),
+        // What only waypoints are told is shown as the code knows it.
+        Resource::RouteTable(it, _) => format!("{it:?}").into(),
+        Resource::BackendPolicy(it) => format!("{it:?}").into(),
+        Resource::Settings(it, _) => format!("{it:?}").into(),
     }
 }
 

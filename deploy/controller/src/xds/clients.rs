@@ -291,6 +291,9 @@ pub(super) fn short(of: ResourceType) -> &'static str {
     match of {
         ResourceType::Address => "istio.workload.Address",
         ResourceType::Authorization => "istio.security.Authorization",
+        ResourceType::RouteTable => "ambit.waypoint.v1.RouteTable",
+        ResourceType::BackendPolicy => "ambit.waypoint.v1.BackendPolicy",
+        ResourceType::Settings => "ambit.waypoint.v1.Settings",
     }
 }
 

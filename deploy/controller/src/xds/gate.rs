@@ -10,6 +10,7 @@ use http::{HeaderMap, header::AUTHORIZATION};
 
 use super::viewer::{Scope, Viewer};
 use crate::{
+    output::Account,
     publish::Snapshot,
     token::{Authenticator, Caller, TrustedNodes},
 };
@@ -125,7 +126,10 @@ impl Gate {
             self.root = Some(Arc::clone(&root));
             Scope::Waypoint {
                 root,
-                namespace: Arc::clone(&self.caller.namespace),
+                account: Account {
+                    namespace: Arc::clone(&self.caller.namespace),
+                    name: Arc::clone(&self.caller.service_account),
+                },
             }
         };
         Ok(Viewer {

@@ -63,7 +63,10 @@ impl<'a> Context<'a> {
     fn neighbours(&self) -> impl Iterator<Item = &'a Arc<str>> {
         let node = match self.of {
             ResourceType::Address => self.viewer.node.as_deref(),
-            ResourceType::Authorization => None,
+            ResourceType::Authorization
+            | ResourceType::RouteTable
+            | ResourceType::BackendPolicy
+            | ResourceType::Settings => None,
         };
         node.into_iter()
             .flat_map(|node| self.snapshot.on_node(node))

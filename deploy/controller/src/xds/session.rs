@@ -23,15 +23,21 @@ pub(super) const MAX_OTHER_TYPES: usize = 16;
 /// Answers about them that may wait to be sent.
 const MAX_OTHER_ANSWERS: usize = 16;
 
-/// Both types that are served, in the order in which they are sent: policies before what they protect.
-pub(super) const ORDER: [ResourceType; 2] = [ResourceType::Authorization, ResourceType::Address];
+/// The types that are served, in the order in which they are sent: what holds for something before it.
+pub(super) const ORDER: [ResourceType; 5] = [
+    ResourceType::Settings,
+    ResourceType::BackendPolicy,
+    ResourceType::RouteTable,
+    ResourceType::Authorization,
+    ResourceType::Address,
+];
 
 /// The state of one stream.
 #[derive(Debug)]
 pub(super) struct Session {
     prefix: u32,
-    authorizations: Subscription,
-    addresses: Subscription,
+    /// In the order of [`ORDER`].
+    subscriptions: [Subscription; ORDER.len()],
     /// Types that are answered with nothing, and what is to be said about them.
     others: HashSet<String>,
     answers: VecDeque<Message>,
@@ -43,24 +49,29 @@ impl Session {
         let subscription = |of| Subscription::new(of, Arc::clone(viewer), prefix);
         Self {
             prefix,
-            authorizations: subscription(ResourceType::Authorization),
-            addresses: subscription(ResourceType::Address),
+            subscriptions: ORDER.map(subscription),
             others: HashSet::new(),
             answers: VecDeque::new(),
         }
     }
 
     pub(super) fn subscription(&self, of: ResourceType) -> &Subscription {
-        match of {
-            ResourceType::Address => &self.addresses,
-            ResourceType::Authorization => &self.authorizations,
+        match (of, &self.subscriptions) {
+            (ResourceType::Settings, [it, _, _, _, _])
+            | (ResourceType::BackendPolicy, [_, it, _, _, _])
+            | (ResourceType::RouteTable, [_, _, it, _, _])
+            | (ResourceType::Authorization, [_, _, _, it, _])
+            | (ResourceType::Address, [_, _, _, _, it]) => it,
         }
     }
 
     fn subscription_mut(&mut self, of: ResourceType) -> &mut Subscription {
-        match of {
-            ResourceType::Address => &mut self.addresses,
-            ResourceType::Authorization => &mut self.authorizations,
+        match (of, &mut self.subscriptions) {
+            (ResourceType::Settings, [it, _, _, _, _])
+            | (ResourceType::BackendPolicy, [_, it, _, _, _])
+            | (ResourceType::RouteTable, [_, _, it, _, _])
+            | (ResourceType::Authorization, [_, _, _, it, _])
+            | (ResourceType::Address, [_, _, _, _, it]) => it,
         }
     }
 
@@ -80,7 +91,8 @@ impl Session {
         let of = ORDER.into_iter().find(|of| of.url() == request.type_url);
         if let Some(of) = of {
             let settled = self.subscription_mut(of).request(request, now)?;
-            if self.authorizations.bytes() + self.addresses.bytes() > MAX_NAMES_BYTES {
+            let bytes: usize = self.subscriptions.iter().map(Subscription::bytes).sum();
+            if bytes > MAX_NAMES_BYTES {
                 return Err(Refusal::Bytes);
             }
             return Ok(settled.map(|settled| (of, settled)));
@@ -127,14 +139,16 @@ impl Session {
         if let Some(answer) = self.answers.pop_front() {
             return Some((None, answer));
         }
-        if let Some(message) = self.authorizations.next(snapshot, false) {
-            return Some((Some(ResourceType::Authorization), message));
-        }
         // While policies wait to be sent, so does everything that may name them: a proxy passes over a policy that it
         // has been told of by name only. Who does not want policies waits for none.
-        let hold = self.authorizations.begun() && !self.authorizations.covers(snapshot);
-        let message = self.addresses.next(snapshot, hold)?;
-        Some((Some(ResourceType::Address), message))
+        let mut hold = false;
+        for (of, subscription) in ORDER.into_iter().zip(&mut self.subscriptions) {
+            if let Some(message) = subscription.next(snapshot, hold) {
+                return Some((Some(of), message));
+            }
+            hold |= subscription.begun() && !subscription.covers(snapshot);
+        }
+        None
     }
 }
 

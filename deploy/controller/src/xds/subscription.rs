@@ -343,6 +343,9 @@ impl Subscription {
         let initial = match self.of {
             ResourceType::Address => 'a',
             ResourceType::Authorization => 'p',
+            ResourceType::RouteTable => 'r',
+            ResourceType::BackendPolicy => 'b',
+            ResourceType::Settings => 's',
         };
         let nonce = format!("{:08x}-{initial}{}", self.prefix, self.sent);
         let message = Message::new(self.of.url(), nonce, plan, position, self.limit);

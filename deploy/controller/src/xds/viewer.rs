@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    output::ResourceType,
+    output::{Account, ResourceType},
     publish::{Encoded, Snapshot},
 };
 
@@ -12,12 +12,12 @@ use crate::{
 pub(super) enum Scope {
     /// A node proxy: everything.
     Everything,
-    /// A waypoint: all addresses, and the policies of these two namespaces.
+    /// A waypoint: all addresses, the policies of two namespaces, and what is for waypoints, if it is for this one.
     Waypoint {
         /// The root namespace.
         root: Arc<str>,
-        /// Its own.
-        namespace: Arc<str>,
+        /// Who it is; its namespace is the other.
+        account: Account,
     },
 }
 
@@ -33,19 +33,53 @@ impl Viewer {
     /// Whether it sees every resource of a type.
     pub(super) fn sees_all(&self, of: ResourceType) -> bool {
         match of {
-            ResourceType::Address => true,
-            ResourceType::Authorization => self.scope == Scope::Everything,
+            // A waypoint sees them all, but not all as others do.
+            ResourceType::Address | ResourceType::Authorization => self.scope == Scope::Everything,
+            ResourceType::RouteTable | ResourceType::BackendPolicy | ResourceType::Settings => {
+                false
+            }
         }
     }
 
     pub(super) fn sees(&self, encoded: &Encoded) -> bool {
         match (&self.scope, encoded.resource_type()) {
-            (Scope::Everything, _) | (Scope::Waypoint { .. }, ResourceType::Address) => true,
-            (Scope::Waypoint { root, namespace }, ResourceType::Authorization) => encoded
+            (Scope::Everything, ResourceType::Address | ResourceType::Authorization)
+            | (Scope::Waypoint { .. }, ResourceType::Address | ResourceType::BackendPolicy) => true,
+            (
+                Scope::Everything,
+                ResourceType::RouteTable | ResourceType::BackendPolicy | ResourceType::Settings,
+            ) => false,
+            (Scope::Waypoint { root, account }, ResourceType::Authorization) => encoded
                 .name()
                 .split_once('/')
-                .is_some_and(|(of, _)| *of == **root || *of == **namespace),
+                .is_some_and(|(of, _)| *of == **root || *of == *account.namespace),
+            (
+                Scope::Waypoint { account, .. },
+                ResourceType::RouteTable | ResourceType::Settings,
+            ) => encoded
+                .audience()
+                .is_some_and(|audience| audience.contains(account)),
         }
+    }
+
+    /// A resource as this client is told it.
+    pub(super) fn dress<'a>(&self, encoded: &'a Arc<Encoded>) -> &'a Arc<Encoded> {
+        match self.scope {
+            Scope::Everything => encoded,
+            Scope::Waypoint { .. } => encoded.dressed().unwrap_or(encoded),
+        }
+    }
+
+    /// All that it sees of a type, as it is told it.
+    pub(super) fn iter<'a>(
+        &self,
+        of: ResourceType,
+        snapshot: &'a Snapshot,
+    ) -> impl Iterator<Item = &'a Arc<Encoded>> {
+        snapshot
+            .iter(of)
+            .filter(|encoded| self.sees(encoded))
+            .map(|encoded| self.dress(encoded))
     }
 
     /// One resource, if there is one to be seen.
@@ -56,7 +90,7 @@ impl Viewer {
         name: &str,
     ) -> Option<&'a Arc<Encoded>> {
         let encoded = snapshot.resource(of, name)?;
-        self.sees(encoded).then_some(encoded)
+        self.sees(encoded).then(|| self.dress(encoded))
     }
 
     /// Everything that `name` leads to: the resource of that name, and what has it as an alias or in a range.
@@ -68,7 +102,8 @@ impl Viewer {
     ) -> Vec<&'a Arc<Encoded>> {
         let mut found: Vec<_> = self.get(of, snapshot, name).into_iter().collect();
         if of == ResourceType::Address {
-            found.extend(snapshot.by_alias(name));
+            let others = snapshot.by_alias(name).into_iter();
+            found.extend(others.map(|encoded| self.dress(encoded)));
         }
         found
     }

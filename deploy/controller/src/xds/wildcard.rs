@@ -79,9 +79,8 @@ type Changes = (Vec<Item>, Vec<Arc<str>>);
 
 /// What a client lacks that has `known`.
 fn compare(of: ResourceType, viewer: &Viewer, snapshot: &Snapshot, known: &Known) -> Changes {
-    let items = snapshot
-        .iter(of)
-        .filter(|encoded| viewer.sees(encoded))
+    let items = viewer
+        .iter(of, snapshot)
         .filter(|encoded| known.get(&**encoded.name()) != Some(&Some(encoded.version())))
         .map(Item::plain)
         .collect();
@@ -119,18 +118,18 @@ fn changes(
 /// The same, for a client that is too far behind for the log.
 fn leap(of: ResourceType, viewer: &Viewer, base: &Snapshot, snapshot: &Snapshot) -> Changes {
     let same = |name: &str, version| {
-        base.resource(of, name)
+        viewer
+            .get(of, base, name)
             .is_some_and(|before| before.version() == version)
     };
-    let items = snapshot
-        .iter(of)
-        .filter(|encoded| viewer.sees(encoded) && !same(encoded.name(), encoded.version()))
+    let items = viewer
+        .iter(of, snapshot)
+        .filter(|encoded| !same(encoded.name(), encoded.version()))
         .map(Item::plain)
         .collect();
-    let removed = base
-        .iter(of)
-        .filter(|encoded| viewer.sees(encoded))
-        .filter(|encoded| snapshot.resource(of, encoded.name()).is_none())
+    let removed = viewer
+        .iter(of, base)
+        .filter(|encoded| viewer.get(of, snapshot, encoded.name()).is_none())
         .map(|encoded| Arc::clone(encoded.name()))
         .collect();
     (items, removed)

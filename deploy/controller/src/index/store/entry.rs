@@ -57,16 +57,19 @@ impl Store {
             if changes_members {
                 self.mark_entry(old, dirty);
             }
+            self.mark_hosts(old, dirty);
             self.unlink_service_entry(*id, old);
         }
         if let Some(new) = new {
             let id = self.service_entries.put(namespace, name, Arc::clone(&new));
             self.link_service_entry(id, &new);
             dirty.service_entries.insert(id);
+            self.mark_hosts(&new, dirty);
             if changes_members {
                 self.mark_entry(&new, dirty);
             }
-        } else if let Some((_, told)) = self.service_entries.remove(namespace, name) {
+        } else if let Some((id, told)) = self.service_entries.remove(namespace, name) {
+            self.waypoint_of_entry.remove(&id);
             let key = ObjectKey::new(Kind::ServiceEntry, Arc::clone(namespace), Arc::clone(name));
             dirty.forget(key, told, String::new);
         }
@@ -80,6 +83,14 @@ impl Store {
         for host in &entry.hosts {
             space.hosts.insert(host.as_str().into(), id);
         }
+        for host in &entry.hosts {
+            if host.starts_with('*') {
+                self.wildcard_entries.insert(id);
+            } else {
+                self.entries_by_host.insert(host.as_str().into(), id);
+            }
+        }
+        let space = self.space_mut(namespace);
         for endpoint in &entry.endpoints {
             space.endpoint_labels.insert(id, &endpoint.labels);
         }
@@ -96,12 +107,29 @@ impl Store {
         for host in &entry.hosts {
             space.hosts.remove(host.as_str(), id);
         }
+        for host in &entry.hosts {
+            self.entries_by_host.remove(host.as_str(), id);
+        }
+        self.wildcard_entries.remove(id);
+        let space = self.space_mut(namespace);
         for endpoint in &entry.endpoints {
             space.endpoint_labels.remove(id, &endpoint.labels);
         }
         for labels in label_sets(entry) {
             self.remove_user(namespace, labels, &User::ServiceEntry(id));
         }
+    }
+
+    /// Marks what is about the hosts of a ServiceEntry, or names them.
+    fn mark_hosts(&self, entry: &ServiceEntry, dirty: &mut Dirty) {
+        for host in &entry.hosts {
+            self.mark_hostname(host, Some(entry), dirty);
+        }
+    }
+
+    /// Marks what serves a ServiceEntry.
+    pub(super) fn mark_entry_members(&self, entry: &ServiceEntry, dirty: &mut Dirty) {
+        self.mark_selected(&entry.meta.namespace, selector(entry), dirty);
     }
 
     /// Marks what a ServiceEntry selects, and whoever claims one of its hosts.

@@ -46,6 +46,7 @@ impl Store {
         for service in services {
             self.refresh_service(namespace, &service, dirty);
         }
+        dirty.gateways.extend(self.gateways.find(namespace, name));
         self.mark_gateway(namespace, name, dirty);
     }
 
@@ -75,6 +76,7 @@ impl Store {
             let meta = &gateway.meta;
             let service = waypoint::service_name(&gateway).into();
             self.refresh_service(&meta.namespace, &service, dirty);
+            dirty.gateways.insert(id);
             self.mark_gateway(&meta.namespace, &meta.name, dirty);
         }
     }

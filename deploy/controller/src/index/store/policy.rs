@@ -32,12 +32,14 @@ impl Store {
             if differs {
                 self.mark_selection(old, dirty);
             }
+            self.mark_targets(old, dirty);
             self.unlink_authorization(*id, old);
         }
         if let Some(new) = new {
             let id = self.authorizations.put(namespace, name, Arc::clone(&new));
             self.link_authorization(id, &new);
             dirty.authorizations.insert(id);
+            self.mark_targets(&new, dirty);
             if differs {
                 self.mark_selection(&new, dirty);
             }
@@ -49,6 +51,7 @@ impl Store {
     }
 
     fn link_authorization(&mut self, id: Id, policy: &AuthorizationPolicy) {
+        self.link_targets(id, policy);
         let config = Arc::clone(&self.config);
         match policy::selection(policy, &config.root_namespace) {
             Selection::Mesh | Selection::Namespace | Selection::Nothing => {}
@@ -63,6 +66,7 @@ impl Store {
     }
 
     fn unlink_authorization(&mut self, id: Id, policy: &AuthorizationPolicy) {
+        self.unlink_targets(id, policy);
         let config = Arc::clone(&self.config);
         match policy::selection(policy, &config.root_namespace) {
             Selection::Mesh | Selection::Namespace | Selection::Nothing => {}

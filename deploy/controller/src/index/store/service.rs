@@ -66,6 +66,7 @@ impl Store {
         if old.as_ref().map(|(_, it)| it) != new.as_ref() {
             let old_service = old.as_ref().map(|(_, it)| &**it);
             let changes_members = old_service.map(membership) != new.as_deref().map(membership);
+            self.mark_hostname(&self.mesh().hostname(namespace, name), None, dirty);
             if let Some((id, old)) = &old {
                 if changes_members {
                     self.mark_members(old, dirty);
@@ -81,6 +82,7 @@ impl Store {
                 }
             } else if let Some((id, told)) = self.services.remove(namespace, name) {
                 self.synthesised.remove(&id);
+                self.waypoint_of_service.remove(&id);
                 let key = ObjectKey::new(Kind::Service, Arc::clone(namespace), Arc::clone(name));
                 let hostname = self.mesh().hostname(namespace, name);
                 dirty.forget(key, told, || format!("{namespace}/{hostname}"));
@@ -123,7 +125,7 @@ impl Store {
     }
 
     /// Marks what serves a Service: by its selector, and by its slices.
-    fn mark_members(&self, service: &Service, dirty: &mut Dirty) {
+    pub(super) fn mark_members(&self, service: &Service, dirty: &mut Dirty) {
         let Meta {
             namespace, name, ..
         } = &service.meta;

@@ -1,6 +1,7 @@
 //! Random changes of a small mesh, in random batches: the end is that of a fresh start with the final objects.
 
 mod objects;
+mod routing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,7 @@ use crate::{
     output::{Output, Resource},
 };
 
-const SEEDS: u64 = 24;
+const SEEDS: u64 = 60;
 const BATCHES: usize = 150;
 /// Small batches find relations that are missed; large ones, orders that matter.
 const MAX_BATCH: usize = 12;
@@ -21,7 +22,7 @@ const MAX_BATCH: usize = 12;
 const INTERVAL: usize = 5;
 
 /// What the choice of objects must have led to at least once, or this would show little.
-const MUST_BE_SEEN: [&str; 26] = [
+const MUST_BE_SEEN: [&str; 43] = [
     "Accepted HostConflict",
     "ZtunnelAccepted Accepted",
     "ZtunnelAccepted UnsupportedValue",
@@ -48,6 +49,23 @@ const MUST_BE_SEEN: [&str; 26] = [
     "weighted waypoints",
     "workload of two policies",
     "workload of two services",
+    "Accepted Accepted",
+    "Accepted NoMatchingParent",
+    "ResolvedRefs BackendNotFound",
+    "ResolvedRefs RefNotPermitted",
+    "WaypointAccepted Accepted",
+    "WaypointAccepted UnsupportedValue",
+    "consumer routes",
+    "health check",
+    "policy of a subset",
+    "route to a subset",
+    "route to nothing",
+    "routes of TCP",
+    "subsets",
+    "table of two waypoints",
+    "unenforced Gateway",
+    "unenforced table",
+    "Accepted Conflicted",
 ];
 
 #[test]
@@ -109,6 +127,7 @@ fn look(accumulated: &Accumulated, seen: &mut BTreeSet<String>) {
                 let policies = &it.authorization_policies;
                 see(it.application_tunnel.is_some(), "application tunnel");
                 see(it.native_tunnel, "native tunnel");
+                see(!it.extensions.is_empty(), "subsets");
                 see(it.locality.is_some(), "locality");
                 see(it.status != 0, "unready");
                 see(it.network_mode != 0, "host network");
@@ -124,6 +143,27 @@ fn look(accumulated: &Accumulated, seen: &mut BTreeSet<String>) {
             }
             Resource::Service(it) => {
                 see(!it.weighted_waypoints.is_empty(), "weighted waypoints");
+            }
+            Resource::RouteTable(it, audience) => {
+                see(audience.len() > 1, "table of two waypoints");
+                see(!it.unenforced.is_empty(), "unenforced table");
+                see(!it.consumers.is_empty(), "consumer routes");
+                see(!it.tcp.is_empty(), "routes of TCP");
+                let debug = format!("{it:?}");
+                see(debug.contains("subset: \"v1\""), "route to a subset");
+                see(debug.contains("Missing"), "route to nothing");
+            }
+            Resource::BackendPolicy(it) => {
+                see(!it.subset.is_empty(), "policy of a subset");
+                see(
+                    it.policy
+                        .as_ref()
+                        .is_some_and(|it| it.health_check.is_some()),
+                    "health check",
+                );
+            }
+            Resource::Settings(it, _) => {
+                see(!it.unenforced.is_empty(), "unenforced Gateway");
             }
             Resource::Authorization(it) => {
                 see(
@@ -150,6 +190,10 @@ fn compare(
     for (name, resource) in &fresh.resources {
         let found = accumulated.resources.get(name);
         assert_eq!(found, Some(resource), "seed {seed}, batch {batch}");
+    }
+    for (key, conditions) in &fresh.conditions {
+        let found = accumulated.conditions.get(key);
+        assert_eq!(found, Some(conditions), "{key}, seed {seed}, batch {batch}");
     }
     assert_eq!(*accumulated, fresh, "seed {seed}, batch {batch}");
 }

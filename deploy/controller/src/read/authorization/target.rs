@@ -23,7 +23,7 @@ const KINDS: &[(&str, &str)] = &[
 ];
 
 /// All targets of a `spec`.
-pub(super) fn targets(object: &Object<'_>) -> Result<Vec<TargetRef>, Error> {
+pub(in crate::read) fn targets(object: &Object<'_>) -> Result<Vec<TargetRef>, Error> {
     let one = object.nullable("targetRef", target)?;
     let mut targets = field::list(object, "targetRefs", "a list of references", target)?;
     match one {

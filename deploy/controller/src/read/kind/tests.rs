@@ -24,19 +24,43 @@ fn kinds_are_read_in_every_version_that_is_accepted() {
                 "networking.istio.io/v1beta1",
                 "networking.istio.io/v1alpha3",
             ],
-            &[Kind::WorkloadEntry, Kind::ServiceEntry],
+            &[
+                Kind::WorkloadEntry,
+                Kind::ServiceEntry,
+                Kind::VirtualService,
+                Kind::DestinationRule,
+            ],
         ),
         (
             &["security.istio.io/v1", "security.istio.io/v1beta1"],
-            &[Kind::AuthorizationPolicy, Kind::PeerAuthentication],
+            &[
+                Kind::AuthorizationPolicy,
+                Kind::PeerAuthentication,
+                Kind::RequestAuthentication,
+            ],
         ),
         (
             &[
                 "gateway.networking.k8s.io/v1",
                 "gateway.networking.k8s.io/v1beta1",
             ],
-            &[Kind::Gateway, Kind::GatewayClass],
+            &[
+                Kind::Gateway,
+                Kind::GatewayClass,
+                Kind::HttpRoute,
+                Kind::GrpcRoute,
+                Kind::ReferenceGrant,
+            ],
         ),
+        (
+            &[
+                "gateway.networking.k8s.io/v1",
+                "gateway.networking.k8s.io/v1alpha3",
+                "gateway.networking.k8s.io/v1alpha2",
+            ],
+            &[Kind::TcpRoute, Kind::TlsRoute],
+        ),
+        (&["ambit.dev/v1alpha1"], &[Kind::TrafficPolicy]),
     ] {
         for version in versions {
             for kind in kinds {
@@ -65,13 +89,28 @@ fn other_kinds_are_told_apart() {
                 "security.istio.io/v1 or security.istio.io/v1beta1",
             ),
         ),
-        ("networking.istio.io/v1", "VirtualService", Treatment::Later),
+        ("networking.istio.io/v1", "Sidecar", Treatment::Later),
         ("networking.istio.io/v1", "Gateway", Treatment::Later),
+        ("gateway.networking.k8s.io/v1", "UDPRoute", Treatment::Later),
         (
-            "gateway.networking.k8s.io/v1",
+            "gateway.networking.k8s.io/v1alpha1",
             "HTTPRoute",
-            Treatment::Later,
+            wrong(
+                Kind::HttpRoute,
+                "gateway.networking.k8s.io/v1 or gateway.networking.k8s.io/v1beta1",
+            ),
         ),
+        (
+            "ambit.dev/v1",
+            "TrafficPolicy",
+            wrong(Kind::TrafficPolicy, "ambit.dev/v1alpha1"),
+        ),
+        (
+            "networking.istio.io/v1",
+            "VirtualServices",
+            misspelt("kind", "VirtualService"),
+        ),
+        ("example.com/v1", "TrafficPolicy", Treatment::Unknown),
         ("v1", "Endpoints", Treatment::Endpoints),
         ("v1", "Secret", Treatment::Skip),
         ("apps/v1", "Deployment", Treatment::Skip),

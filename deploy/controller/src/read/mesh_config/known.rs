@@ -14,6 +14,7 @@ pub(super) const FIELDS: &[&str] = &[
     "defaultHttpRetryPolicy",
     "defaultProviders",
     "defaultServiceExportTo",
+    "defaultTrafficPolicy",
     "defaultVirtualServiceExportTo",
     "disableEnvoyListenerLog",
     "discoverySelectors",

@@ -1,5 +1,7 @@
 //! ConfigMaps in, settings out.
 
+mod waypoints;
+
 use super::*;
 use crate::{
     objects::{LabelSelector, Object as Any},
@@ -49,7 +51,7 @@ fn refused(lines: &str, expected: &str) {
 #[test]
 fn what_has_an_effect_is_read_and_the_rest_is_passed_over() {
     let config = good(
-        "accessLogFile: /dev/stdout\n\
+        "connectTimeout: 10s\n\
          defaultConfig: {discoveryAddress: istiod.istio-system.svc:15012}\n\
          enablePrometheusMerge: true\n\
          extensionProviders: [{name: x}]\n\

@@ -17,6 +17,8 @@ use crate::{
 
 /// The label of a gateway's pods that names it.
 pub const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
+/// The class of Istio's own waypoints.
+pub const ISTIO_CLASS: &str = "istio-waypoint";
 const WAYPOINT_FOR: &str = "istio.io/waypoint-for";
 const INBOUND_BINDING: &str = "ambient.istio.io/waypoint-inbound-binding";
 const NAME_OVERRIDE: &str = "gateway.istio.io/name-override";
@@ -107,7 +109,7 @@ pub struct Instance {
 #[must_use]
 pub fn class(found: Found<'_>) -> Class {
     match found.gateway.class.as_str() {
-        "istio-waypoint" | "ambit-waypoint" => Class::Waypoint,
+        ISTIO_CLASS | "ambit-waypoint" => Class::Waypoint,
         "istio-east-west" => Class::EastWest,
         _other => match found.class.map(|it| it.controller.as_str()) {
             Some("istio.io/mesh-controller") => Class::Waypoint,

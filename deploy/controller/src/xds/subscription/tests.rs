@@ -10,7 +10,7 @@ use wire::proto::{ADDRESS_TYPE, AUTHORIZATION_TYPE, discovery::DeltaDiscoveryRes
 
 use super::{Known, MAX_NAME, MAX_NAMES, Refusal, Settled, Subscription};
 use crate::{
-    output::{Output, ResourceType},
+    output::{Account, Output, ResourceType},
     publish::Publisher,
     xds::{
         testkit::{
@@ -233,7 +233,10 @@ fn a_client_goes_from_names_to_everything_and_back() {
 fn a_waypoint_sees_policies_of_its_own_and_the_root_namespace() {
     let scope = Scope::Waypoint {
         root: "istio-system".into(),
-        namespace: "own".into(),
+        account: Account {
+            namespace: "own".into(),
+            name: "waypoint".into(),
+        },
     };
     let mut bench = Bench::new(ResourceType::Authorization, viewer(scope, None));
     bench.publish([

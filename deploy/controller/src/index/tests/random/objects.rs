@@ -19,8 +19,8 @@ use crate::{
     },
 };
 
-const NAMESPACES: [&str; 3] = ["a", "b", "istio-system"];
-const NAMES: [&str; 4] = ["one", "two", "three", "four"];
+pub(super) const NAMESPACES: [&str; 3] = ["a", "b", "istio-system"];
+pub(super) const NAMES: [&str; 4] = ["one", "two", "three", "four"];
 const ADDRESSES: [&str; 5] = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "fd00::1"];
 const NODES: [&str; 3] = ["node-1", "node-2", ""];
 const HOSTS: [&str; 4] = [
@@ -67,6 +67,17 @@ impl Random {
             Kind::Namespace,
             Kind::Node,
             Kind::ConfigMap,
+            Kind::VirtualService,
+            Kind::VirtualService,
+            Kind::DestinationRule,
+            Kind::DestinationRule,
+            Kind::HttpRoute,
+            Kind::GrpcRoute,
+            Kind::TlsRoute,
+            Kind::TcpRoute,
+            Kind::ReferenceGrant,
+            Kind::RequestAuthentication,
+            Kind::TrafficPolicy,
         ]);
         let meta = self.meta(kind);
         if self.one_in(6) {
@@ -102,6 +113,15 @@ impl Random {
                 entry_visibility: self.entry_visibility(),
                 ..MeshConfig::default()
             })),
+            Kind::VirtualService
+            | Kind::DestinationRule
+            | Kind::HttpRoute
+            | Kind::GrpcRoute
+            | Kind::TlsRoute
+            | Kind::TcpRoute
+            | Kind::ReferenceGrant
+            | Kind::RequestAuthentication
+            | Kind::TrafficPolicy => self.routing(kind, meta),
             Kind::ServiceAccount => unreachable!("it is not chosen"),
         }
     }
@@ -135,7 +155,16 @@ impl Random {
             | Kind::ServiceEntry
             | Kind::Gateway
             | Kind::AuthorizationPolicy
-            | Kind::PeerAuthentication => (self.pick(&NAMESPACES), self.pick(&NAMES)),
+            | Kind::PeerAuthentication
+            | Kind::VirtualService
+            | Kind::DestinationRule
+            | Kind::HttpRoute
+            | Kind::GrpcRoute
+            | Kind::TlsRoute
+            | Kind::TcpRoute
+            | Kind::ReferenceGrant
+            | Kind::RequestAuthentication
+            | Kind::TrafficPolicy => (self.pick(&NAMESPACES), self.pick(&NAMES)),
         };
         Meta {
             labels: self.labels(),
@@ -327,6 +356,9 @@ impl Random {
             }),
         ]);
         let classes = [
+            "ambit-waypoint",
+            "ambit-waypoint",
+            "ambit-waypoint",
             "istio-waypoint",
             "istio-waypoint",
             "mine",
@@ -343,6 +375,11 @@ impl Random {
         AuthorizationPolicy {
             meta,
             selector: self.selector(),
+            targets: if self.one_in(4) {
+                self.targets()
+            } else {
+                Vec::new()
+            },
             action: self.pick(&[Action::Allow, Action::Deny, Action::Custom]),
             rules: vec![PolicyRule::default(); self.below(3)],
             ..AuthorizationPolicy::default()
@@ -370,11 +407,11 @@ impl Random {
         }
     }
 
-    fn one_in(&mut self, chances: usize) -> bool {
+    pub(super) fn one_in(&mut self, chances: usize) -> bool {
         self.below(chances) == 0
     }
 
-    fn pick<T: Clone>(&mut self, choices: &[T]) -> T {
+    pub(super) fn pick<T: Clone>(&mut self, choices: &[T]) -> T {
         let index = self.below(choices.len());
         choices[index].clone()
     }

@@ -1,0 +1,317 @@
+//! Objects of routing, and what a change of them, or of what they name, touches.
+//!
+//! A service's routes follow from the objects that are about it and from what those name: a backend that comes, a
+//! subset of another service, a permission. So each change looks up who is about the thing, and who names it, and marks
+//! the services that those are about. What is about a pattern of hostnames touches all services.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{Dirty, Id, Store};
+use crate::{
+    index::{
+        routing::{self, Key, Routing},
+        table::Table,
+    },
+    objects::{AuthorizationPolicy, Kind, ObjectKey, ServiceEntry},
+    render::routing as render,
+};
+
+impl Store {
+    pub(super) fn change_routing(
+        &mut self,
+        kind: Kind,
+        namespace: &Arc<str>,
+        name: &Arc<str>,
+        new: Option<Routing>,
+        dirty: &mut Dirty,
+    ) {
+        let place: Arc<str> = format!("{kind}/{name}").into();
+        let old = self.routing.find(namespace, &place);
+        let old = old.and_then(|id| Some((id, Arc::clone(self.routing.get(id)?))));
+        if old.as_ref().map(|(_, it)| &**it) == new.as_ref() {
+            return;
+        }
+        if let Some((id, old)) = &old {
+            self.mark_routing(old, dirty);
+            self.unlink_routing(*id, old);
+        }
+        if let Some(new) = new {
+            let new = Arc::new(new);
+            let id = self.routing.put(namespace, &place, Arc::clone(&new));
+            self.link_routing(id, &new);
+            self.mark_routing(&new, dirty);
+            dirty.routing.insert(id);
+        } else if let Some((_, told)) = self.routing.remove(namespace, &place) {
+            let key = ObjectKey::new(kind, Arc::clone(namespace), Arc::clone(name));
+            dirty.forget(key, told, String::new);
+        }
+    }
+
+    fn link_routing(&mut self, id: Id, object: &Routing) {
+        for key in object.about(&self.mesh()) {
+            self.about.insert(key, id);
+        }
+        for key in object.names(&self.mesh()) {
+            self.named.insert(key, id);
+        }
+    }
+
+    fn unlink_routing(&mut self, id: Id, object: &Routing) {
+        for key in object.about(&self.mesh()) {
+            self.about.remove(&key, id);
+        }
+        for key in object.names(&self.mesh()) {
+            self.named.remove(&key, id);
+        }
+    }
+
+    /// Marks what an object touches by coming, going or changing.
+    fn mark_routing(&self, object: &Routing, dirty: &mut Dirty) {
+        for key in object.about(&self.mesh()) {
+            self.touch(&key, dirty);
+            match object {
+                // Which subsets there are, and who belongs to them.
+                Routing::DestinationRule(_) => {
+                    self.mark_naming(&key, dirty);
+                    self.mark_members_of(&key, dirty);
+                }
+                Routing::ReferenceGrant(_) => self.mark_naming(&key, dirty),
+                // Others of its kind may have been waiting, or have to wait now.
+                Routing::TrafficPolicy(_)
+                | Routing::VirtualService(_)
+                | Routing::HttpRoute(_)
+                | Routing::GrpcRoute(_)
+                | Routing::TlsRoute(_)
+                | Routing::TcpRoute(_)
+                | Routing::RequestAuthentication(_) => {}
+            }
+        }
+    }
+
+    /// What is about a service: by its hostname, by its ServiceEntry, or by a pattern.
+    pub(in crate::index) fn routing_about(
+        &self,
+        hostname: &str,
+        entry: Option<&ServiceEntry>,
+    ) -> Vec<Id> {
+        let mut ids: Vec<Id> = self.about.get(&Key::Host(hostname.into())).collect();
+        ids.extend(self.about.get(&Key::Pattern));
+        if let Some(entry) = entry {
+            let meta = &entry.meta;
+            let key = Key::Entry((*meta.namespace).into(), (*meta.name).into());
+            ids.extend(self.about.get(&key));
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// Marks the routes of what a key stands for, and the conditions of what is about it.
+    pub(super) fn touch(&self, key: &Key, dirty: &mut Dirty) {
+        dirty.routing.extend(self.about.get(key));
+        match key {
+            Key::Host(hostname) => {
+                dirty.tables.extend(self.service_id(hostname));
+                dirty.service_entries.extend(self.entries_of(hostname));
+            }
+            Key::Pattern => self.touch_all(dirty),
+            Key::Entry(namespace, name) => {
+                dirty
+                    .service_entries
+                    .extend(self.service_entries.find(namespace, name));
+            }
+            Key::Gateway(namespace, name) => {
+                dirty.gateways.extend(self.gateways.find(namespace, name));
+            }
+            Key::Class(name) => {
+                let gateways = self.gateways.iter();
+                let of_class = gateways.filter(|(_, gateway)| *gateway.class == **name);
+                dirty.gateways.extend(of_class.map(|(id, _)| id));
+            }
+            // What names them is marked by `mark_naming`.
+            Key::Grants(_) => {}
+        }
+    }
+
+    /// Marks all routes, and all conditions of routing.
+    fn touch_all(&self, dirty: &mut Dirty) {
+        dirty.tables.extend(self.services.iter().map(|(id, _)| id));
+        let entries = self.service_entries.iter().map(|(id, _)| id);
+        dirty.service_entries.extend(entries);
+        dirty.routing.extend(self.routing.iter().map(|(id, _)| id));
+    }
+
+    /// Marks the objects that name what a key stands for, and the routes that come of them.
+    fn mark_naming(&self, key: &Key, dirty: &mut Dirty) {
+        if *key == Key::Pattern {
+            return self.touch_all(dirty);
+        }
+        for id in self.named.get(key) {
+            dirty.routing.insert(id);
+            let Some(object) = self.routing.get(id) else {
+                continue;
+            };
+            for key in object.about(&self.mesh()) {
+                self.touch(&key, dirty);
+            }
+        }
+    }
+
+    /// A service came, went or changed: marks what is about it or names it. `entry`: the ServiceEntry whose it is.
+    pub(super) fn mark_hostname(
+        &self,
+        hostname: &str,
+        entry: Option<&ServiceEntry>,
+        dirty: &mut Dirty,
+    ) {
+        if hostname.starts_with('*') {
+            // Names that it covers may be anybody's.
+            return self.touch_all(dirty);
+        }
+        dirty.routing.extend(self.routing_about(hostname, entry));
+        self.mark_naming(&Key::Host(hostname.into()), dirty);
+        if let Some(entry) = entry {
+            let meta = &entry.meta;
+            let key = Key::Entry((*meta.namespace).into(), (*meta.name).into());
+            self.mark_naming(&key, dirty);
+        }
+    }
+
+    /// Marks what serves the services of a key: its subsets may be others.
+    fn mark_members_of(&self, key: &Key, dirty: &mut Dirty) {
+        match key {
+            Key::Host(hostname) => {
+                if let Some(service) = self
+                    .service_id(hostname)
+                    .and_then(|id| self.services.get(id))
+                {
+                    self.mark_members(service, dirty);
+                }
+                for id in self.entries_of(hostname) {
+                    if let Some(entry) = self.service_entries.get(id) {
+                        self.mark_entry_members(entry, dirty);
+                    }
+                }
+            }
+            Key::Pattern => {
+                dirty.pods.extend(self.pods.iter().map(|(id, _)| id));
+                let entries = self.workload_entries.iter().map(|(id, _)| id);
+                dirty.workload_entries.extend(entries);
+                dirty.slices.extend(self.slices.iter().map(|(id, _)| id));
+            }
+            Key::Entry(..) | Key::Grants(_) | Key::Gateway(..) | Key::Class(_) => {}
+        }
+    }
+
+    /// Notes what a policy of layer 7 is attached to.
+    pub(super) fn link_targets(&mut self, id: Id, policy: &AuthorizationPolicy) {
+        for key in routing::targets(&policy.targets, &policy.meta.namespace, &self.mesh()) {
+            self.guarded.insert(key, id);
+        }
+    }
+
+    pub(super) fn unlink_targets(&mut self, id: Id, policy: &AuthorizationPolicy) {
+        for key in routing::targets(&policy.targets, &policy.meta.namespace, &self.mesh()) {
+            self.guarded.remove(&key, id);
+        }
+    }
+
+    pub(super) fn mark_targets(&self, policy: &AuthorizationPolicy, dirty: &mut Dirty) {
+        for key in routing::targets(&policy.targets, &policy.meta.namespace, &self.mesh()) {
+            self.touch(&key, dirty);
+        }
+    }
+
+    /// Notes the namespace of the waypoint that stands before a Service now. If it is another, its members are marked: the
+    /// DestinationRules of other namespaces count.
+    pub(in crate::index) fn note_waypoint_of_service(
+        &mut self,
+        id: Id,
+        now: Option<Arc<str>>,
+        dirty: &mut Dirty,
+    ) {
+        if note(&mut self.waypoint_of_service, id, now)
+            && let Some(service) = self.services.get(id)
+        {
+            self.mark_members(service, dirty);
+            let hostname = self
+                .mesh()
+                .hostname(&service.meta.namespace, &service.meta.name);
+            self.mark_naming(&Key::Host(hostname.into()), dirty);
+        }
+    }
+
+    /// As [`Self::note_waypoint_of_service`], of a ServiceEntry.
+    pub(in crate::index) fn note_waypoint_of_entry(
+        &mut self,
+        id: Id,
+        now: Option<Arc<str>>,
+        dirty: &mut Dirty,
+    ) {
+        if note(&mut self.waypoint_of_entry, id, now)
+            && let Some(entry) = self.service_entries.get(id)
+        {
+            self.mark_entry_members(entry, dirty);
+            for host in &entry.hosts {
+                self.mark_naming(&Key::Host(host.as_str().into()), dirty);
+            }
+            let meta = &entry.meta;
+            let key = Key::Entry((*meta.namespace).into(), (*meta.name).into());
+            self.mark_naming(&key, dirty);
+        }
+    }
+
+    /// The Service of a hostname.
+    pub(in crate::index) fn service_id(&self, hostname: &str) -> Option<Id> {
+        let (name, namespace) = split(hostname, &self.options.domain)?;
+        self.services.find(namespace, name)
+    }
+
+    /// The ServiceEntries that have a host which is this, or covers it.
+    pub(in crate::index) fn entries_of(&self, hostname: &str) -> Vec<Id> {
+        let mut ids: Vec<Id> = self.entries_by_host.get(hostname).collect();
+        for id in self.wildcard_entries.iter() {
+            let entry = self.service_entries.get(id);
+            let mut hosts = entry.into_iter().flat_map(|entry| &entry.hosts);
+            if hosts.any(|host| render::covers(host, hostname)) && !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        ids
+    }
+
+    /// The objects of routing.
+    pub(in crate::index) fn routing(&self) -> &Table<Routing> {
+        &self.routing
+    }
+
+    /// What was told of objects of routing.
+    pub(in crate::index) fn routing_mut(&mut self) -> &mut Table<Routing> {
+        &mut self.routing
+    }
+
+    /// The policies, by slot, that are attached to what a key stands for.
+    pub(in crate::index) fn guards(&self, key: &Key) -> impl Iterator<Item = Id> {
+        self.guarded.get(key)
+    }
+
+    /// What is about what a key stands for.
+    pub(in crate::index) fn about(&self, key: &Key) -> impl Iterator<Item = Id> {
+        self.about.get(key)
+    }
+}
+
+/// Whether it was another before.
+fn note(known: &mut HashMap<Id, Arc<str>>, id: Id, now: Option<Arc<str>>) -> bool {
+    match now {
+        None => known.remove(&id).is_some(),
+        Some(now) => known.insert(id, Arc::clone(&now)) != Some(now),
+    }
+}
+
+/// The name and namespace of a Service, from `<name>.<namespace>.svc.<domain>`.
+pub(in crate::index) fn split<'a>(hostname: &'a str, domain: &str) -> Option<(&'a str, &'a str)> {
+    let own = hostname.strip_suffix(domain)?.strip_suffix(".svc.")?;
+    own.split_once('.')
+        .filter(|(name, namespace)| !name.is_empty() && !namespace.contains('.'))
+}
