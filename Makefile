@@ -26,7 +26,7 @@ test:
 
 bench:
 	@scripts/install
-	cargo build --release --locked -p ztunnel -p controller -p bench
+	cargo build --release --locked -p ztunnel -p controller -p waypoint -p bench
 	target/release/bench $(BENCH_ARGS)
 
 scale:
@@ -36,7 +36,7 @@ scale:
 
 lab:
 	@scripts/install
-	cargo build --release --locked -p ztunnel -p controller
+	cargo build --release --locked -p ztunnel -p controller -p waypoint
 	cargo run --locked -p lab -- $(LAB_ARGS)
 
 clean:

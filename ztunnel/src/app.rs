@@ -11,6 +11,7 @@ use std::{io, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use control::{
     file::{self, Defaults, FileStatus, Source},
+    metrics,
     publish::Publisher,
     xds,
 };
@@ -33,7 +34,6 @@ use crate::{
     config::{self, Authority, Config, LogFormat, Warning},
     dns,
     dump::Dump,
-    metrics,
     proxy::Proxy,
     revocation,
     source::ConfigSource,
@@ -197,10 +197,14 @@ fn follow_configuration(
         config::Source::File(path) => Source::Path(path.clone()),
         config::Source::Inline(text) => Source::Text(text.clone()),
         config::Source::Xds(remote) => {
-            let (status, demand) = (xds::XdsStatus::new(), xds::Demand::new(remote.on_demand));
+            let (status, demand) = (
+                xds::XdsStatus::new(xds::Role::NodeProxy),
+                xds::Demand::new(remote.on_demand),
+            );
             let settings = xds::Settings {
                 endpoint: remote.endpoint.clone(),
                 node: xds::Node {
+                    role: xds::Role::NodeProxy,
                     pod: remote.pod.clone(),
                     namespace: remote.namespace.clone(),
                     instance_ip: remote.ip.clone(),

@@ -13,7 +13,6 @@ pub mod dns;
 pub mod dump;
 pub mod head;
 pub mod inbound;
-pub mod metrics;
 pub mod outbound;
 pub mod pod;
 pub mod proxy;

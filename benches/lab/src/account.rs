@@ -61,8 +61,7 @@ impl Reading {
                 .context("the CPU time of a ztunnel")
         };
         let ztunnels = [time(0)?, time(1)?];
-        let text = fs::read_to_string("/proc/stat").context("read /proc/stat")?;
-        let machine = Ticks::parse(&text).context("/proc/stat has no line `cpu`")?;
+        let machine = Ticks::read()?;
         let usage = getrusage(UsageWho::RUSAGE_SELF).context("getrusage")?;
         let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
         let generator = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
@@ -81,14 +80,13 @@ impl Reading {
             let (from, to) = (self.ztunnels[index]?, later.ztunnels[index]?);
             Some(to.saturating_sub(from).as_secs_f64())
         };
-        let ticks = |from: u64, to: u64| to.saturating_sub(from) as f64 / TICKS_PER_SECOND;
         Used {
             seconds: (later.at - self.at).as_secs_f64(),
             units: later.units.saturating_sub(self.units),
             near: between(0),
             far: between(1),
-            machine: ticks(self.machine.busy, later.machine.busy),
-            stolen: ticks(self.machine.stolen, later.machine.stolen),
+            machine: later.machine.busy_since(&self.machine),
+            stolen: later.machine.stolen_since(&self.machine),
             generator: later.generator.saturating_sub(self.generator).as_secs_f64(),
         }
     }
@@ -96,12 +94,32 @@ impl Reading {
 
 /// The first line of `/proc/stat`, in ticks over all processors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Ticks {
+pub(crate) struct Ticks {
     busy: u64,
     stolen: u64,
 }
 
 impl Ticks {
+    /// Now.
+    ///
+    /// # Errors
+    ///
+    /// When the file is not what proc(5) says.
+    pub(crate) fn read() -> Result<Self> {
+        let text = fs::read_to_string("/proc/stat").context("read /proc/stat")?;
+        Self::parse(&text).context("/proc/stat has no line `cpu`")
+    }
+
+    /// Seconds of processor time since an earlier reading, whoever used them.
+    pub(crate) fn busy_since(&self, earlier: &Self) -> f64 {
+        self.busy.saturating_sub(earlier.busy) as f64 / TICKS_PER_SECOND
+    }
+
+    /// Seconds that the hypervisor has taken since.
+    pub(crate) fn stolen_since(&self, earlier: &Self) -> f64 {
+        self.stolen.saturating_sub(earlier.stolen) as f64 / TICKS_PER_SECOND
+    }
+
     /// Source: proc(5): user, nice, system, idle, iowait, irq, softirq, steal; guest time is in user.
     fn parse(text: &str) -> Option<Self> {
         let line = text.lines().find_map(|line| line.strip_prefix("cpu "))?;

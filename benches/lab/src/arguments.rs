@@ -8,6 +8,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::scenario::{Direction, Scenario};
 use crate::versus::Versus;
+use crate::waypoint;
 
 /// The most streams of one bulk scenario: each is a thread on both sides.
 const MAX_STREAMS: usize = 16;
@@ -38,13 +39,15 @@ pub(crate) enum Subset {
     Connections,
     /// What each ztunnel holds.
     Memory,
+    /// The waypoint beside Envoy.
+    Waypoint,
 }
 
-/// Raw TCP and the two-node path through two ztunnels, measured in one run.
+/// Raw TCP and the two-node path through two ztunnels, and the waypoint beside Envoy, measured in one run.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "bench")]
 pub(crate) struct Arguments {
-    /// About 25 seconds: 2 blocks of 0.6 s
+    /// About two minutes: 2 blocks of 0.6 s, 1 of the waypoints
     #[arg(long)]
     pub(crate) quick: bool,
     /// Measures only these (repeatable)
@@ -56,10 +59,10 @@ pub(crate) struct Arguments {
     /// Also writes everything that was measured, block by block
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Blocks per scenario and subject [default: 4, quick: 2]
+    /// Blocks per scenario and subject [default: 4, of waypoints 3; quick: 2 and 1]
     #[arg(long, value_name = "N")]
     pub(crate) blocks: Option<usize>,
-    /// Seconds of a block's window [default: 3, quick: 0.6]
+    /// Seconds of a block's window [default: 3, of waypoints 2; quick: 0.6]
     #[arg(long, value_name = "S")]
     pub(crate) seconds: Option<f64>,
     /// Streams of the bulk scenarios: `--streams 1,4`
@@ -82,6 +85,8 @@ pub(crate) struct Plan {
     pub(crate) memory: bool,
     /// The further subjects.
     pub(crate) versus: Vec<Versus>,
+    /// How waypoints are measured, if they are.
+    pub(crate) waypoint: Option<waypoint::Plan>,
 }
 
 impl Arguments {
@@ -118,6 +123,13 @@ impl Arguments {
             );
         }
         self.distinct()?;
+        // They have more scenarios.
+        let (of_waypoints, seconds_of_waypoints) = if self.quick { (1, 0.6) } else { (3, 2.0) };
+        let waypoint = waypoint::Plan {
+            blocks: self.blocks.unwrap_or(of_waypoints),
+            warm_up: Duration::from_secs_f64(warm_up),
+            window: Duration::from_secs_f64(self.seconds.unwrap_or(seconds_of_waypoints)),
+        };
         Ok(Plan {
             blocks,
             warm_up: Duration::from_secs_f64(warm_up),
@@ -125,6 +137,7 @@ impl Arguments {
             scenarios: self.scenarios(),
             memory: self.wants(Subset::Memory),
             versus: self.versus.clone(),
+            waypoint: self.wants(Subset::Waypoint).then_some(waypoint),
         })
     }
 

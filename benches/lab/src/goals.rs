@@ -1,14 +1,19 @@
-//! The goals of two nodes, as fractions of raw TCP in the same run, and where ours stands.
+//! The goals of two nodes, as fractions of raw TCP in the same run; those of the waypoint, as multiples of Envoy; and
+//! where ours stands.
 //!
 //! Never: an exit code. A shared machine may miss a goal on a bad day; people judge.
 
 use serde::Serialize;
 
-use crate::record::{Block, Record};
+use crate::record::{self, Record};
 use crate::report::figures;
 use crate::scenario::{Direction, Scenario};
 use crate::statistics::Spread;
 use crate::subject::{OURS, RAW};
+use crate::waypoint::{
+    self,
+    record::{Block, Outcome},
+};
 
 /// The least fraction of raw TCP's bytes per second.
 const BULK: f64 = 0.45;
@@ -20,6 +25,10 @@ const CONNECTIONS: f64 = 0.40;
 const CPU_US: f64 = 40.0;
 /// The most MiB of a ztunnel that has nothing to do.
 const IDLE_MIB: f64 = 12.0;
+/// The least multiple of Envoy's requests per CPU-second of the waypoint.
+const PER_CPU_SECOND: f64 = 2.0;
+/// The most MiB of a waypoint with 1,000 routes that has nothing to do.
+const IDLE_WAYPOINT_MIB: f64 = 20.0;
 /// Connections at which requests are judged.
 const REQUESTS_AT: usize = 64;
 
@@ -85,13 +94,36 @@ pub(crate) fn of(record: &Record) -> Vec<Goal> {
         }
     }
     goals.extend(idle_memory(record));
+    if let Some(outcome) = &record.waypoint {
+        goals.extend(of_waypoint(outcome));
+    }
+    goals
+}
+
+fn of_waypoint(outcome: &Outcome) -> Vec<Goal> {
+    let judged = outcome
+        .exchanges
+        .iter()
+        .filter(|exchange| exchange.is_judged());
+    let ratios = judged.filter_map(|exchange| {
+        let sides = [waypoint::OURS, waypoint::ENVOY];
+        let ratio = outcome.ratio(*exchange, sides, Block::per_cpu_second)?;
+        let what = format!("waypoint, {exchange}: requests per CPU-second / Envoy");
+        Some(Goal::new(what, (true, PER_CPU_SECOND), None, ratio.median))
+    });
+    let mut goals: Vec<Goal> = ratios.collect();
+    if let Some(idle) = outcome.held(waypoint::OURS, |life| life.idle.resident) {
+        let what = "memory of an idle waypoint with 1,000 routes, MiB".to_owned();
+        let mebibytes = idle.max / figures::MEBIBYTE;
+        goals.push(Goal::new(what, (false, IDLE_WAYPOINT_MIB), None, mebibytes));
+    }
     goals
 }
 
 fn over_raw(
     record: &Record,
     scenario: Scenario,
-    value: fn(&Block) -> Option<f64>,
+    value: fn(&record::Block) -> Option<f64>,
     limit: f64,
     istio: f64,
 ) -> Option<Goal> {

@@ -113,20 +113,26 @@ fn fresh(ztunnels: &[Ztunnel; 2]) -> Result<[Held; 2]> {
 
 fn settled(ztunnels: &[Ztunnel; 2]) -> Result<[Held; 2]> {
     thread::sleep(SETTLE);
-    Ok([held(&ztunnels[0])?, held(&ztunnels[1])?])
+    Ok([held(ztunnels[0].id())?, held(ztunnels[1].id())?])
 }
 
-/// Source: proc(5), `VmRSS`, `RssAnon`, `VmHWM`.
-fn held(ztunnel: &Ztunnel) -> Result<Held> {
-    let memory = ztunnel.memory()?;
-    let status = fs::read_to_string(format!("/proc/{}/status", ztunnel.id()))?;
-    let anonymous = status
-        .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB"))
-        .context("no RssAnon")?;
+/// What a process holds. Source: proc(5), `VmRSS`, `RssAnon`, `VmHWM`.
+///
+/// # Errors
+///
+/// When it has ended.
+pub(crate) fn held(id: u32) -> Result<Held> {
+    let status = fs::read_to_string(format!("/proc/{id}/status"))?;
+    let bytes = |name: &str| -> Result<u64> {
+        let text = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"))
+            .with_context(|| format!("no {name}"))?;
+        Ok(text.parse::<u64>()? * 1024)
+    };
     Ok(Held {
-        resident: memory.resident_bytes,
-        anonymous: anonymous.parse::<u64>()? * 1024,
-        highest: memory.highest_bytes,
+        resident: bytes("VmRSS:")?,
+        anonymous: bytes("RssAnon:")?,
+        highest: bytes("VmHWM:")?,
     })
 }

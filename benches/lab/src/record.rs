@@ -10,6 +10,7 @@ use crate::scenario::Scenario;
 use crate::statistics::Spread;
 use crate::subject::Subject;
 use crate::tunables;
+use crate::waypoint::record::Outcome;
 
 /// One run.
 #[derive(Clone, Debug, Serialize)]
@@ -24,8 +25,21 @@ pub(crate) struct Record {
     pub(crate) blocks: Vec<Block>,
     /// What each ztunnel holds.
     pub(crate) memories: Vec<Memory>,
+    /// The waypoints, if they were measured.
+    pub(crate) waypoint: Option<Outcome>,
     /// Where ours stands.
     pub(crate) goals: Vec<Goal>,
+}
+
+/// What was measured of raw TCP and ztunnels.
+#[derive(Debug, Default)]
+pub(crate) struct Ztunnels {
+    /// Who.
+    pub(crate) subjects: Vec<Program>,
+    /// What.
+    pub(crate) blocks: Vec<Block>,
+    /// What each ztunnel holds.
+    pub(crate) memories: Vec<Memory>,
 }
 
 /// How a run measured.
@@ -56,6 +70,16 @@ pub(crate) struct Program {
     pub(crate) name: String,
     /// Its command line.
     pub(crate) command: String,
+}
+
+impl Program {
+    /// Of a subject.
+    pub(crate) fn of(subject: &Subject) -> Self {
+        Self {
+            name: subject.name.clone(),
+            command: subject.command.clone(),
+        }
+    }
 }
 
 /// One window of one subject. CPU times in seconds.
@@ -155,9 +179,8 @@ impl Record {
     pub(crate) fn new(
         host: Host,
         plan: &Plan,
-        subjects: &[Subject],
-        blocks: Vec<Block>,
-        memories: Vec<Memory>,
+        ztunnels: Ztunnels,
+        waypoint: Option<Outcome>,
     ) -> Self {
         let method = Method {
             blocks: plan.blocks,
@@ -169,17 +192,13 @@ impl Record {
             request_bytes: REQUEST,
             answer_bytes: ANSWER,
         };
-        let program = |subject: &Subject| Program {
-            name: subject.name.clone(),
-            command: subject.command.clone(),
-        };
-        let subjects = subjects.iter().map(program).collect();
         let mut record = Self {
             host,
             method,
-            subjects,
-            blocks,
-            memories,
+            subjects: ztunnels.subjects,
+            blocks: ztunnels.blocks,
+            memories: ztunnels.memories,
+            waypoint,
             goals: Vec::new(),
         };
         record.goals = goals::of(&record);

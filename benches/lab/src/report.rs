@@ -2,6 +2,7 @@
 
 pub(crate) mod figures;
 mod table;
+mod waypoint;
 
 use std::fmt::Write as _;
 
@@ -23,25 +24,35 @@ const QUIET_STOLEN: f64 = 1.0;
 pub(crate) fn text(record: &Record) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = head(&mut text, record);
-    text.push_str(&table(record).to_string());
+    let _ = machine(&mut text, record);
+    if !record.subjects.is_empty() {
+        let _ = head(&mut text, record);
+        text.push_str(&table(record).to_string());
+    }
+    if let Some(outcome) = &record.waypoint {
+        text.push_str(&waypoint::text(outcome, record.host.processors));
+    }
     let _ = goals(&mut text, record);
     text
 }
 
-fn head(text: &mut String, record: &Record) -> std::fmt::Result {
+fn machine(text: &mut String, record: &Record) -> std::fmt::Result {
     let (host, method) = (&record.host, &record.method);
     writeln!(text)?;
-    writeln!(
-        text,
-        "path      client pod on node 1 -> server pod on node 2, IPv4, in one machine"
-    )?;
     writeln!(
         text,
         "machine   {} x {}, Linux {}, load at start {}",
         host.processors, host.processor, host.kernel, host.load
     )?;
-    writeln!(text, "all with  GLIBC_TUNABLES={}", method.glibc_tunables)?;
+    writeln!(text, "all with  GLIBC_TUNABLES={}", method.glibc_tunables)
+}
+
+fn head(text: &mut String, record: &Record) -> std::fmt::Result {
+    let (host, method) = (&record.host, &record.method);
+    writeln!(
+        text,
+        "path      client pod on node 1 -> server pod on node 2, IPv4, in one machine"
+    )?;
     writeln!(
         text,
         "ztunnels  2 worker threads each, access log on, to a file"
@@ -72,19 +83,7 @@ fn head(text: &mut String, record: &Record) -> std::fmt::Result {
     let other = share(crate::record::Block::disturbance);
     let stolen =
         share(|block, processors| block.cpu_stolen_s / (block.seconds * processors as f64));
-    if let (Some(other), Some(stolen)) = (other, stolen) {
-        writeln!(
-            text,
-            "others    used {:.0} % of the machine [{:.0}-{:.0} per block]; the hypervisor took {:.1} %",
-            other.median, other.min, other.max, stolen.median
-        )?;
-        if other.median > QUIET || stolen.median > QUIET_STOLEN {
-            writeln!(
-                text,
-                "          NOISY: figures of a quiet machine have less than {QUIET} % and {QUIET_STOLEN} %"
-            )?;
-        }
-    }
+    disturbed(text, other, stolen)?;
     let failed: u64 = record.blocks.iter().map(|block| block.failed).sum();
     let at_server: u64 = record
         .blocks
@@ -96,6 +95,25 @@ fn head(text: &mut String, record: &Record) -> std::fmt::Result {
         "failures  {failed} connections at the client, {at_server} at the server, all subjects"
     )?;
     writeln!(text)
+}
+
+/// What others used, in percent; whether that is too much to believe the figures.
+fn disturbed(text: &mut String, other: Option<Spread>, stolen: Option<Spread>) -> std::fmt::Result {
+    let (Some(other), Some(stolen)) = (other, stolen) else {
+        return Ok(());
+    };
+    writeln!(
+        text,
+        "others    used {:.0} % of the machine [{:.0}-{:.0} per block]; the hypervisor took {:.1} %",
+        other.median, other.min, other.max, stolen.median
+    )?;
+    if other.median > QUIET || stolen.median > QUIET_STOLEN {
+        writeln!(
+            text,
+            "          NOISY: figures of a quiet machine have less than {QUIET} % and {QUIET_STOLEN} %"
+        )?;
+    }
+    Ok(())
 }
 
 fn others(record: &Record) -> impl Iterator<Item = &str> {
@@ -266,10 +284,7 @@ fn goals(text: &mut String, record: &Record) -> std::fmt::Result {
     if record.goals.is_empty() {
         return Ok(());
     }
-    writeln!(
-        text,
-        "\ngoals of {OURS} on two nodes (none decides the exit code)"
-    )?;
+    writeln!(text, "\ngoals of {OURS} (none decides the exit code)")?;
     let width = record
         .goals
         .iter()
@@ -280,7 +295,7 @@ fn goals(text: &mut String, record: &Record) -> std::fmt::Result {
         let sign = if goal.at_least { ">=" } else { "<=" };
         let met = if goal.met { "met" } else { "NOT MET" };
         let istio = goal.istio.map_or_else(String::new, |istio| {
-            format!("   (Istio's ztunnel elsewhere: {istio})")
+            format!("   (Istio's elsewhere: {istio})")
         });
         writeln!(
             text,

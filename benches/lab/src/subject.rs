@@ -55,7 +55,7 @@ impl Subject {
     ///
     /// When a lab cannot be built, a program does not start, or a request does not get through.
     pub(crate) fn build_all(plan: &Plan) -> Result<Vec<Self>> {
-        let ours = lab::ztunnel_binary()?.display().to_string();
+        let ours = lab::Program::Ztunnel.binary()?.display().to_string();
         let mut subjects = vec![Self::build(RAW, None)?, Self::build(OURS, Some(&[ours]))?];
         for versus in &plan.versus {
             subjects.push(Self::build(&versus.name, Some(&versus.words))?);

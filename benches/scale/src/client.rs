@@ -5,7 +5,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use control::xds::{Demand, Node, Settings, XdsState, XdsStatus};
+use control::xds::{Demand, Node, Role, Settings, XdsState, XdsStatus};
 use control::{Publisher, View};
 use grpc::{Endpoint, Roots};
 use mesh::snapshot::Snapshot;
@@ -91,6 +91,7 @@ pub(crate) fn endpoint(controller: &Controller) -> Result<Endpoint> {
 /// As whom the clients come.
 pub(crate) fn node() -> Node {
     Node {
+        role: Role::NodeProxy,
         pod: "ztunnel-scale".to_owned(),
         namespace: "istio-system".to_owned(),
         instance_ip: "127.0.0.1".to_owned(),
@@ -107,7 +108,7 @@ impl Client {
     /// When its thread does not start.
     pub(crate) fn start(endpoint: &Endpoint, on_demand: bool) -> Result<Self> {
         let publisher = Arc::new(Publisher::new());
-        let (view, status) = (publisher.view(), XdsStatus::new());
+        let (view, status) = (publisher.view(), XdsStatus::new(Role::NodeProxy));
         let demand = Demand::new(on_demand);
         let settings = Settings {
             endpoint: endpoint.clone(),

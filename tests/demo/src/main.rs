@@ -36,7 +36,7 @@ fn demo() -> Result<()> {
         bail!("the lab needs root and network namespaces");
     }
     let progress = say::Progress::begin();
-    let ztunnel = lab::ztunnel_binary()?;
+    let ztunnel = lab::Program::Ztunnel.binary()?;
 
     progress.line("two nodes, eight pods: network namespaces and the wires between them");
     let stage = stage::Stage::build()?;

@@ -21,7 +21,7 @@ use crate::eventually::eventually;
 use crate::http::Response;
 use crate::machine::Machine;
 use crate::process::{Memory, Process};
-use crate::{topology, ztunnel};
+use crate::{proxy, topology};
 
 /// The port of xDS and the CA.
 pub const PORT: u16 = 15012;
@@ -110,7 +110,7 @@ impl Controller {
     ///
     /// When it takes too long or ends; the text holds the end of its log.
     pub fn wait_ready(&self) -> Result<()> {
-        let ended = eventually("the controller ready", ztunnel::READY, || {
+        let ended = eventually("the controller ready", proxy::READY, || {
             if let Some(status) = self.process.read().exited() {
                 return Ok(Some(status));
             }
@@ -198,7 +198,7 @@ impl Controller {
     ///
     /// When there is no answer.
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Result<f64> {
-        Ok(ztunnel::sum(&self.admin("/metrics")?.text(), name, labels))
+        Ok(proxy::sum(&self.admin("/metrics")?.text(), name, labels))
     }
 
     /// The machine it runs on.

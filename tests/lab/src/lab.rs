@@ -1,6 +1,6 @@
 //! The lab itself: built, changed while it runs, gone without a trace when dropped.
 //!
-//! [`builder`] builds it, [`proxy`] starts its ztunnels.
+//! [`builder`] builds it, [`proxy`] starts its ztunnels and waypoints.
 
 mod builder;
 mod config;
@@ -28,7 +28,7 @@ use crate::topology::{self, Addresses};
 
 pub use self::builder::Builder;
 pub use self::config::Config;
-pub use self::proxy::Start;
+pub use self::proxy::{GATEWAY_NAME, Start};
 
 /// Two nodes, their pods, perhaps a host outside. Dropping it ends every program in it and removes
 /// everything that carries its name.

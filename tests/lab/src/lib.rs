@@ -86,7 +86,7 @@
 //!
 //! [`Lab`] (built by [`Builder`]) has two [`Node`]s with an [`agent::Agent`] each, [`Pod`]s, perhaps an
 //! outside host; all of them are [`Machine`]s with `exec`, `spawn`, `command`, `run`, `thread`, `http`.
-//! [`programs`] starts nginx, redis, mariadb, iperf3 and tcpdump. [`Ztunnel`] is a node's proxy,
+//! [`programs`] starts nginx, redis, mariadb, iperf3 and tcpdump. [`Ztunnel`] is a node's proxy, [`Waypoint`] a namespace's,
 //! [`Mesh`] its configuration, [`Ca`] its authority. [`eventually()`] and [`until`] wait with a deadline.
 //!
 //! Reading order: [`topology`], `run`, `namespace`, `cgroup`, [`process`], `machine`, `pod`, `lab`; then
@@ -110,25 +110,25 @@ pub mod pcap;
 mod pod;
 pub mod process;
 pub mod programs;
+mod proxy;
 mod rules;
 mod run;
 mod signals;
 pub mod topology;
-mod ztunnel;
 
 use std::time::Duration;
 
 pub use crate::ca::{Ca, Issued, Leaf, Usage};
 pub use crate::controller::Controller;
 pub use crate::eventually::{eventually, until};
-pub use crate::lab::{Builder, Config, Lab, Start};
+pub use crate::lab::{Builder, Config, GATEWAY_NAME, Lab, Start};
 pub use crate::machine::Machine;
 pub use crate::mesh::{CLUSTER, Mesh, ServiceSpec, TRUST_DOMAIN};
 pub use crate::pod::{Node, Pod, PodSpec};
 pub use crate::process::{Command, Memory, Output, Process};
+pub use crate::proxy::{Program, Proxy, READY, Waypoint, Ztunnel};
 pub use crate::rules::{Capture, DnsCapture};
 pub use crate::topology::Addresses;
-pub use crate::ztunnel::{READY, Ztunnel, binary as ztunnel_binary};
 
 /// A usual deadline of a test: long for a local machine under load, short for a person.
 pub const SECONDS_5: Duration = Duration::from_secs(5);

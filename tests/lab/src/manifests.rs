@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value, json};
 
-use crate::mesh::{CLUSTER, Mesh, TRUST_DOMAIN};
+use crate::mesh::{CLUSTER, Marks, Mesh, TRUST_DOMAIN};
 
 #[cfg(test)]
 mod tests;
@@ -34,7 +34,7 @@ pub fn objects(mesh: &Mesh, version: u64) -> Result<Vec<Value>> {
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {
             "name": "istio", "namespace": "istio-system", "annotations": {"lab.istio.io/version": version.to_string()},
         },
-        "data": {"mesh": format!("trustDomain: {TRUST_DOMAIN}\n")},
+        "data": {"mesh": mesh.config()},
     })];
     objects.extend(pod::nodes(&workloads)?);
     let mut namespaces: Vec<&str> = workloads.iter().map(|it| text(it, "namespace")).collect();
@@ -51,7 +51,13 @@ pub fn objects(mesh: &Mesh, version: u64) -> Result<Vec<Value>> {
         objects.push(pod);
     }
     for service in mesh.services() {
-        let made = self::service(service, &workloads)
+        let key = format!(
+            "{}/{}",
+            text(service, "namespace"),
+            text(service, "hostname")
+        );
+        let marks = mesh.marks(&key).cloned().unwrap_or_default();
+        let made = self::service(service, &marks, &workloads)
             .with_context(|| format!("service {}", text(service, "hostname")))?;
         objects.extend(made);
     }
@@ -131,7 +137,7 @@ fn replace(files: &BTreeMap<String, String>, folder: &Path) -> Result<()> {
 }
 
 /// A Service, and EndpointSlices where its pods do not all serve it alike.
-fn service(service: &Value, workloads: &[&Value]) -> Result<Vec<Value>> {
+fn service(service: &Value, marks: &Marks, workloads: &[&Value]) -> Result<Vec<Value>> {
     let (name, namespace, hostname) = (
         text(service, "name"),
         text(service, "namespace"),
@@ -180,7 +186,7 @@ fn service(service: &Value, workloads: &[&Value]) -> Result<Vec<Value>> {
             } else {
                 target.clone()
             };
-            json!({"name": format!("tcp-{port}"), "port": number, "targetPort": target})
+            json!({"name": marks.name(number), "port": number, "targetPort": target})
         })
         .collect();
     spec.insert("ports".to_owned(), json!(listed));
@@ -225,6 +231,7 @@ fn service(service: &Value, workloads: &[&Value]) -> Result<Vec<Value>> {
                 namespace,
                 member,
                 &member["services"][&key],
+                marks,
             )?);
         }
     }
@@ -232,7 +239,7 @@ fn service(service: &Value, workloads: &[&Value]) -> Result<Vec<Value>> {
         0,
         json!({
             "apiVersion": "v1", "kind": "Service",
-            "metadata": {"name": name, "namespace": namespace},
+            "metadata": {"name": name, "namespace": namespace, "labels": marks.labels()},
             "spec": spec,
         }),
     );

@@ -31,8 +31,36 @@ pub struct Mesh {
     policies: Vec<Value>,
     /// Labels of pods, which only manifests can say.
     labels: BTreeMap<String, Vec<(String, String)>>,
+    /// What only manifests can say of services, by `namespace/hostname`.
+    marks: BTreeMap<String, Marks>,
     /// Manifests that a test wrote itself: file name without `.yaml`, and text.
     manifests: BTreeMap<String, String>,
+    /// Lines of the MeshConfig beside the trust domain.
+    config: Vec<String>,
+}
+
+/// What only manifests can say of a service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Marks {
+    pub(crate) labels: Vec<(String, String)>,
+    /// By port.
+    pub(crate) names: BTreeMap<u16, String>,
+}
+
+impl Marks {
+    /// The name of a port.
+    pub(crate) fn name(&self, port: u16) -> String {
+        let given = self.names.get(&port).cloned();
+        given.unwrap_or_else(|| format!("tcp-{port}"))
+    }
+
+    pub(crate) fn labels(&self) -> Value {
+        let labels = self.labels.iter();
+        labels
+            .map(|(key, value)| (key.clone(), json!(value)))
+            .collect::<Map<_, _>>()
+            .into()
+    }
 }
 
 /// A service to be put into a [`Mesh`].
@@ -55,6 +83,10 @@ pub struct ServiceSpec {
     pub backends: Vec<String>,
     /// Its addresses; the next free ones unless set.
     pub vips: Option<Addresses>,
+    /// Its labels, in manifests only.
+    pub labels: Vec<(String, String)>,
+    /// Names of ports, by which protocols are declared, in manifests only; `tcp-PORT` unless set.
+    pub names: BTreeMap<u16, String>,
 }
 
 impl ServiceSpec {
@@ -66,6 +98,8 @@ impl ServiceSpec {
             ports: BTreeMap::new(),
             backends: Vec::new(),
             vips: None,
+            labels: Vec::new(),
+            names: BTreeMap::new(),
         }
     }
 
@@ -80,6 +114,21 @@ impl ServiceSpec {
     #[must_use]
     pub fn port(mut self, port: u16, target: u16) -> Self {
         self.ports.insert(port, target);
+        self
+    }
+
+    /// Adds a port with a name, which declares its protocol: `http-web`, `grpc`, `tcp-mysql`.
+    #[must_use]
+    pub fn named_port(mut self, name: impl Into<String>, port: u16, target: u16) -> Self {
+        self.ports.insert(port, target);
+        self.names.insert(port, name.into());
+        self
+    }
+
+    /// Adds a label: `istio.io/use-waypoint`.
+    #[must_use]
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.push((key.into(), value.into()));
         self
     }
 
@@ -143,12 +192,37 @@ impl Mesh {
         self.manifests.remove(name);
     }
 
+    /// Adds lines to the MeshConfig in the ConfigMap `istio`: `accessLogFile: /dev/stdout`. Only for
+    /// [`Config::Manifests`](crate::Config::Manifests).
+    pub fn mesh_config(&mut self, lines: impl Into<String>) {
+        self.config.push(lines.into());
+    }
+
+    /// Takes all lines of [`Mesh::mesh_config`] out.
+    pub fn clear_mesh_config(&mut self) {
+        self.config.clear();
+    }
+
+    /// The MeshConfig's text.
+    pub(crate) fn config(&self) -> String {
+        let mut text = format!("trustDomain: {TRUST_DOMAIN}\n");
+        for lines in &self.config {
+            text.push_str(lines.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+
     pub(crate) fn manifests(&self) -> &BTreeMap<String, String> {
         &self.manifests
     }
 
     pub(crate) fn labels(&self, pod: &str) -> &[(String, String)] {
         self.labels.get(pod).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn marks(&self, key: &str) -> Option<&Marks> {
+        self.marks.get(key)
     }
 
     /// Takes a pod out.
@@ -180,6 +254,11 @@ impl Mesh {
             "vips": [format!("/{}", vips.ip4), format!("/{}", vips.ip6)],
             "ports": ports,
         });
+        let marks = Marks {
+            labels: spec.labels.clone(),
+            names: spec.names.clone(),
+        };
+        self.marks.insert(key.clone(), marks);
         self.services.insert(key, service);
         vips
     }

@@ -3,6 +3,7 @@
 //! In: a machine and a port. Out: a handle whose program answers already and ends with the handle.
 //! Never: a file outside the machine's folder, a daemon, the host's configuration.
 
+mod envoy;
 mod iperf3;
 mod mariadb;
 mod nginx;
@@ -19,6 +20,7 @@ use crate::eventually::until;
 use crate::machine::Machine;
 use crate::process::Process;
 
+pub use self::envoy::{Envoy, EnvoyService, envoy_program, envoy_waypoint};
 pub use self::iperf3::{Bandwidth, iperf3_server};
 pub use self::mariadb::{MariaDb, mariadb};
 pub use self::nginx::{Nginx, nginx};

@@ -1,11 +1,12 @@
-//! A ztunnel of one node: started as its DaemonSet would start it, watched through its own endpoints.
+//! A proxy, started as its DaemonSet or Deployment would start it, and watched through its own endpoints.
 //!
-//! In: a node, the environment. Out: readiness, admin, metrics, log; restart, termination, kill.
-//! The program comes from `ZTUNNEL_BIN`, else it is `target/release/ztunnel` of this workspace.
+//! In: a node or a pod, the environment. Out: readiness, admin, metrics, log; restart, termination, kill.
+//! The programs come from `ZTUNNEL_BIN` and `WAYPOINT_BIN`, else from `target/release` of this workspace.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -18,12 +19,13 @@ use serde_json::Value;
 use crate::eventually::eventually;
 use crate::http::Response;
 use crate::machine::Machine;
+use crate::pod::Pod;
 use crate::process::{Memory, Process};
 
 #[cfg(test)]
 mod tests;
 
-/// How long a ztunnel may take until it is ready.
+/// How long a proxy may take until it is ready.
 pub const READY: Duration = Duration::from_secs(20);
 
 /// The port of admin, on loopback only.
@@ -33,44 +35,97 @@ const METRICS: u16 = 15020;
 /// The port of readiness.
 const READINESS: u16 = 15021;
 
-/// A running ztunnel. Dropping it kills it; its pods then have no way out, as it should be.
+/// A node's running ztunnel. Dropping it kills it; its pods then have no way out, as it should be.
+pub type Ztunnel = Proxy;
+
+/// A pod's running waypoint. Dropping it kills it.
+pub type Waypoint = Proxy;
+
+/// The programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The layer-4 proxy of a node.
+    Ztunnel,
+    /// The layer-7 proxy of a namespace.
+    Waypoint,
+}
+
+/// A running proxy. Dropping it kills it.
 #[derive(Debug)]
-pub struct Ztunnel {
-    node: Arc<Machine>,
+pub struct Proxy {
+    program: Program,
+    place: Place,
     line: Vec<OsString>,
     env: BTreeMap<String, String>,
     process: RwLock<Process>,
     past: RwLock<String>,
 }
 
-/// Where the program is.
-///
-/// # Errors
-///
-/// When it has not been built and `ZTUNNEL_BIN` does not name another.
-pub fn binary() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("ZTUNNEL_BIN") {
-        return crate::programs::require(&path.to_string_lossy()).context("ZTUNNEL_BIN");
-    }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/release/ztunnel");
-    if !path.exists() {
-        bail!(
-            "{}: not built (cargo build --release -p ztunnel), and ZTUNNEL_BIN is not set",
-            path.display()
-        );
-    }
-    Ok(path.canonicalize()?)
+/// Where it runs.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// In a node's namespace.
+    Node(Arc<Machine>),
+    /// In a pod's.
+    Pod(Arc<Pod>),
 }
 
-impl Ztunnel {
+impl Deref for Place {
+    type Target = Machine;
+    fn deref(&self) -> &Machine {
+        match self {
+            Self::Node(machine) => machine,
+            Self::Pod(pod) => pod,
+        }
+    }
+}
+
+impl Program {
+    /// Its name, which is its binary's.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ztunnel => "ztunnel",
+            Self::Waypoint => "waypoint",
+        }
+    }
+
+    /// Where the program is.
+    ///
+    /// # Errors
+    ///
+    /// When it has not been built and its variable does not name another.
+    pub fn binary(self) -> Result<PathBuf> {
+        let variable = match self {
+            Self::Ztunnel => "ZTUNNEL_BIN",
+            Self::Waypoint => "WAYPOINT_BIN",
+        };
+        if let Some(path) = std::env::var_os(variable) {
+            return crate::programs::require(&path.to_string_lossy()).context(variable);
+        }
+        let name = self.name();
+        let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/release");
+        let path = built.join(name);
+        if !path.exists() {
+            bail!(
+                "{}: not built (cargo build --release -p {name}), and {variable} is not set",
+                path.display()
+            );
+        }
+        Ok(path.canonicalize()?)
+    }
+}
+
+impl Proxy {
     pub(crate) fn start(
-        node: &Arc<Machine>,
+        program: Program,
+        place: Place,
         line: Vec<OsString>,
         env: BTreeMap<String, String>,
     ) -> Result<Self> {
-        let process = launch(node, &line, &env)?;
+        let process = launch(program, &place, &line, &env)?;
         Ok(Self {
-            node: Arc::clone(node),
+            program,
+            place,
             line,
             env,
             process: RwLock::new(process),
@@ -91,7 +146,7 @@ impl Ztunnel {
     /// When it takes longer than [`READY`] or ends; the text holds the end of its log.
     pub fn wait_ready(&self) -> Result<()> {
         let ended = eventually(
-            &format!("ztunnel of {} ready", self.node.name()),
+            &format!("{} of {} ready", self.program.name(), self.place.name()),
             READY,
             || {
                 if let Some(status) = self.process.read().exited() {
@@ -112,8 +167,9 @@ impl Ztunnel {
         match ended {
             None => Ok(()),
             Some(status) => bail!(
-                "ztunnel of {} ended ({status}):\n{}",
-                self.node.name(),
+                "{} of {} ended ({status}):\n{}",
+                self.program.name(),
+                self.place.name(),
                 self.log_tail()
             ),
         }
@@ -134,7 +190,7 @@ impl Ztunnel {
     ///
     /// When there is no answer.
     pub fn admin_post(&self, path: &str) -> Result<Response> {
-        self.node.http("POST", loopback(ADMIN), path)
+        self.place.http("POST", loopback(ADMIN), path)
     }
 
     /// `/config_dump`, parsed.
@@ -186,7 +242,7 @@ impl Ztunnel {
     /// When none comes in time; the text holds the end of the log.
     pub fn wait_log(&self, texts: &[&str], deadline: Duration) -> Result<String> {
         eventually(
-            &format!("a log line of {} with {texts:?}", self.node.name()),
+            &format!("a log line of {} with {texts:?}", self.place.name()),
             deadline,
             || {
                 let line = self.log_lines(texts).into_iter().next();
@@ -262,21 +318,26 @@ impl Ztunnel {
     /// When it cannot be killed or started.
     pub fn restart(&self) -> Result<()> {
         self.kill()?;
-        let next = launch(&self.node, &self.line, &self.env)?;
+        let next = launch(self.program, &self.place, &self.line, &self.env)?;
         let last = std::mem::replace(&mut *self.process.write(), next);
         self.past.write().push_str(&last.log());
         Ok(())
     }
 
     fn get(&self, port: u16, path: &str) -> Result<Response> {
-        self.node.http("GET", loopback(port), path)
+        self.place.http("GET", loopback(port), path)
     }
 }
 
-fn launch(node: &Machine, line: &[OsString], env: &BTreeMap<String, String>) -> Result<Process> {
-    let mut command = node
+fn launch(
+    program: Program,
+    place: &Place,
+    line: &[OsString],
+    env: &BTreeMap<String, String>,
+) -> Result<Process> {
+    let mut command = place
         .command(line.iter().cloned())
-        .label("ztunnel")
+        .label(program.name())
         .env_clear();
     for (name, value) in env {
         command = command.env(name, value);

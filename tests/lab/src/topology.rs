@@ -109,6 +109,9 @@ pub(crate) fn wire_control(nodes: [&Machine; 2], machine: &Machine) -> Result<()
             format!("addr add {}/24 dev eth{index}", mine.ip4),
             format!("addr add {}/64 dev eth{index} nodad", mine.ip6),
             format!("link set eth{index} up"),
+            // Waypoints call it from their pods.
+            format!("route add 10.10.{number}.0/24 via 172.20.{number}.1"),
+            format!("route add fd00:10:{number}::/64 via fd00:20:{number}::1"),
         ])?;
     }
     Ok(())

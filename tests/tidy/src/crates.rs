@@ -51,6 +51,7 @@ pub const LADDER: [(&str, &[&str]); 21] = [
             "mesh",
             "net",
             "wire",
+            "grpc",
             "decision",
             "identity",
             "hbone",

@@ -54,6 +54,7 @@ fn record(scenarios: &[Scenario], blocks: Vec<Block>, memories: Vec<Memory>) -> 
         subjects: Vec::new(),
         blocks,
         memories,
+        waypoint: None,
         goals: Vec::new(),
     };
     record.goals = of(&record);
@@ -150,3 +151,5 @@ fn a_figure_that_one_block_lacks_is_not_shown_for_the_others() {
             .is_empty()
     );
 }
+
+mod waypoint;

@@ -10,8 +10,9 @@ use super::out;
 use crate::lab::{Lab, Start};
 use crate::mesh::ServiceSpec;
 use crate::pod::PodSpec;
+use crate::programs;
+use crate::proxy::Program;
 use crate::rules::{Capture, DnsCapture};
-use crate::{programs, ztunnel};
 
 /// The line by which the background process tells that the lab stands.
 const READY: &str = "the lab is up";
@@ -77,7 +78,7 @@ pub(super) fn up(options: &Options) -> Result<()> {
     );
     let ztunnels = match (
         options.no_ztunnel || capture == Capture::None,
-        ztunnel::binary(),
+        Program::Ztunnel.binary(),
     ) {
         (true, _) => None,
         (false, Ok(_)) => Some(lab.start_ztunnels(&Start::default())?),

@@ -92,7 +92,7 @@ impl Lab {
             let synced = page.as_array().into_iter().flatten().filter(|proxy| {
                 let types = proxy["resources"].as_object();
                 types.is_some_and(|types| {
-                    types.len() == 2 && types.values().all(|it| it["status"] == "SYNCED")
+                    types.len() >= 2 && types.values().all(|it| it["status"] == "SYNCED")
                 })
             });
             ensure!(synced.count() >= proxies, "{page:#}");

@@ -1,17 +1,22 @@
-//! Starting a lab's ztunnels, with the environment that their names have everywhere.
+//! Starting a lab's ztunnels and waypoints, with the environment that their names have everywhere.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::{Config, Lab};
 use crate::mesh::{CLUSTER, TRUST_DOMAIN};
+use crate::pod::Pod;
+use crate::proxy::{Place, Program, Waypoint, Ztunnel};
 use crate::rules::DnsCapture;
-use crate::ztunnel::{self, Ztunnel};
 
-/// How a ztunnel is started.
+/// The label of a waypoint's pods that names its Gateway.
+pub const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
+
+/// How a proxy is started.
 ///
 /// ```
 /// use lab::Start;
@@ -43,6 +48,34 @@ impl Start {
     pub fn env_remove(mut self, name: impl Into<String>) -> Self {
         self.env.insert(name.into(), None);
         self
+    }
+
+    fn launch(
+        &self,
+        program: Program,
+        place: Place,
+        mut env: BTreeMap<String, String>,
+    ) -> Result<crate::proxy::Proxy> {
+        for (name, value) in &self.env {
+            match value {
+                Some(value) => env.insert(name.clone(), value.clone()),
+                None => env.remove(name),
+            };
+        }
+        let line = match &self.line {
+            Some(line) => line.clone(),
+            None => vec![program.binary()?.into_os_string()],
+        };
+        crate::proxy::Proxy::start(program, place, line, env)
+    }
+}
+
+/// What the caller sets for measuring reaches the measured.
+fn inherit(env: &mut BTreeMap<String, String>) {
+    for name in ["GLIBC_TUNABLES", "LLVM_PROFILE_FILE", "MALLOC_CONF"] {
+        if let Ok(value) = std::env::var(name) {
+            env.insert(name.to_owned(), value);
+        }
     }
 }
 
@@ -97,12 +130,7 @@ impl Lab {
             more.into_iter()
                 .map(|(name, value)| (name.to_owned(), value)),
         );
-        // What the caller sets for measuring reaches the measured.
-        for name in ["GLIBC_TUNABLES", "LLVM_PROFILE_FILE", "MALLOC_CONF"] {
-            if let Ok(value) = std::env::var(name) {
-                env.insert(name.to_owned(), value);
-            }
-        }
+        inherit(&mut env);
         Ok(env)
     }
 
@@ -123,18 +151,73 @@ impl Lab {
     ///
     /// When it cannot be started.
     pub fn spawn_ztunnel(&self, node: usize, start: &Start) -> Result<Ztunnel> {
-        let mut env = self.ztunnel_env(node)?;
-        for (name, value) in &start.env {
-            match value {
-                Some(value) => env.insert(name.clone(), value.clone()),
-                None => env.remove(name),
-            };
-        }
-        let line = match &start.line {
-            Some(line) => line.clone(),
-            None => vec![ztunnel::binary()?.into_os_string()],
-        };
-        Ztunnel::start(self.nodes[node].machine(), line, env)
+        let place = Place::Node(Arc::clone(self.nodes[node].machine()));
+        start.launch(Program::Ztunnel, place, self.ztunnel_env(node)?)
+    }
+
+    /// The environment of a waypoint in a pod, before a test's changes. Only with [`Config::Manifests`].
+    ///
+    /// # Errors
+    ///
+    /// When the pod has no label that names its Gateway, or the controller does not start.
+    pub fn waypoint_env(&self, pod: &Pod) -> Result<BTreeMap<String, String>> {
+        let text = |path: &Path| path.display().to_string();
+        let spec = pod.spec();
+        let gateway = spec
+            .label_value(GATEWAY_NAME)
+            .with_context(|| format!("pod {}: no label {GATEWAY_NAME}", spec.name))?;
+        let controller = self.controller()?;
+        let token = self.token_path(&spec.name);
+        let account = &spec.service_account;
+        std::fs::write(&token, controller.token(&spec.namespace, account, None)?)
+            .context("write the token of a waypoint")?;
+        let env = [
+            ("GATEWAY", gateway.to_owned()),
+            ("NAMESPACE", spec.namespace.clone()),
+            ("SERVICE_ACCOUNT", account.clone()),
+            ("POD_NAME", spec.name.clone()),
+            ("INSTANCE_IP", pod.ip4().to_string()),
+            ("NODE_NAME", self.nodes[pod.node()].name().to_owned()),
+            ("CLUSTER_ID", CLUSTER.to_owned()),
+            ("TRUST_DOMAIN", TRUST_DOMAIN.to_owned()),
+            ("XDS_ADDRESS", controller.address(pod.node())),
+            ("CA_ADDRESS", controller.address(pod.node())),
+            ("XDS_ROOT_CA", text(&controller.root())),
+            ("CA_ROOT_CA", text(&controller.root())),
+            ("AUTH_TOKEN", text(&token)),
+            ("WAYPOINT_WORKER_THREADS", "2".to_owned()),
+            ("RUST_LOG", "info".to_owned()),
+            ("LOG_FORMAT", "plain".to_owned()),
+            ("RUST_BACKTRACE", "1".to_owned()),
+        ];
+        let mut env: BTreeMap<String, String> = env
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        inherit(&mut env);
+        Ok(env)
+    }
+
+    /// Starts a waypoint in its pod and waits until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started, ends, or is not ready in time; the text holds the end of its log.
+    pub fn start_waypoint(&self, pod: &str, start: &Start) -> Result<Waypoint> {
+        let waypoint = self.spawn_waypoint(pod, start)?;
+        waypoint.wait_ready()?;
+        Ok(waypoint)
+    }
+
+    /// Starts a waypoint in its pod and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn spawn_waypoint(&self, pod: &str, start: &Start) -> Result<Waypoint> {
+        let pod = self.find_pod(pod)?;
+        let env = self.waypoint_env(&pod)?;
+        start.launch(Program::Waypoint, Place::Pod(pod), env)
     }
 
     /// Starts both nodes' ztunnels and waits until both are ready.

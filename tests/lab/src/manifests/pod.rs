@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 use super::{known, same_cluster, text};
-use crate::mesh::TRUST_DOMAIN;
+use crate::mesh::{Marks, TRUST_DOMAIN};
 
 /// The label by which a service selects its pods.
 pub(super) fn service_label(key: &str) -> String {
@@ -159,6 +159,7 @@ pub(super) fn slice(
     namespace: &str,
     workload: &Value,
     ports: &Value,
+    marks: &Marks,
 ) -> Result<Value> {
     let name = text(workload, "name");
     let listed: Vec<Value> = ports
@@ -171,7 +172,7 @@ pub(super) fn slice(
             } else {
                 target.clone()
             };
-            json!({"name": format!("tcp-{port}"), "port": target})
+            json!({"name": marks.name(port.parse().unwrap_or_default()), "port": target})
         })
         .collect();
     let Some(first) = workload["workloadIps"].get(0) else {

@@ -1,0 +1,7 @@
+//! The whole way from a client's tunnel to an endpoint and back, over sockets of the loopback interface.
+
+mod abuse;
+mod endings;
+mod http;
+mod kit;
+mod streams;

@@ -1,0 +1,121 @@
+//! A connection whose first bytes were looked at.
+//!
+//! In: a connection. Out: the same connection: what was read ahead is read first. Never: lets its peer send more for
+//! bytes that were only looked at.
+
+use std::{
+    io,
+    task::{Context, Poll},
+};
+
+use bytes::{Bytes, BytesMut};
+use net::relay::{Duplex, Queue, Read};
+
+/// A connection that can be looked at.
+#[derive(Debug)]
+pub struct Peeked<D> {
+    inner: D,
+    /// What is looked at: the beginning, in one piece.
+    ahead: Bytes,
+    /// What was read with it.
+    behind: Queue,
+    ended: bool,
+}
+
+impl<D: Duplex> Peeked<D> {
+    /// Nothing of it has been read.
+    #[must_use]
+    pub fn new(inner: D) -> Self {
+        Self {
+            inner,
+            ahead: Bytes::new(),
+            behind: Queue::default(),
+            ended: false,
+        }
+    }
+
+    /// What can be looked at.
+    #[must_use]
+    pub fn peeked(&self) -> &[u8] {
+        &self.ahead
+    }
+
+    /// Whether that is all that will come.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended && self.behind.is_empty()
+    }
+
+    /// Waits for more to look at. Cancel-safe.
+    ///
+    /// # Errors
+    /// When the connection has failed.
+    pub async fn peek_more(&mut self) -> io::Result<()> {
+        if self.behind.is_empty() && !self.ended {
+            let (inner, behind) = (&mut self.inner, &mut self.behind);
+            let read = std::future::poll_fn(|cx| inner.poll_read(cx, behind)).await?;
+            self.ended = read == Read::End;
+        }
+        if let Some(next) = self.behind.pop(usize::MAX) {
+            self.ahead = match self.ahead.is_empty() {
+                true => next,
+                false => {
+                    let mut whole = BytesMut::with_capacity(self.ahead.len() + next.len());
+                    whole.extend_from_slice(&self.ahead);
+                    whole.extend_from_slice(&next);
+                    whole.freeze()
+                }
+            };
+        }
+        Ok(())
+    }
+
+    fn poll_ahead(&mut self, queue: &mut Queue) -> Option<Read> {
+        if self.ahead.is_empty() && self.behind.is_empty() {
+            return self.ended.then_some(Read::End);
+        }
+        queue.push(std::mem::take(&mut self.ahead));
+        while let Some(next) = self.behind.pop(usize::MAX) {
+            queue.push(next);
+        }
+        Some(Read::Some)
+    }
+}
+
+impl<D: Duplex> Duplex for Peeked<D> {
+    const DROP_FINISHES: bool = D::DROP_FINISHES;
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, queue: &mut Queue) -> Poll<io::Result<Read>> {
+        match self.poll_ahead(queue) {
+            Some(read) => Poll::Ready(Ok(read)),
+            None => self.inner.poll_read(cx, queue),
+        }
+    }
+
+    fn poll_read_ahead(
+        &mut self,
+        cx: &mut Context<'_>,
+        queue: &mut Queue,
+    ) -> Poll<io::Result<Read>> {
+        match self.poll_ahead(queue) {
+            Some(read) => Poll::Ready(Ok(read)),
+            None => self.inner.poll_read_ahead(cx, queue),
+        }
+    }
+
+    fn consumed(&mut self, bytes: usize) {
+        self.inner.consumed(bytes);
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, queue: &mut Queue) -> Poll<io::Result<()>> {
+        self.inner.poll_write(cx, queue)
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner.poll_finish(cx)
+    }
+
+    fn reset(&mut self) {
+        self.inner.reset();
+    }
+}

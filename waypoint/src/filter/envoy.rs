@@ -1,0 +1,90 @@
+//! Headers by which Envoy's family talks about a request: who may say them, and what we say.
+//!
+//! In: heads. Out: heads in which no client speaks for a proxy, every request has an id, and the backend knows the
+//! scheme. Never: trusts a client with a header that a proxy acts upon.
+//!
+//! Source: Envoy's HTTP header manipulation, Istio's `proxyHeaders` with its defaults.
+
+use std::sync::LazyLock;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header::SERVER};
+
+/// Which request this is, for people and for logs.
+pub const X_REQUEST_ID: HeaderName = telemetry::trace::REQUEST_ID;
+/// The scheme that the client used, as the outermost proxy saw it.
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// How often the request was sent, this time included.
+pub const X_ENVOY_ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
+/// The path before it was rewritten, with its query.
+pub const X_ENVOY_ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
+/// How long the backend took until its first byte. Units: milliseconds.
+pub const X_ENVOY_UPSTREAM_SERVICE_TIME: HeaderName =
+    HeaderName::from_static("x-envoy-upstream-service-time");
+/// Says that a limit was met, not that the backend failed.
+pub const X_ENVOY_OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
+/// Who vouched for the client, which only the proxy that saw its certificate can say.
+const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
+
+/// What the family calls itself, so that tools that look for it find it.
+const SERVER_NAME: HeaderValue = HeaderValue::from_static("istio-envoy");
+
+/// Takes out of a request what only a proxy may say: everything that begins with `x-envoy-`, and the client's own word
+/// on its certificate.
+pub fn sanitize(headers: &mut HeaderMap) {
+    if headers.keys().any(is_envoy) {
+        let names: Vec<HeaderName> = headers.keys().filter(|n| is_envoy(n)).cloned().collect();
+        for name in names {
+            headers.remove(name);
+        }
+    }
+    headers.remove(X_FORWARDED_CLIENT_CERT);
+}
+
+fn is_envoy(name: &HeaderName) -> bool {
+    name.as_str().starts_with("x-envoy-")
+}
+
+/// Gives the request an id and a scheme where it has none.
+pub fn identify(headers: &mut HeaderMap, random: &mut fastrand::Rng) {
+    if !headers.contains_key(X_REQUEST_ID) {
+        let id = telemetry::trace::request_id([random.u64(..), random.u64(..)]);
+        headers.insert(X_REQUEST_ID, id);
+    }
+    if !headers.contains_key(X_FORWARDED_PROTO) {
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    }
+}
+
+/// The value of [`X_ENVOY_ATTEMPT_COUNT`] for an attempt, from 1.
+#[must_use]
+pub fn attempt_count(attempt: u32) -> HeaderValue {
+    const FIRST: [HeaderValue; 3] = [
+        HeaderValue::from_static("1"),
+        HeaderValue::from_static("2"),
+        HeaderValue::from_static("3"),
+    ];
+    usize::try_from(attempt)
+        .ok()
+        .and_then(|attempt| FIRST.get(attempt.wrapping_sub(1)).cloned())
+        .unwrap_or_else(|| HeaderValue::from(attempt))
+}
+
+/// What every response says of us.
+pub fn finish_response(headers: &mut HeaderMap) {
+    headers.insert(SERVER, SERVER_NAME);
+}
+
+/// The value of [`X_ENVOY_UPSTREAM_SERVICE_TIME`]; the short ones, which are nearly all, are made once.
+#[must_use]
+pub fn service_time(elapsed: std::time::Duration) -> HeaderValue {
+    static FIRST: LazyLock<Vec<HeaderValue>> =
+        LazyLock::new(|| (0..256_u64).map(HeaderValue::from).collect());
+    let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    usize::try_from(milliseconds)
+        .ok()
+        .and_then(|at| FIRST.get(at).cloned())
+        .unwrap_or_else(|| HeaderValue::from(milliseconds))
+}
+
+#[cfg(test)]
+mod tests;

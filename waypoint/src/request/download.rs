@@ -1,0 +1,146 @@
+//! A response on its way to the client.
+//!
+//! In: the body of an answer. Out: the same body, counted, until its end, its failure, its deadline, or until the client
+//! has gone. Never: holds a frame.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use telemetry::http::{Details, ResponseFlag};
+
+use crate::{
+    body::{Body, BodyError},
+    request::{account::Account, deadline::Deadline, reply},
+};
+
+/// The request took too long, after its answer had begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the response did not end in time")]
+pub struct TimedOut;
+
+/// The body of a response and what is to be told of it.
+#[derive(Debug)]
+pub struct Download {
+    inner: Body,
+    account: Option<Box<Account>>,
+    deadline: Option<Deadline>,
+    /// What is to come, where its length is known. Units: bytes.
+    left: Option<u64>,
+}
+
+impl Download {
+    /// Tells `account` when `inner` has ended. A body that is over at once needs nothing of this.
+    #[must_use]
+    pub fn body(inner: Body, account: Box<Account>, deadline: Option<Deadline>) -> Body {
+        if inner.is_end_stream() {
+            account.finish();
+            return inner;
+        }
+        Body::boxed(Self {
+            left: inner.size_hint().exact(),
+            inner,
+            account: Some(account),
+            deadline,
+        })
+    }
+
+    fn finish(&mut self) {
+        if let Some(account) = self.account.take() {
+            account.finish();
+        }
+    }
+
+    fn fail(&mut self, flag: Option<ResponseFlag>, details: Details) {
+        if let Some(mut account) = self.account.take() {
+            if let Some(flag) = flag {
+                account.flag(flag);
+            }
+            account.because(details);
+            account.finish();
+        }
+    }
+}
+
+impl HttpBody for Download {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let polled = Pin::new(&mut this.inner).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(account) = &mut this.account {
+                    if let Some(data) = frame.data_ref() {
+                        account.sends(data);
+                        this.left = this.left.map(|left| left.saturating_sub(data.len() as u64));
+                    } else if let Some(trailers) = frame.trailers_ref() {
+                        account.trails(trailers);
+                        this.finish();
+                    }
+                }
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let (flag, details) = what_befell(error);
+                this.fail(flag, details);
+            }
+            Poll::Ready(None) => this.finish(),
+            Poll::Pending => {
+                if let Some(deadline) = &mut this.deadline
+                    && deadline.poll(cx).is_ready()
+                {
+                    this.deadline = None;
+                    this.inner = Body::Empty;
+                    this.fail(
+                        Some(ResponseFlag::UpstreamRequestTimeout),
+                        Details::RESPONSE_TIMEOUT,
+                    );
+                    return Poll::Ready(Some(Err(BodyError::Filter(Box::new(TimedOut)))));
+                }
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+fn what_befell(error: &BodyError) -> (Option<ResponseFlag>, Details) {
+    match error {
+        BodyError::Upstream(error) => {
+            let reset = error.reset();
+            (reply::flag(reset), reset.details_after_start().into())
+        }
+        BodyError::Downstream(_) => (
+            Some(ResponseFlag::DownstreamConnectionTermination),
+            Details::DOWNSTREAM_REMOTE_DISCONNECT,
+        ),
+        BodyError::Filter(_) => (Some(ResponseFlag::LocalReset), Details::LATE_RESET),
+    }
+}
+
+impl Drop for Download {
+    /// An engine does not ask again for what it knows to have ended.
+    fn drop(&mut self) {
+        if let Some(account) = self.account.take() {
+            if self.left == Some(0) || self.inner.is_end_stream() {
+                account.finish();
+            } else {
+                account.abandoned();
+            }
+        }
+    }
+}

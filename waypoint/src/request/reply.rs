@@ -1,0 +1,382 @@
+//! Answers of our own.
+//!
+//! In: why there is no other. Out: a response, and what is said of it in metrics and logs. Never: says more to a client
+//! than Envoy would; names of policies and addresses stay in the log.
+//!
+//! Source: Envoy's local replies: texts, flags and details are its own. A client of gRPC gets 200 and a status of gRPC.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION},
+};
+use mesh::{
+    Name,
+    route::{AbortStatus, DirectResponse, Missing},
+};
+use telemetry::http::{Details, GrpcStatus, ResponseFlag};
+
+use crate::{
+    body::Body,
+    filter::{envoy::X_ENVOY_OVERLOADED, fault::http_status},
+    http1::Refusal,
+    upstream::{Reset, SendError},
+};
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+/// What the mesh says to whom it does not let in. Source: Envoy's RBAC filter.
+const DENIED: &str = "RBAC: access denied";
+
+/// An answer of our own.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Its status, for a client that speaks no gRPC.
+    pub status: StatusCode,
+    /// The status for one that does; `None`: what stands for `status`.
+    pub grpc: Option<GrpcStatus>,
+    /// A text for people; may be empty.
+    pub body: Cow<'static, str>,
+    /// What befell the request.
+    pub flag: Option<ResponseFlag>,
+    /// Why.
+    pub details: Details,
+    /// What went wrong below HTTP.
+    pub transport_failure: Option<String>,
+    /// A limit was met (`x-envoy-overloaded`).
+    pub overloaded: bool,
+}
+
+impl Reply {
+    fn new(status: StatusCode, details: Details) -> Self {
+        Self {
+            status,
+            grpc: None,
+            body: Cow::Borrowed(""),
+            flag: None,
+            details,
+            transport_failure: None,
+            overloaded: false,
+        }
+    }
+
+    fn flagged(mut self, flag: ResponseFlag) -> Self {
+        self.flag = Some(flag);
+        self
+    }
+
+    fn saying(mut self, body: &'static str) -> Self {
+        self.body = Cow::Borrowed(body);
+        self
+    }
+
+    /// The connection's guard found that the request is none.
+    #[must_use]
+    pub fn refused(refusal: Refusal) -> Self {
+        let reply = Self::new(refusal.status(), refusal.details().into());
+        if refusal.is_protocol_error() {
+            Self {
+                body: Cow::Owned(refusal.to_string()),
+                ..reply.flagged(ResponseFlag::DownstreamProtocolError)
+            }
+        } else {
+            reply
+        }
+    }
+
+    /// The path has no one meaning.
+    #[must_use]
+    pub fn malformed_path() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Details::PATH_NORMALIZATION_FAILED)
+    }
+
+    /// There is no authority.
+    #[must_use]
+    pub fn missing_host() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Details::MISSING_HOST_HEADER)
+    }
+
+    /// The client asks for a tunnel, or for another protocol than a WebSocket.
+    #[must_use]
+    pub fn no_tunnel() -> Self {
+        Self::new(StatusCode::FORBIDDEN, Details::UPGRADE_FAILED)
+    }
+
+    /// A policy holds that cannot be enforced. Only the log names it.
+    #[must_use]
+    pub fn unenforced(policy: &Name) -> Self {
+        let details = Details::from(format!("unenforced_policy[{policy}]"));
+        Self::new(StatusCode::FORBIDDEN, details).saying(DENIED)
+    }
+
+    /// The waypoint has no settings, so it does not know what holds.
+    #[must_use]
+    pub fn unconfigured() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "waypoint_not_configured".into(),
+        )
+    }
+
+    /// No rule matches.
+    #[must_use]
+    pub fn no_route() -> Self {
+        Self::new(StatusCode::NOT_FOUND, Details::ROUTE_NOT_FOUND)
+            .flagged(ResponseFlag::NoRouteFound)
+    }
+
+    /// The rule's backend does not exist.
+    #[must_use]
+    pub fn missing(missing: &Missing) -> Self {
+        Self::no_cluster(missing.status)
+    }
+
+    /// There is nothing to send the request to.
+    #[must_use]
+    pub fn no_cluster(status: u16) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        Self::new(status, Details::CLUSTER_NOT_FOUND).flagged(ResponseFlag::NoClusterFound)
+    }
+
+    /// No endpoint may be given the request.
+    #[must_use]
+    pub fn no_host() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Details::NO_HEALTHY_UPSTREAM,
+        )
+        .flagged(ResponseFlag::NoHealthyUpstream)
+        .saying("no healthy upstream")
+    }
+
+    /// The request took too long.
+    #[must_use]
+    pub fn timed_out() -> Self {
+        Self::timeout(Details::RESPONSE_TIMEOUT)
+    }
+
+    /// One attempt took too long, and there is no other.
+    #[must_use]
+    pub fn attempt_timed_out() -> Self {
+        Self::timeout(Details::UPSTREAM_PER_TRY_TIMEOUT)
+    }
+
+    fn timeout(details: Details) -> Self {
+        Self::new(StatusCode::GATEWAY_TIMEOUT, details)
+            .flagged(ResponseFlag::UpstreamRequestTimeout)
+            .saying("upstream request timeout")
+    }
+
+    /// The backend did not answer. `retried`: it was tried more than once.
+    #[must_use]
+    pub fn failed(error: &SendError, retried: bool) -> Self {
+        let reset = error.reset();
+        let transport_failure = error.transport_failure();
+        let again = if retried {
+            "retried and the latest "
+        } else {
+            ""
+        };
+        // Why a connection failed is for the log alone: it may name identities of others.
+        let body = format!(
+            "upstream connect error or disconnect/reset before headers. {again}reset reason: {}",
+            reset.words()
+        );
+        let status = match reset {
+            Reset::ProtocolError => StatusCode::BAD_GATEWAY,
+            Reset::Overflow
+            | Reset::RemoteConnectionFailure
+            | Reset::ConnectionTimeout
+            | Reset::RemoteRefusedStream
+            | Reset::RemoteReset
+            | Reset::ConnectionTermination
+            | Reset::LocalReset => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self {
+            body: Cow::Owned(body),
+            flag: flag(reset),
+            transport_failure,
+            overloaded: reset == Reset::Overflow,
+            ..Self::new(status, error.details().into())
+        }
+    }
+
+    /// A limit was met before a connection was asked for.
+    #[must_use]
+    pub fn overflow() -> Self {
+        Self {
+            overloaded: true,
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, Details::OVERFLOW)
+                .flagged(ResponseFlag::UpstreamOverflow)
+                .saying(
+                    "upstream connect error or disconnect/reset before headers. reset reason: overflow",
+                )
+        }
+    }
+
+    /// A failure on purpose.
+    #[must_use]
+    pub fn aborted(status: AbortStatus) -> Self {
+        let (status, grpc) = match status {
+            AbortStatus::Http(status) => (
+                StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+                None,
+            ),
+            AbortStatus::Grpc(status) => (http_status(status), Some(GrpcStatus::new(status))),
+        };
+        Self {
+            grpc,
+            ..Self::new(status, Details::FAULT_FILTER_ABORT)
+                .flagged(ResponseFlag::FaultInjected)
+                .saying("fault filter abort")
+        }
+    }
+
+    /// The endpoint does not go on to the protocol that was asked for, or to one that was not.
+    #[must_use]
+    pub fn not_switched() -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, Details::UPGRADE_FAILED)
+            .flagged(ResponseFlag::UpstreamProtocolError)
+    }
+
+    /// The client has gone, so nobody reads this.
+    #[must_use]
+    pub fn gone() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            Details::DOWNSTREAM_REMOTE_DISCONNECT,
+        )
+        .flagged(ResponseFlag::DownstreamConnectionTermination)
+    }
+
+    /// The body of the request is not what its head says.
+    #[must_use]
+    pub fn malformed_body() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "request_body_malformed".into())
+            .flagged(ResponseFlag::DownstreamProtocolError)
+    }
+
+    /// The response, for a client that speaks gRPC or does not.
+    #[must_use]
+    pub fn response(&self, grpc: bool) -> Response<Body> {
+        let mut response = if grpc {
+            self.in_grpc()
+        } else {
+            text(self.status, &self.body)
+        };
+        if self.overloaded {
+            let yes = HeaderValue::from_static("true");
+            response.headers_mut().insert(X_ENVOY_OVERLOADED, yes);
+        }
+        response
+    }
+
+    /// What a client of gRPC is told.
+    #[must_use]
+    pub fn grpc_status(&self) -> GrpcStatus {
+        self.grpc.unwrap_or_else(|| GrpcStatus::of(self.status))
+    }
+
+    fn in_grpc(&self) -> Response<Body> {
+        let mut response = Response::new(Body::Empty);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert(GRPC_STATUS, HeaderValue::from(self.grpc_status().number()));
+        if let Some(message) = grpc_message(&self.body) {
+            headers.insert(GRPC_MESSAGE, message);
+        }
+        response
+    }
+}
+
+/// How an exchange that ended early is called.
+#[must_use]
+pub fn flag(reset: Reset) -> Option<ResponseFlag> {
+    match reset {
+        Reset::Overflow => Some(ResponseFlag::UpstreamOverflow),
+        Reset::RemoteConnectionFailure | Reset::ConnectionTimeout => {
+            Some(ResponseFlag::UpstreamConnectionFailure)
+        }
+        Reset::RemoteRefusedStream | Reset::RemoteReset => Some(ResponseFlag::UpstreamRemoteReset),
+        Reset::ConnectionTermination => Some(ResponseFlag::UpstreamConnectionTermination),
+        Reset::ProtocolError => Some(ResponseFlag::UpstreamProtocolError),
+        Reset::LocalReset => None,
+    }
+}
+
+fn text(status: StatusCode, body: &str) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = status;
+    if !body.is_empty() {
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        *response.body_mut() = Body::Full(Bytes::copy_from_slice(body.as_bytes()));
+    }
+    response
+}
+
+/// Percent-encoded, as gRPC over HTTP/2 says under `Status-Message`.
+fn grpc_message(text: &str) -> Option<HeaderValue> {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    if text.is_empty() {
+        return None;
+    }
+    let mut out = Vec::with_capacity(text.len());
+    for byte in text.bytes() {
+        if matches!(byte, b' '..=b'~') && byte != b'%' {
+            out.push(byte);
+        } else {
+            let digit = |value: u8| DIGITS.get(usize::from(value)).copied().unwrap_or(b'0');
+            out.extend([b'%', digit(byte >> 4), digit(byte & 0xf)]);
+        }
+    }
+    HeaderValue::from_maybe_shared(Bytes::from(out)).ok()
+}
+
+/// The fixed answer of a rule. A client of gRPC gets it as a status of gRPC.
+#[must_use]
+pub fn direct(answer: &DirectResponse, grpc: bool) -> Response<Body> {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if grpc {
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let reply = Reply {
+            body: Cow::Owned(text),
+            ..Reply::new(status, Details::DIRECT_RESPONSE)
+        };
+        return reply.in_grpc();
+    }
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = status;
+    if !answer.body.is_empty() {
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(answer.body.len()));
+        *response.body_mut() = Body::Full(Bytes::copy_from_slice(&answer.body));
+    }
+    response
+}
+
+/// A redirect.
+#[must_use]
+pub fn redirect(status: u16, location: &str) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::MOVED_PERMANENTLY);
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+/// The answer to a CORS preflight.
+#[must_use]
+pub fn preflight(headers: HeaderMap) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.headers_mut() = headers;
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! How a request is to be sent.
+//!
+//! In: a request as the endpoint is to get it, and its rule. Out: the [`Plan`] of its exchange, with copies under way. Never:
+//! waits.
+
+use std::sync::Arc;
+
+use http::{Request, Version};
+use mesh::route::Retry;
+
+use crate::{
+    body::Body,
+    request::{
+        aim::Choice, apply, arrive::Upgrade, call::Call, exchange::Plan, reply::Reply,
+        route::Ruled, rules::Rules, switch, upload::Upload,
+    },
+    upstream::Cluster,
+};
+
+/// Where a request goes, and what its rule says of that.
+#[derive(Clone, Copy, Debug)]
+pub struct To<'a> {
+    /// The backend.
+    pub cluster: &'a Arc<Cluster>,
+    /// The rule; `None`: there are none.
+    pub ruled: Option<&'a Ruled>,
+    /// The rule's backend.
+    pub choice: Option<Choice<'a>>,
+}
+
+/// Plans the exchange. `hash` decides about the endpoint.
+///
+/// # Errors
+/// The answer to who wants a WebSocket of a backend of HTTP/2.
+pub fn plan<'a>(
+    call: &mut Call,
+    rules: &'a Rules,
+    to: To<'a>,
+    upgrade: Option<&Upgrade>,
+    request: Request<Body>,
+    hash: Option<u64>,
+) -> Result<Plan<'a>, Reply> {
+    let rule = to.ruled.map(|ruled| &ruled.rule);
+    let retry = rule
+        .and_then(|rule| rule.retry.as_ref())
+        .or(rules.settings.default_retry.as_ref())
+        .filter(|retry| retry.attempts > 0);
+    let (mut head, body) = request.into_parts();
+    if let Some(upgrade) = upgrade {
+        if to.cluster.version(Version::HTTP_11) == Version::HTTP_2 {
+            return Err(Reply::no_tunnel());
+        }
+        switch::ask(upgrade, &mut head, &mut call.random);
+    }
+    // Nobody would answer to what a copy of a WebSocket says.
+    let (shadows, taps) = match upgrade {
+        None => apply::mirrors(call, to.ruled, to.choice, &body),
+        Some(_) => Default::default(),
+    };
+    for shadow in shadows {
+        shadow.send(&call.session, &head);
+    }
+    let upload = Upload::new(body, retry.is_some(), call.account.is_grpc(), taps);
+    call.account.uploads(upload.clone());
+    Ok(Plan {
+        cluster: to.cluster,
+        head,
+        upload,
+        retry,
+        timeout: rule.and_then(|rule| rule.timeout),
+        try_timeout: try_timeout(to.choice, retry),
+        hash,
+    })
+}
+
+/// The shorter of what the backend and the retries say of one try.
+fn try_timeout(choice: Option<Choice<'_>>, retry: Option<&Retry>) -> Option<std::time::Duration> {
+    let of_backend = choice.and_then(|choice| choice.backend.timeout);
+    let of_retry = retry.and_then(|retry| retry.per_try_timeout);
+    [of_backend, of_retry].into_iter().flatten().min()
+}

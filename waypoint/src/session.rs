@@ -1,0 +1,64 @@
+//! One connection of an application, as it came through a tunnel: who, to what, and what it speaks.
+//!
+//! In: what [`crate::accept`] found out and [`crate::detect`] saw. Out: what every request of the connection shares.
+//! Never: anything that a change of configuration could make wrong. Rules and endpoints are looked up by the names in
+//! here, request by request.
+
+use std::{net::SocketAddr, sync::Arc, time::Instant};
+
+use decision::waypoint::{Refusal, Target, readmit};
+use identity::PeerCertificate;
+use mesh::{Snapshot, SpiffeId, Workload};
+
+pub use crate::detect::Protocol;
+use crate::{accept::admit, proxy::Proxy, upstream};
+
+/// A connection. **Shape:** one per CONNECT; its requests share it.
+#[derive(Debug)]
+pub struct Session {
+    /// The process.
+    pub proxy: Arc<Proxy>,
+    /// The worker that serves it, with its connections to backends.
+    pub worker: Arc<upstream::Worker>,
+    /// The client: the TCP peer of its tunnel, never what a header says. Source: `%DOWNSTREAM_REMOTE_ADDRESS%`.
+    pub client: SocketAddr,
+    /// The client's certificate; its identity is the only one that decisions may use.
+    pub peer: Arc<PeerCertificate>,
+    /// The client's workload: the one of its address, if that has the certified identity. For telemetry, not for policy.
+    pub source: Option<Arc<Workload>>,
+    /// What the client asked for, as it was when the connection came.
+    pub target: Target,
+    /// Where the client thinks it is connected to: the service's VIP or the pod, and the port. `None` where it named a
+    /// service that has no VIP. Source: `%DOWNSTREAM_LOCAL_ADDRESS%`.
+    pub destination: Option<SocketAddr>,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// The server name of its TLS, if it is TLS and has one. Lower case. Source: `%REQUESTED_SERVER_NAME%`.
+    pub sni: Option<Arc<str>>,
+    /// When it came.
+    pub opened: Instant,
+}
+
+impl Session {
+    /// Who the client is, by its certificate.
+    #[must_use]
+    pub fn identity(&self) -> &SpiffeId {
+        &self.peer.id
+    }
+
+    /// Whether the waypoint still stands before what was asked for.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn readmit(&self, snapshot: &Snapshot) -> Result<(), Refusal> {
+        let own = admit::own(&self.proxy.own);
+        let serves = admit::serves(&self.proxy.own, snapshot);
+        readmit(
+            snapshot,
+            &own,
+            serves,
+            &self.identity().namespace,
+            &self.target,
+        )
+    }
+}

@@ -1,0 +1,111 @@
+//! Why a connection ended otherwise than by both of its ends, and how that is told.
+
+use std::io;
+
+use mesh::Name;
+use net::relay::RelayError;
+use telemetry::{Reason, http::ResponseFlag};
+
+use super::SendError;
+use crate::upstream::NoHost;
+
+/// Why.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("policy {0} cannot be enforced on a connection whose bytes are not looked at")]
+    Unenforced(Name),
+    #[error("no route matches")]
+    NoRoute,
+    #[error("the backend does not exist")]
+    NoCluster,
+    #[error("no healthy upstream: {0}")]
+    NoHost(NoHost),
+    #[error("{0}")]
+    Connect(SendError),
+    #[error(transparent)]
+    Relay(RelayError),
+    #[error("connection closed due to policy change")]
+    Unserved,
+    #[error("connection closed due to connection drain")]
+    Drained,
+    #[error("nothing moved for too long")]
+    Idle,
+}
+
+impl Failure {
+    /// Its flag in the access log. Source: Envoy's `%RESPONSE_FLAGS%` of TCP.
+    pub(super) fn flag(&self) -> Option<ResponseFlag> {
+        match self {
+            Self::NoRoute => Some(ResponseFlag::NoRouteFound),
+            Self::NoCluster => Some(ResponseFlag::NoClusterFound),
+            Self::NoHost(_) => Some(ResponseFlag::NoHealthyUpstream),
+            Self::Connect(error) => Some(error.flag()),
+            Self::Relay(RelayError::Downstream(error)) => Some(match is_reset(error) {
+                true => ResponseFlag::DownstreamRemoteReset,
+                false => ResponseFlag::DownstreamConnectionTermination,
+            }),
+            Self::Relay(RelayError::Upstream(error)) => Some(match is_reset(error) {
+                true => ResponseFlag::UpstreamRemoteReset,
+                false => ResponseFlag::UpstreamConnectionTermination,
+            }),
+            Self::Idle => Some(ResponseFlag::StreamIdleTimeout),
+            Self::Drained => Some(ResponseFlag::LocalReset),
+            Self::Unenforced(_) | Self::Unserved => None,
+        }
+    }
+
+    /// Why we ended it. Source: Envoy's `%CONNECTION_TERMINATION_DETAILS%`.
+    pub(super) fn details(&self) -> Option<&'static str> {
+        match self {
+            Self::Unenforced(_) => Some("unenforced_policy"),
+            Self::Unserved => Some("target_not_served"),
+            Self::Drained => Some("drained"),
+            Self::Idle => Some("idle_timeout"),
+            Self::NoRoute
+            | Self::NoCluster
+            | Self::NoHost(_)
+            | Self::Connect(_)
+            | Self::Relay(_) => None,
+        }
+    }
+
+    /// What went wrong on the way to the endpoint.
+    pub(super) fn transport(&self) -> Option<String> {
+        match self {
+            Self::Connect(error) => error.transport_failure(),
+            Self::Unenforced(_)
+            | Self::NoRoute
+            | Self::NoCluster
+            | Self::NoHost(_)
+            | Self::Relay(_)
+            | Self::Unserved
+            | Self::Drained
+            | Self::Idle => None,
+        }
+    }
+
+    /// What metrics count it as.
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Self::Unenforced(_) => Reason::Denied,
+            Self::Unserved => Reason::PolicyChange,
+            Self::NoRoute | Self::NoCluster => Reason::NoRoute,
+            Self::NoHost(_) => Reason::NoHealthyUpstream,
+            Self::Connect(error) if error.is_overflow() => Reason::Overloaded,
+            Self::Connect(_) => Reason::ConnectFailed,
+            Self::Relay(RelayError::Downstream(error)) => match is_reset(error) {
+                true => Reason::ClientReset,
+                false => Reason::ClientDisconnected,
+            },
+            Self::Relay(RelayError::Upstream(error)) => match is_reset(error) {
+                true => Reason::DestinationReset,
+                false => Reason::DestinationDisconnected,
+            },
+            Self::Drained | Self::Idle => Reason::Drained,
+        }
+    }
+}
+
+fn is_reset(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionReset
+}

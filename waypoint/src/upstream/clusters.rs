@@ -1,0 +1,301 @@
+//! All backends that are in use, and how they follow the mesh.
+//!
+//! In: the names of backends, snapshots. Out: backends. Never: makes one before somebody asks for it; forgets one that is
+//! in use.
+//!
+//! Tasks: [`Clusters::run`], on the runtime of control work, which the process ends by dropping it: it takes backends to
+//! the newest snapshot, ends ejections, resolves names, keeps statistics and starts health checks. What it has begun, the
+//! next run finishes, so dropping it is safe. Health checks are tasks of the first worker; see [`super::health`].
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use control::publish::View;
+use identity::{Credential, PeerCertificate, Store};
+use mesh::{Workload, pmap::PersistentMap, route::Backend};
+use net::{Workers, drain::Draining};
+use parking_lot::Mutex;
+use telemetry::Telemetry;
+
+use crate::{
+    proxy::Own,
+    upstream::{
+        Worker,
+        breaker::Limit,
+        cluster::{Cluster, Key},
+        health::Checks,
+        names::Names,
+    },
+};
+
+/// After how many looks a backend that nobody asks for is forgotten: after a quarter of an hour, which is longer than the
+/// usual pause of a periodic job.
+const FORGET: u32 = 15;
+/// How often ejections and statistics are looked at. An interval of outlier detection is at least as long.
+const TICK: Duration = Duration::from_millis(500);
+/// Ticks between looks at what has become idle.
+const TICKS_PER_SWEEP: u32 = 120;
+/// Ports of workloads that are backends of their own. A client may name any port of a workload, so the mesh does not
+/// bound them.
+const MAX_WORKLOAD_CLUSTERS: usize = 16 * 1024;
+
+/// What all backends share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) store: Arc<Store>,
+    pub(super) own: Own,
+    pub(super) hbone: Arc<hbone::Settings>,
+    pub(super) telemetry: Telemetry,
+    /// How many workers there are.
+    pub(super) workers: usize,
+    pub(super) names: Names,
+    epoch: Instant,
+}
+
+impl Shared {
+    /// Our certificate, which is asked for if there is none.
+    pub(super) async fn credential(&self) -> Result<Arc<Credential>, identity::Error> {
+        match self.store.current(&self.own.identity) {
+            Some(credential) => Ok(credential),
+            None => self.store.fetch(&self.own.identity).await,
+        }
+    }
+
+    /// The time since the first backend could be asked for.
+    pub(super) fn since_epoch(&self) -> Duration {
+        net::clock::now().saturating_duration_since(self.epoch)
+    }
+}
+
+type Map = PersistentMap<Key, Arc<Cluster>>;
+
+/// The backends in use.
+#[derive(Debug)]
+pub struct Clusters {
+    view: View,
+    shared: Arc<Shared>,
+    /// Replaced as a whole by whoever holds `writer`; read without a lock.
+    services: ArcSwap<PersistentMap<Backend, Arc<Cluster>>>,
+    workloads: ArcSwap<Map>,
+    writer: Mutex<()>,
+    checks: Mutex<Checks>,
+}
+
+impl Clusters {
+    /// No backend yet. Tunnels of health checks are the first worker's, and `draining` ends them.
+    #[must_use]
+    pub fn new(
+        view: View,
+        store: Arc<Store>,
+        own: Own,
+        hbone: Arc<hbone::Settings>,
+        telemetry: Telemetry,
+        workers: &Workers,
+        draining: Draining,
+    ) -> Arc<Self> {
+        let checker = Worker::new(0, Arc::clone(&hbone), draining);
+        let shared = Shared {
+            store,
+            own,
+            hbone,
+            telemetry,
+            workers: workers.count(),
+            names: Names::default(),
+            epoch: net::clock::now(),
+        };
+        Arc::new(Self {
+            view,
+            shared: Arc::new(shared),
+            services: ArcSwap::default(),
+            workloads: ArcSwap::default(),
+            writer: Mutex::new(()),
+            checks: Mutex::new(Checks::new(workers.clone(), checker)),
+        })
+    }
+
+    /// A backend; `None` where the mesh has no such port. Ask for it anew for every request: one that is kept does not
+    /// follow the mesh for ever.
+    #[must_use]
+    pub fn get(&self, backend: &Backend) -> Option<Arc<Cluster>> {
+        if let Some(cluster) = self.services.load().get(backend) {
+            cluster.touch();
+            return Some(Arc::clone(cluster));
+        }
+        let snapshot = self.view.load();
+        let service = snapshot.service(&backend.service)?;
+        if !service.ports.0.contains_key(&backend.port) {
+            return None;
+        }
+        drop(snapshot);
+        let cluster = {
+            let _writer = self.writer.lock();
+            let before = self.services.load_full();
+            match before.get(backend) {
+                Some(cluster) => Arc::clone(cluster),
+                None => {
+                    let cluster = Cluster::new(Key::Backend(backend.clone()), &self.shared);
+                    let mut next = (*before).clone();
+                    next.insert(backend.clone(), Arc::clone(&cluster));
+                    self.services.store(Arc::new(next));
+                    cluster
+                }
+            }
+        };
+        // It is in the map by now: whatever is published after this look reaches it by `run`.
+        cluster.update(&self.view.load());
+        Some(cluster)
+    }
+
+    /// The port of a workload that was asked for by its own address; `None` where there are too many of them.
+    #[must_use]
+    pub fn workload(&self, workload: &Workload, address: SocketAddr) -> Option<Arc<Cluster>> {
+        let key = Key::Workload {
+            uid: workload.uid.clone(),
+            address,
+        };
+        if let Some(cluster) = self.workloads.load().get(&key) {
+            cluster.touch();
+            return Some(Arc::clone(cluster));
+        }
+        let cluster = {
+            let _writer = self.writer.lock();
+            let before = self.workloads.load_full();
+            match before.get(&key) {
+                Some(cluster) => Arc::clone(cluster),
+                None if before.len() >= MAX_WORKLOAD_CLUSTERS => return None,
+                None => {
+                    let cluster = Cluster::new(key.clone(), &self.shared);
+                    let mut next = (*before).clone();
+                    next.insert(key, Arc::clone(&cluster));
+                    self.workloads.store(Arc::new(next));
+                    cluster
+                }
+            }
+        };
+        cluster.update(&self.view.load());
+        Some(cluster)
+    }
+
+    /// All backends in use, in no order that means anything.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Cluster>> {
+        let (services, workloads) = (self.services.load(), self.workloads.load());
+        let services = services.values().cloned();
+        services.chain(workloads.values().cloned()).collect()
+    }
+
+    /// Cuts every connection to a peer that is not believed any more. Streams that were handed out by
+    /// [`Cluster::connect`] belong to whoever has them.
+    pub fn let_go(&self, believed: impl Fn(&PeerCertificate) -> bool) {
+        for cluster in self.all() {
+            for host in cluster.hosts().iter() {
+                host.let_go(&believed);
+            }
+        }
+        self.checks.lock().let_go(&believed);
+    }
+
+    /// Follows the mesh until it is dropped, or the mesh's publisher is gone.
+    pub async fn run(self: Arc<Self>) {
+        let me = Arc::downgrade(&self);
+        let mut view = self.view.clone();
+        drop(self);
+        tokio::join!(follow(&me, &mut view), resolve(&me), tick(&me));
+    }
+
+    /// Takes all backends to the newest snapshot.
+    fn update(&self) {
+        let snapshot = self.view.load();
+        for cluster in self.all() {
+            if !cluster.update(&snapshot) {
+                self.forget(&cluster);
+            }
+        }
+        self.check();
+    }
+
+    fn check(&self) {
+        self.checks.lock().follow(&self.all());
+    }
+
+    fn forget(&self, cluster: &Arc<Cluster>) {
+        let _writer = self.writer.lock();
+        match &cluster.key {
+            Key::Backend(backend) => {
+                let mut next = (*self.services.load_full()).clone();
+                next.remove(backend);
+                self.services.store(Arc::new(next));
+            }
+            Key::Workload { .. } => {
+                let mut next = (*self.workloads.load_full()).clone();
+                next.remove(&cluster.key);
+                self.workloads.store(Arc::new(next));
+            }
+        }
+        cluster.retire();
+    }
+
+    /// Forgets what nobody has asked for in a long time.
+    fn sweep(&self) {
+        let snapshot = self.view.load();
+        for cluster in self.all() {
+            let is_idle = cluster.breakers().count(Limit::Requests) == 0
+                && cluster.breakers().count(Limit::Pending) == 0;
+            if cluster.look() >= FORGET && is_idle {
+                self.forget(&cluster);
+            } else {
+                // Names are asked for again only as long as somebody says that they are wanted.
+                cluster.renew_names(&snapshot);
+            }
+        }
+    }
+}
+
+async fn follow(clusters: &Weak<Clusters>, view: &mut View) {
+    while view.changed().await.is_ok() {
+        match clusters.upgrade() {
+            Some(clusters) => clusters.update(),
+            None => break,
+        }
+    }
+}
+
+async fn resolve(clusters: &Weak<Clusters>) {
+    while let Some(shared) = clusters
+        .upgrade()
+        .map(|clusters| Arc::clone(&clusters.shared))
+    {
+        if shared.names.refresh().await
+            && let Some(clusters) = clusters.upgrade()
+        {
+            clusters.update();
+        }
+    }
+}
+
+async fn tick(clusters: &Weak<Clusters>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut count = 0_u32;
+    loop {
+        ticks.tick().await;
+        let Some(clusters) = clusters.upgrade() else {
+            break;
+        };
+        let now = net::clock::now();
+        for cluster in clusters.all() {
+            cluster.sweep(now);
+            cluster.count_open();
+        }
+        // A backend that was asked for just now may have checks to start.
+        clusters.check();
+        count = count.wrapping_add(1);
+        if count.is_multiple_of(TICKS_PER_SWEEP) {
+            clusters.sweep();
+        }
+    }
+}
