@@ -75,8 +75,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .crl
         .clone()
         .map(|path| CrlFile::open(path, identity::Clock::default()));
+    let own = own(&config);
     let store = Store::new(
-        Arc::new(RemoteCa::new(config.ca.clone())),
+        Arc::new(RemoteCa::new(config.ca.clone()).with_own(own.identity.clone())),
         identity::Config {
             crl: crl.clone(),
             ..identity::Config::default()
@@ -95,7 +96,6 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     ));
 
     // The data path.
-    let own = own(&config);
     let hbone = Arc::new(hbone::Settings::default());
     let workers = Workers::start(config.workers)?;
     let (drain, cut_upstream) = (Drain::default(), Drain::default());

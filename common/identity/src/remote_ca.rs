@@ -15,6 +15,7 @@ use grpc::{
     CallError, Channel, Endpoint,
     service::ca::istio_certificate_service_client::IstioCertificateServiceClient, status,
 };
+use mesh::SpiffeId;
 use parking_lot::Mutex;
 use prost_types::{Struct, Value, value::Kind};
 use tokio::sync::OnceCell;
@@ -39,6 +40,8 @@ type Shared = Arc<OnceCell<Channel>>;
 /// An authority behind an address.
 pub struct RemoteCa {
     endpoint: Endpoint,
+    /// Whom the token of a request names already.
+    own: Option<SpiffeId>,
     /// The newest connection; locked for a few instructions, never over an await.
     current: Mutex<Shared>,
 }
@@ -49,12 +52,23 @@ impl RemoteCa {
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
+            own: None,
             current: Mutex::default(),
         }
     }
 
+    /// For a proxy whose token says that it is `own` itself: the request for that certificate names nobody, since an authority
+    /// lets only node proxies name others. Source: Istio, whose gateways and sidecars name nobody.
+    #[must_use]
+    pub fn with_own(self, own: SpiffeId) -> Self {
+        Self {
+            own: Some(own),
+            ..self
+        }
+    }
+
     async fn ask(&self, request: &SigningRequest) -> Result<Issued, CaError> {
-        let message = message(request);
+        let message = message(request, self.own.as_ref());
         let mut link = self.link().await?;
         let mut answer = link.call(message.clone()).await;
         if let Err(status) = &answer
@@ -180,16 +194,19 @@ fn is_lost(status: &Status) -> bool {
     }
 }
 
-fn message(request: &SigningRequest) -> IstioCertificateRequest {
-    let identity = Value {
-        kind: Some(Kind::StringValue(request.id.to_string())),
-    };
+fn message(request: &SigningRequest, own: Option<&SpiffeId>) -> IstioCertificateRequest {
+    let metadata = (own != Some(&request.id)).then(|| {
+        let identity = Value {
+            kind: Some(Kind::StringValue(request.id.to_string())),
+        };
+        Struct {
+            fields: BTreeMap::from([(IMPERSONATED.to_owned(), identity)]),
+        }
+    });
     IstioCertificateRequest {
         csr: request.csr_pem(),
         validity_duration: i64::try_from(request.ttl.as_secs()).unwrap_or(i64::MAX),
-        metadata: Some(Struct {
-            fields: BTreeMap::from([(IMPERSONATED.to_owned(), identity)]),
-        }),
+        metadata,
     }
 }
 

@@ -50,10 +50,6 @@ impl ResourceType {
 
 /// One rendered resource.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "short-lived: it is encoded as soon as it is rendered"
-)]
 pub enum Resource {
     /// Named by its `uid`. Its extension `ambit.waypoint.v1.Subsets`, if it has one, goes to waypoints only.
     Workload(workload::Workload),

@@ -43,10 +43,19 @@ pub fn arrive(
     mut request: Request<Body>,
     refusal: Option<Refusal>,
 ) -> Result<(Request<Body>, Option<Upgrade>), Reply> {
+    // Before its headers go.
+    let switch = connection::switch(&request);
+    let headers = request.headers_mut();
+    connection::strip_request(headers);
+    envoy::sanitize(headers);
+    envoy::identify(headers, &mut call.random);
+    // What is refused is told as well as what is not.
+    let scheme = head::scheme(request.headers());
+    call.account.head(request.uri(), request.headers(), scheme);
     if let Some(refusal) = refusal {
         return Err(Reply::refused(refusal));
     }
-    let upgrade = match connection::switch(&request) {
+    let upgrade = match switch {
         Switch::No => None,
         Switch::Connect => return Err(Reply::no_tunnel()),
         Switch::WebSocket => Some(Upgrade {
@@ -66,10 +75,6 @@ pub fn arrive(
             })
         }
     };
-    let headers = request.headers_mut();
-    connection::strip_request(headers);
-    envoy::sanitize(headers);
-    envoy::identify(headers, &mut call.random);
     if Named::of(request.uri(), request.headers())
         .as_str()
         .is_empty()

@@ -73,6 +73,22 @@ async fn a_pod_gets_its_certificate_and_its_peers_believe_it() {
 }
 
 #[tokio::test]
+async fn who_asks_for_itself_names_nobody() {
+    let server = Server::start(TestCa::new("root").file_ca()).await;
+    *server.authority.caller.lock() = Some(id("waypoint"));
+    let ca = RemoteCa::new(server.endpoint()).with_own(id("waypoint"));
+    let own = issue(&ca, "waypoint").await.unwrap();
+    assert_eq!(*own.id(), id("waypoint"));
+    issue(&ca, "other").await.unwrap();
+    let seen = server.authority.seen.lock();
+    let named: Vec<bool> = seen
+        .iter()
+        .map(|(_, request)| request.metadata.is_some())
+        .collect();
+    assert_eq!(named, [false, true]);
+}
+
+#[tokio::test]
 async fn requests_at_once_share_one_connection() {
     let server = Server::start(TestCa::new("root").file_ca()).await;
     let store = Store::new(Arc::new(RemoteCa::new(server.endpoint())), config());

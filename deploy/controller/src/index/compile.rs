@@ -3,7 +3,7 @@
 //! In: a service, a Gateway, an object of routing, a workload. Out: their resources for waypoints, and conditions.
 //! Never: decides what rules mean ([`crate::render::routing`] does), looks through everything.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use prost::Message as _;
 use wire::proto::{Any, SUBSETS_EXTENSION, SUBSETS_TYPE, workload::Extension};
@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     objects::{
-        AuthorizationPolicy, DestinationRule, Kind, Labels, Service, ServiceEntry, ServiceType,
-        TrafficPolicy, VirtualService,
+        AuthorizationPolicy, DestinationRule, Kind, Labels, Meta, Service, ServiceEntry,
+        ServiceType, TrafficPolicy, VirtualService,
         route::{GrantFrom, GrpcRoute, HttpRoute, TcpRoute, TlsRoute},
     },
     output::{Account, Resource},
@@ -134,12 +134,8 @@ impl Store {
                 let keys = object.about(&mesh);
                 let ids = keys.iter().flat_map(|key| self.about(key));
                 let others: BTreeMap<Id, &TrafficPolicy> = ids
-                    .filter_map(|id| match &**self.routing().get(id)? {
-                        Routing::TrafficPolicy(other) if other.meta != it.meta => {
-                            Some((id, &**other))
-                        }
-                        _other => None,
-                    })
+                    .filter_map(|id| Some((id, self.routing().get(id)?.traffic_policy()?)))
+                    .filter(|(_, other)| other.meta != it.meta)
                     .collect();
                 let others: Vec<_> = others.into_values().collect();
                 render::status::traffic_policy(it, &others, self)
@@ -192,10 +188,7 @@ impl Store {
         let rules: Vec<&DestinationRule> = self
             .routing_about(&facts.hostname, entry)
             .into_iter()
-            .filter_map(|id| match &**self.routing().get(id)? {
-                Routing::DestinationRule(rule) => Some(&**rule),
-                _other => None,
-            })
+            .filter_map(|id| self.routing().get(id)?.destination_rule())
             .collect();
         render::effective(facts, &rules, &self.mesh())
     }
@@ -230,26 +223,23 @@ impl Store {
 
     /// The policies of layer 7 that are attached to what a key stands for; only those of a namespace, where one is given.
     fn unenforced(&self, key: &Key, only: Option<&str>) -> Vec<String> {
-        let counts = |namespace: &str| only.is_none_or(|only| only == namespace);
+        let counts = |meta: &&Meta| only.is_none_or(|only| only == &*meta.namespace);
+        let named = |kind: &'static str| {
+            move |meta: &Meta| format!("{kind} {}/{}", meta.namespace, meta.name)
+        };
         let policies = self
             .guards(key)
             .filter_map(|id| self.authorizations.get(id))
-            .map(|it| ("AuthorizationPolicy", &it.meta));
+            .map(|it| &it.meta)
+            .filter(counts)
+            .map(named("AuthorizationPolicy"));
         let authentications = self
             .about(key)
-            .filter_map(|id| match &**self.routing().get(id)? {
-                Routing::RequestAuthentication(it) => Some(("RequestAuthentication", &it.meta)),
-                _other => None,
-            });
-        let mut names: Vec<String> = policies
-            .map(|(kind, meta)| (kind, (meta.namespace.clone(), meta.name.clone())))
-            .chain(
-                authentications
-                    .map(|(kind, meta)| (kind, (meta.namespace.clone(), meta.name.clone()))),
-            )
-            .filter(|(_, (namespace, _))| counts(namespace))
-            .map(|(kind, (namespace, name))| format!("{kind} {namespace}/{name}"))
-            .collect();
+            .filter_map(|id| self.routing().get(id)?.request_authentication())
+            .map(|it| &it.meta)
+            .filter(counts)
+            .map(named("RequestAuthentication"));
+        let mut names: Vec<String> = policies.chain(authentications).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -333,7 +323,7 @@ impl Store {
         let found = self.found(id)?;
         match waypoint::class(found) {
             Class::Waypoint if self.serves_class(&found.gateway.class) => Some(Account {
-                namespace: found.gateway.meta.namespace.clone(),
+                namespace: Arc::clone(&found.gateway.meta.namespace),
                 name: waypoint::account(found.gateway).into(),
             }),
             Class::Waypoint | Class::EastWest | Class::Other => None,
@@ -375,8 +365,8 @@ impl Lookup for Store {
                 *meta.namespace != *namespace,
                 !exact,
                 meta.created,
-                meta.namespace.clone(),
-                meta.name.clone(),
+                Arc::clone(&meta.namespace),
+                Arc::clone(&meta.name),
             )
         });
         entries.into_iter().find_map(|(id, entry)| {
@@ -401,10 +391,8 @@ impl Lookup for Store {
     fn is_granted(&self, from: &GrantFrom, to: (&str, &str), namespace: &str, name: &str) -> bool {
         self.about(&Key::Grants(namespace.into()))
             .filter_map(|id| self.routing().get(id))
-            .any(|object| match &**object {
-                Routing::ReferenceGrant(grant) => grant.allows(from, to, name),
-                _other => false,
-            })
+            .filter_map(|object| object.reference_grant())
+            .any(|grant| grant.allows(from, to, name))
     }
 }
 

@@ -79,6 +79,42 @@ impl Routing {
         }
     }
 
+    /// It, if it is a DestinationRule.
+    pub(super) fn destination_rule(&self) -> Option<&DestinationRule> {
+        if let Self::DestinationRule(it) = self {
+            Some(it)
+        } else {
+            None
+        }
+    }
+
+    /// It, if it is a TrafficPolicy.
+    pub(super) fn traffic_policy(&self) -> Option<&TrafficPolicy> {
+        if let Self::TrafficPolicy(it) = self {
+            Some(it)
+        } else {
+            None
+        }
+    }
+
+    /// It, if it is a RequestAuthentication.
+    pub(super) fn request_authentication(&self) -> Option<&RequestAuthentication> {
+        if let Self::RequestAuthentication(it) = self {
+            Some(it)
+        } else {
+            None
+        }
+    }
+
+    /// It, if it is a ReferenceGrant.
+    pub(super) fn reference_grant(&self) -> Option<&ReferenceGrant> {
+        if let Self::ReferenceGrant(it) = self {
+            Some(it)
+        } else {
+            None
+        }
+    }
+
     /// What it is about, each once.
     pub(super) fn about(&self, mesh: &Mesh<'_>) -> Vec<Key> {
         let namespace = &*self.meta().namespace;

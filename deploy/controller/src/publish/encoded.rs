@@ -88,7 +88,7 @@ pub struct Encoded {
     /// Where in `body` the resource itself is.
     content: Range<usize>,
     /// What waypoints are sent in its place: the same, and what only they are told.
-    dressed: Option<Arc<Encoded>>,
+    dressed: Option<Arc<Self>>,
 }
 
 impl Encoded {

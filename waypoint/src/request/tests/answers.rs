@@ -51,6 +51,7 @@ async fn check(kit: &Kit, status: u16, body: &str, flags: &str, details: &str) {
     assert_eq!(line["flags"], flags);
     assert_eq!(line["details"], details);
     assert_eq!(line["sent"], body.len());
+    assert_eq!(line["id"].as_str().map(str::len), Some(36));
 }
 
 #[tokio::test]

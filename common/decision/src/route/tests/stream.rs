@@ -50,7 +50,7 @@ fn the_first_server_name_that_matches_wins_be_it_the_widest() {
         match tls(&routes, asked) {
             Stream::Route(route) => assert_eq!(Some(&*route.name), expected, "{asked:?}"),
             other @ (Stream::Unrouted | Stream::Nowhere) => {
-                assert_eq!((other, expected), (Stream::Nowhere, None), "{asked:?}")
+                assert_eq!((other, expected), (Stream::Nowhere, None), "{asked:?}");
             }
         }
     }
@@ -82,7 +82,7 @@ fn addresses_choose_among_routes_of_tcp() {
         match tcp(&routes, ip(source), destination.map(ip)) {
             Stream::Route(route) => assert_eq!(Some(&*route.name), expected, "{source}"),
             other @ (Stream::Unrouted | Stream::Nowhere) => {
-                assert_eq!((other, expected), (Stream::Nowhere, None), "{source}")
+                assert_eq!((other, expected), (Stream::Nowhere, None), "{source}");
             }
         }
     }

@@ -10,6 +10,7 @@ use grpc::{
 };
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use mesh::SpiffeId;
 use parking_lot::Mutex;
 use prost_types::value::Kind;
 use rustls_pki_types::{CertificateSigningRequestDer, pem::PemObject as _};
@@ -40,6 +41,8 @@ pub(super) struct Authority {
     /// What happens next; when it is empty, requests are signed.
     turns: Mutex<VecDeque<Turn>>,
     pub(super) asked: Notify,
+    /// Who asks, where a request names nobody.
+    pub(super) caller: Mutex<Option<SpiffeId>>,
 }
 
 #[tonic::async_trait]
@@ -60,18 +63,18 @@ impl IstioCertificateService for Authority {
             Turn::Refuse(status) => return Err(status),
             Turn::Hang => std::future::pending().await,
         };
-        let Kind::StringValue(name) = message.metadata.unwrap().fields["ImpersonatedIdentity"]
-            .kind
-            .clone()
-            .unwrap()
-        else {
-            panic!("no name")
+        let name = match &message.metadata {
+            Some(metadata) => match &metadata.fields["ImpersonatedIdentity"].kind {
+                Some(Kind::StringValue(name)) => name.parse().unwrap(),
+                kind => panic!("no name: {kind:?}"),
+            },
+            None => self.caller.lock().clone().expect("a caller is known"),
         };
         let csr = CertificateSigningRequestDer::from_pem_slice(message.csr.as_bytes()).unwrap();
         let issued = self
             .signer
             .issue(SigningRequest {
-                id: name.parse().unwrap(),
+                id: name,
                 csr,
                 ttl: Duration::from_secs(message.validity_duration.try_into().unwrap()),
                 now: TestClock::new().now(),
@@ -112,6 +115,7 @@ impl Server {
             seen: Mutex::default(),
             turns: Mutex::default(),
             asked: Notify::new(),
+            caller: Mutex::default(),
         });
         Self::listen(authority, "127.0.0.1:0".parse().unwrap()).await
     }

@@ -98,7 +98,7 @@ impl Random {
                     ..RequestAuthentication::default()
                 }))
             }
-            _other => Object::TrafficPolicy(Arc::new(TrafficPolicy {
+            Kind::TrafficPolicy => Object::TrafficPolicy(Arc::new(TrafficPolicy {
                 targets: self.services_as_targets(),
                 health_check: self.one_in(2).then(|| HealthCheck {
                     probe: Probe::Tcp,
@@ -110,6 +110,19 @@ impl Random {
                 }),
                 meta,
             })),
+            Kind::Namespace
+            | Kind::Node
+            | Kind::Pod
+            | Kind::Service
+            | Kind::EndpointSlice
+            | Kind::ServiceAccount
+            | Kind::WorkloadEntry
+            | Kind::ServiceEntry
+            | Kind::Gateway
+            | Kind::GatewayClass
+            | Kind::AuthorizationPolicy
+            | Kind::PeerAuthentication
+            | Kind::ConfigMap => unreachable!("{kind} is no kind of routing"),
         }
     }
 
