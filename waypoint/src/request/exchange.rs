@@ -32,7 +32,7 @@ use crate::{
         upload::Upload,
     },
     session::Session,
-    upstream::{Ask, Cluster, Host, Pick, RequestPermit, Reset, RetryPermit, SendError, Sent},
+    upstream::{Ask, Cluster, Host, Pick, RequestPermit, RetryPermit, SendError, Sent},
 };
 
 const X_ENVOY_RATELIMITED: HeaderName = HeaderName::from_static("x-envoy-ratelimited");
@@ -206,26 +206,11 @@ fn is_wanted(retry: &Retry, ended: &Tried) -> bool {
             };
             retry::is_wanted(retry, &Outcome::Answer(answer))
         }
-        Tried::Failed(error) => failure(error)
+        Tried::Failed(error) => error
+            .failure()
             .is_some_and(|failure| retry::is_wanted(retry, &Outcome::Failure(failure))),
         Tried::Late => retry::is_wanted(retry, &Outcome::Failure(Failure::TimedOut)),
         Tried::TooLate => false,
-    }
-}
-
-/// What came of a try, as retries see it; `None`: nobody upstream is at fault.
-fn failure(error: &SendError) -> Option<Failure> {
-    match error.reset() {
-        Reset::Overflow => Some(Failure::Overflow),
-        Reset::RemoteConnectionFailure | Reset::ConnectionTimeout => Some(Failure::Connect),
-        Reset::RemoteRefusedStream => Some(Failure::RefusedStream),
-        Reset::RemoteReset | Reset::ConnectionTermination | Reset::ProtocolError => {
-            Some(Failure::Reset {
-                // What was not sent at all has been taken to another connection already.
-                sent: true,
-            })
-        }
-        Reset::LocalReset => None,
     }
 }
 

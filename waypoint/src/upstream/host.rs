@@ -53,7 +53,7 @@ pub enum Way {
 #[derive(Debug)]
 pub struct Host {
     key: HostKey,
-    /// `address:port`, as hashing and logs write it.
+    /// `address:port`, as logs write it.
     name: Arc<str>,
     way: Way,
     workload: ArcSwap<Workload>,
@@ -109,6 +109,16 @@ impl Host {
     #[must_use]
     pub fn name(&self) -> Arc<str> {
         Arc::clone(&self.name)
+    }
+
+    /// What consistent hashing knows it by, so that those who come from Istio's waypoint keep their keys. There, what is
+    /// behind a tunnel is an internal address whose endpoint id is the address, and Envoy hashes the whole of it.
+    #[must_use]
+    pub fn hash_key(&self) -> Arc<str> {
+        match self.way {
+            Way::Plain => self.name(),
+            Way::Hbone { .. } => format!("envoy://connect_originate/{}", self.name).into(),
+        }
     }
 
     /// The workload, as it is now.

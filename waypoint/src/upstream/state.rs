@@ -346,7 +346,7 @@ fn balancer(
         .zip(&found.hosts)
         .zip(&layout.places)
         .map(|((host, wanted), place)| balance::Host {
-            key: host.name(),
+            key: host.hash_key(),
             weight: wanted.weight,
             place: *place,
         })
