@@ -112,9 +112,9 @@ fn of_waypoint(outcome: &Outcome) -> Vec<Goal> {
         Some(Goal::new(what, (true, PER_CPU_SECOND), None, ratio.median))
     });
     let mut goals: Vec<Goal> = ratios.collect();
-    if let Some(idle) = outcome.held(waypoint::OURS, |life| life.idle.resident) {
+    if let Some(idle) = outcome.heavy(waypoint::OURS) {
         let what = "memory of an idle waypoint with 1,000 routes, MiB".to_owned();
-        let mebibytes = idle.max / figures::MEBIBYTE;
+        let mebibytes = idle.resident as f64 / figures::MEBIBYTE;
         goals.push(Goal::new(what, (false, IDLE_WAYPOINT_MIB), None, mebibytes));
     }
     goals

@@ -244,7 +244,7 @@ impl Lab {
         self.change(|mesh| mesh.pod(&pod, false))
     }
 
-    /// Runs a test's body; if it returns an error, prints the ends of the nodes' logs, which go with the
+    /// Runs a test's body; if it returns an error, prints the ends of the proxies' logs, which go with the
     /// lab. A panic does the same without this.
     ///
     /// # Errors
@@ -315,13 +315,19 @@ impl Lab {
         reason = "a failing test's output, shown by the test harness"
     )]
     fn tell_logs(&self) {
-        for node in self
+        let waypoints: Vec<_> = self
+            .pods()
+            .into_iter()
+            .filter(|pod| pod.spec().label_value(GATEWAY_NAME).is_some())
+            .collect();
+        for machine in self
             .nodes
             .iter()
             .map(|node| &**node)
             .chain([&*self.control])
+            .chain(waypoints.iter().map(|pod| &***pod))
         {
-            let Ok(entries) = std::fs::read_dir(node.folder()) else {
+            let Ok(entries) = std::fs::read_dir(machine.folder()) else {
                 continue;
             };
             let mut logs: Vec<_> = entries

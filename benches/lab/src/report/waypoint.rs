@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::disturbed;
 use super::figures::MEBIBYTE;
 use super::table::{Table, number, spread};
+use crate::record::Held;
 use crate::statistics::Spread;
 use crate::waypoint::record::{Block, Life, Outcome};
 use crate::waypoint::{ENVOY, OURS};
@@ -14,6 +15,9 @@ type Figure = (&'static str, fn(&Block) -> f64);
 
 /// A row of memory.
 type Hold = (&'static str, fn(&Life) -> u64);
+
+/// A row of memory with one table.
+type Weight = (&'static str, fn(Held) -> u64);
 
 const FIGURES: [Figure; 6] = [
     ("requests per CPU-second of it", Block::per_cpu_second),
@@ -29,8 +33,10 @@ const FIGURES: [Figure; 6] = [
 ];
 
 const HOLDS: [Hold; 4] = [
-    ("idle, resident", |life| life.idle.resident),
-    ("idle, anonymous", |life| life.idle.anonymous),
+    ("idle, all six tables, resident", |life| life.idle.resident),
+    ("idle, all six tables, anonymous", |life| {
+        life.idle.anonymous
+    }),
     ("after load, resident", |life| life.loaded.resident),
     ("highest under load", |life| life.loaded.highest),
 ];
@@ -123,7 +129,26 @@ fn table(outcome: &Outcome) -> Table {
             table.row(cells);
         }
     }
-    table.section("memory of it with 1 route and 1,000 for each of three ports, MiB".to_owned());
+    table.section("memory of it, MiB".to_owned());
+    let held = |name: &str, value: fn(Held) -> u64| {
+        outcome
+            .heavy(name)
+            .map(|held| value(held) as f64 / MEBIBYTE)
+    };
+    let heavy: [Weight; 2] = [
+        ("idle, 1,000 routes, resident", |held| held.resident),
+        ("idle, 1,000 routes, anonymous", |held| held.anonymous),
+    ];
+    for (label, value) in heavy {
+        let mut cells = vec![label.to_owned()];
+        let cell = |name: &&str| held(name, value).map_or_else(|| "-".to_owned(), number);
+        cells.extend(names.iter().map(cell));
+        if both {
+            let ratio = held(OURS, value).zip(held(ENVOY, value));
+            cells.push(ratio.map_or_else(String::new, |(ours, envoy)| number(ours / envoy)));
+        }
+        table.row(cells);
+    }
     for (label, value) in HOLDS {
         let mut cells = vec![label.to_owned()];
         let mebibytes = |name: &str| {
@@ -143,5 +168,10 @@ fn table(outcome: &Outcome) -> Table {
         }
         table.row(cells);
     }
+    table.section("access log".to_owned());
+    let mut cells = vec!["lines per request".to_owned()];
+    let logged = |name: &&str| outcome.logged(name).map_or_else(|| "-".to_owned(), number);
+    cells.extend(names.iter().map(logged));
+    table.row(cells);
     table
 }

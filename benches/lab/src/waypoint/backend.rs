@@ -65,7 +65,7 @@ pub(crate) fn start(pod: &Pod) -> Result<Process> {
         "daemon off;\nuser root;\nworker_processes 1;\npid {place}/pid;\nerror_log stderr warn;\n\
          events {{ worker_connections 4096; }}\n\
          http {{\n\
-         access_log off; sendfile off; output_buffers 2 128k; open_file_cache max=16; http2_chunk_size 64k;\n\
+         access_log off; sendfile off; output_buffers 2 128k; open_file_cache max=16; http2_chunk_size 16k;\n\
          keepalive_requests 1000000000; keepalive_timeout 1h; http2_max_concurrent_streams 1000;\n\
          client_body_temp_path {place}/body; proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/fastcgi;\n\
          uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;\n\

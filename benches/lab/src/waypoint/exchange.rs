@@ -5,6 +5,9 @@ use std::net::Ipv4Addr;
 
 use serde::Serialize;
 
+/// The port of every service.
+pub(crate) const PORT: u16 = 80;
+
 /// Bytes of a KiB.
 const KIBIBYTE: usize = 1024;
 
@@ -40,6 +43,15 @@ pub(crate) enum Depth {
     Sixteen,
 }
 
+/// A table of routes, with a service of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Table {
+    /// What its service speaks.
+    pub(crate) protocol: Protocol,
+    /// How long it is.
+    pub(crate) routes: Routes,
+}
+
 /// A closed loop of requests of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Exchange {
@@ -57,16 +69,7 @@ impl Protocol {
     /// All of them.
     pub(crate) const ALL: [Self; 3] = [Self::Http1, Self::Http2, Self::Grpc];
 
-    /// The service's port.
-    pub(crate) fn port(self) -> u16 {
-        match self {
-            Self::Http1 => 80,
-            Self::Http2 => 81,
-            Self::Grpc => 82,
-        }
-    }
-
-    /// The name of that port, by which Kubernetes users declare a protocol.
+    /// The name of a service's port, by which Kubernetes users declare a protocol.
     pub(crate) fn port_name(self) -> &'static str {
         match self {
             Self::Http1 => "http",
@@ -102,6 +105,25 @@ impl Routes {
             Self::One => "one",
             Self::Many => "many",
         }
+    }
+}
+
+impl Table {
+    /// The one that a waypoint is weighed with.
+    pub(crate) const HEAVY: Self = Self {
+        protocol: Protocol::Http1,
+        routes: Routes::Many,
+    };
+
+    /// All of them.
+    pub(crate) fn all() -> Vec<Self> {
+        let of = |protocol| Routes::ALL.map(|routes| Self { protocol, routes });
+        Protocol::ALL.into_iter().flat_map(of).collect()
+    }
+
+    /// The name of its service, without that of the waypoint.
+    pub(crate) fn name(self) -> String {
+        format!("{}-{}", self.protocol.port_name(), self.routes.name())
     }
 }
 
@@ -141,6 +163,14 @@ impl Exchange {
         self.answer_kib == 1 && self.depth == Depth::Sixteen
     }
 
+    /// The table that it meets.
+    pub(crate) fn table(&self) -> Table {
+        Table {
+            protocol: self.protocol,
+            routes: self.routes,
+        }
+    }
+
     /// Bytes of an answer's body.
     pub(crate) fn answer(&self) -> usize {
         self.answer_kib * KIBIBYTE
@@ -164,9 +194,9 @@ impl Exchange {
         format!("/last/{folder}/{}k", self.answer_kib)
     }
 
-    /// The same, at a service.
+    /// The same, at a service on [`PORT`].
     pub(crate) fn url(&self, vip: Ipv4Addr) -> String {
-        format!("http://{vip}:{}{}", self.protocol.port(), self.path())
+        format!("http://{vip}{}", self.path())
     }
 }
 

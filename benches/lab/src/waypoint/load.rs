@@ -41,6 +41,8 @@ pub(crate) struct Told {
     pub(crate) micros: Vec<u32>,
     /// Requests that were answered otherwise or not at all, ever.
     pub(crate) failed: u64,
+    /// Requests that were answered, ever.
+    pub(crate) answered: u64,
 }
 
 impl Load {
@@ -124,6 +126,7 @@ impl Told {
             bail!("h2load's log has a line {line:?}");
         };
         let (start, took): (u64, u64) = (start.parse()?, took.parse()?);
+        self.answered += u64::from(status != "-1");
         if status != "200" {
             self.failed += 1;
         } else if (from..to).contains(&(start + took)) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Table};
 use super::load::Load;
 use super::record::{Block, Life, Outcome};
 use super::side::Side;
@@ -21,8 +21,8 @@ use crate::statistics::percentile;
 /// h2load goes on a little longer than the window.
 const MARGIN: Duration = Duration::from_millis(300);
 
-/// What a process may still do on its own after a change.
-const SETTLE: Duration = Duration::from_secs(1);
+/// What a process may still do on its own after a change; access logs are written within a second.
+const SETTLE: Duration = Duration::from_millis(1200);
 
 /// All blocks of all waypoints.
 ///
@@ -34,8 +34,16 @@ pub(crate) fn all(town: &mut Town, plan: &Plan, skipped: Vec<String>) -> Result<
     outcome.exchanges = Exchange::all();
     let told = |side: &Side| (side.kind.name().to_owned(), side.kind.command());
     outcome.sides = town.sides.iter().map(told).collect();
+    say("waypoints: memory with 1,000 routes");
+    let heavy = renew(town, &[Table::HEAVY])?;
+    let name = |side: &Side| side.kind.name().to_owned();
+    outcome.heavy = town.sides.iter().map(name).zip(heavy).collect();
     for index in 0..plan.blocks {
-        let idle = renew(town)?;
+        let idle = renew(town, &Table::all())?;
+        for side in &town.sides {
+            side.take_lines()?;
+        }
+        let mut logged = vec![0; town.sides.len()];
         let mut order: Vec<usize> = (0..town.sides.len()).collect();
         if index % 2 == 1 {
             order.reverse();
@@ -46,7 +54,8 @@ pub(crate) fn all(town: &mut Town, plan: &Plan, skipped: Vec<String>) -> Result<
                 index + 1,
                 plan.blocks
             ));
-            for side in order.iter().filter_map(|at| town.sides.get(*at)) {
+            for &at in &order {
+                let side = &town.sides[at];
                 if side.kind.name() == TWO && !exchange.with_two() {
                     continue;
                 }
@@ -59,13 +68,18 @@ pub(crate) fn all(town: &mut Town, plan: &Plan, skipped: Vec<String>) -> Result<
                     )
                 })?;
                 outcome.blocks.push(block);
+                logged[at] += side.take_lines()?;
             }
         }
         thread::sleep(SETTLE);
-        for (side, idle) in town.sides.iter().zip(idle) {
-            let side_name = side.kind.name().to_owned();
+        for ((side, idle), logged) in town.sides.iter().zip(idle).zip(logged) {
+            let name = name(side);
+            let blocks = outcome.blocks.iter();
+            let own = blocks.filter(|block| block.index == index && block.side == name);
             outcome.lives.push(Life {
-                side: side_name,
+                answered: own.map(|block| block.answered).sum(),
+                logged: logged + side.take_lines()?,
+                side: name,
                 idle,
                 loaded: side.held()?,
             });
@@ -74,11 +88,12 @@ pub(crate) fn all(town: &mut Town, plan: &Plan, skipped: Vec<String>) -> Result<
     Ok(outcome)
 }
 
-/// New lives for all, and what they hold before they are loaded.
-fn renew(town: &mut Town) -> Result<Vec<Held>> {
+/// New lives for all with these tables, and what they hold before they are loaded.
+fn renew(town: &mut Town, tables: &[Table]) -> Result<Vec<Held>> {
+    town.publish(tables)?;
     for side in &mut town.sides {
         let name = side.kind.name();
-        side.renew(&town.lab, &town.client)
+        side.renew(&town.lab, &town.client, tables)
             .with_context(|| format!("waypoint {name}"))?;
     }
     thread::sleep(SETTLE);
@@ -86,7 +101,7 @@ fn renew(town: &mut Town) -> Result<Vec<Held>> {
 }
 
 fn block(town: &Town, side: &Side, exchange: Exchange, index: usize, plan: &Plan) -> Result<Block> {
-    let url = exchange.url(side.vip(exchange.routes));
+    let url = side.url(&exchange)?;
     let time = plan.warm_up + plan.window + MARGIN;
     let load = Load::start(&town.client, &exchange, &url, time)?;
     thread::sleep(plan.warm_up);
@@ -106,6 +121,7 @@ fn block(town: &Town, side: &Side, exchange: Exchange, index: usize, plan: &Plan
         seconds: (after.at - before.at).as_secs_f64(),
         units: told.micros.len() as u64,
         failed: told.failed,
+        answered: told.answered,
         p50_us: p50.into(),
         p99_us: p99.into(),
         cpu_waypoint_s: since(|it| it.waypoint),

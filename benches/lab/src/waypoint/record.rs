@@ -22,6 +22,8 @@ pub(crate) struct Outcome {
     pub(crate) skipped: Vec<String>,
     /// What, in the order of measuring.
     pub(crate) exchanges: Vec<Exchange>,
+    /// What each held a second after it has proved itself with one table of a thousand routes and nothing else.
+    pub(crate) heavy: Vec<(String, Held)>,
     /// What was measured.
     pub(crate) blocks: Vec<Block>,
     /// What each life held.
@@ -43,6 +45,8 @@ pub(crate) struct Block {
     pub(crate) units: u64,
     /// Requests that failed, warm-up and end included.
     pub(crate) failed: u64,
+    /// Requests that were answered, warm-up and end included.
+    pub(crate) answered: u64,
     /// Half of the requests took no longer; microseconds.
     pub(crate) p50_us: f64,
     /// 99 of 100 took no longer.
@@ -61,7 +65,7 @@ pub(crate) struct Block {
     pub(crate) cpu_stolen_s: f64,
 }
 
-/// What one life of a waypoint held; both tables are in it, a route and a thousand for each of three ports.
+/// What one life of a waypoint held; six tables are in it, a route and a thousand for each of three services.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Life {
     /// Whose.
@@ -70,6 +74,10 @@ pub(crate) struct Life {
     pub(crate) idle: Held,
     /// A second after the last block.
     pub(crate) loaded: Held,
+    /// Requests that were answered in it.
+    pub(crate) answered: u64,
+    /// Lines of its access log for them; some are still in a buffer.
+    pub(crate) logged: u64,
 }
 
 impl Block {
@@ -105,6 +113,7 @@ impl Outcome {
             sides: Vec::new(),
             skipped,
             exchanges: Vec::new(),
+            heavy: Vec::new(),
             blocks: Vec::new(),
             lives: Vec::new(),
         }
@@ -137,6 +146,20 @@ impl Outcome {
             &self.values(exchange, over, &value),
             &self.values(exchange, under, &value),
         )
+    }
+
+    /// What a waypoint held with one table of a thousand routes.
+    pub(crate) fn heavy(&self, side: &str) -> Option<Held> {
+        let found = self.heavy.iter().find(|(name, _)| name == side);
+        found.map(|(_, held)| *held)
+    }
+
+    /// Lines of the access log per request, over all lives.
+    pub(crate) fn logged(&self, side: &str) -> Option<f64> {
+        let lives = || self.lives.iter().filter(|life| life.side == side);
+        let answered: u64 = lives().map(|life| life.answered).sum();
+        let logged: u64 = lives().map(|life| life.logged).sum();
+        (answered > 0).then(|| logged as f64 / answered as f64)
     }
 
     /// A figure of a waypoint's lives.

@@ -3,8 +3,9 @@
 //! In: a pod, the addresses of its services. Out: CPU time and memory of its process alone.
 //! Never: measured before it has routed by its table and written its access log.
 
-use std::fs;
-use std::net::Ipv4Addr;
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use lab::programs::{Envoy, EnvoyService, envoy_waypoint};
 use lab::{Lab, Pod, Start, Waypoint, eventually};
 
-use super::exchange::{Depth, Exchange, Protocol, Routes};
+use super::exchange::{Depth, Exchange, PORT, Protocol, Routes, Table};
 use super::{ENVOY, backend, load, routes};
 use crate::memory;
 use crate::record::Held;
@@ -21,6 +22,9 @@ use crate::tunables;
 
 /// How long a first request may take to get through.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// What a line of the load has and no other: h2load's name.
+const LOAD: &[u8] = b"h2load";
 
 /// What a waypoint is.
 #[derive(Clone, Debug)]
@@ -64,36 +68,41 @@ pub(crate) struct Side {
     /// What it is.
     pub(crate) kind: Kind,
     pod: Arc<Pod>,
-    /// The addresses of its services, in the order of [`Routes::ALL`].
-    vips: [Ipv4Addr; 2],
-    services: Vec<EnvoyService>,
+    places: Vec<Place>,
+    server: Ipv4Addr,
     life: Option<Life>,
 }
 
+/// Where one of its tables is met.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// The table.
+    pub(crate) table: Table,
+    /// The address of the service that has it.
+    pub(crate) vip: Ipv4Addr,
+}
+
 impl Side {
-    /// It does not run yet.
-    pub(crate) fn new(
-        kind: Kind,
-        pod: Arc<Pod>,
-        vips: [Ipv4Addr; 2],
-        services: Vec<EnvoyService>,
-    ) -> Self {
+    /// It does not run yet; `server` is the pod behind its services.
+    pub(crate) fn new(kind: Kind, pod: Arc<Pod>, places: Vec<Place>, server: Ipv4Addr) -> Self {
         Self {
             kind,
             pod,
-            vips,
-            services,
+            places,
+            server,
             life: None,
         }
     }
 
-    /// Where an exchange is asked for.
-    pub(crate) fn vip(&self, routes: Routes) -> Ipv4Addr {
-        let [one, many] = self.vips;
-        match routes {
-            Routes::One => one,
-            Routes::Many => many,
-        }
+    /// What an exchange asks for.
+    ///
+    /// # Errors
+    ///
+    /// When no service has its table.
+    pub(crate) fn url(&self, exchange: &Exchange) -> Result<String> {
+        let place = self.places.iter().find(|it| it.table == exchange.table());
+        let place = place.context("no service with that table")?;
+        Ok(exchange.url(place.vip))
     }
 
     /// Ends its life, if it has one, and begins the next; returns when every kind of request gets through.
@@ -101,24 +110,31 @@ impl Side {
     /// # Errors
     ///
     /// When it does not start, route or log.
-    pub(crate) fn renew(&mut self, lab: &Lab, client: &Pod) -> Result<()> {
+    pub(crate) fn renew(&mut self, lab: &Lab, client: &Pod, tables: &[Table]) -> Result<()> {
         self.end()?;
+        let places: Vec<Place> = self
+            .places
+            .iter()
+            .filter(|it| tables.contains(&it.table))
+            .copied()
+            .collect();
         let life = match &self.kind {
-            Kind::Envoy(_) => Life::Envoy(envoy_waypoint(&self.pod, lab.ca(), &self.services)?),
+            Kind::Envoy(_) => {
+                let services: Vec<EnvoyService> = places
+                    .iter()
+                    .map(|place| place.of_envoy(self.server))
+                    .collect();
+                Life::Envoy(envoy_waypoint(&self.pod, lab.ca(), &services)?)
+            }
             Kind::Ours(_, workers, _) => {
-                let name = self.kind.name();
-                let token = lab.controller()?.token("default", name, Some("node2"))?;
-                let path = lab.folder().join(format!("tmp-token-{name}"));
-                fs::write(&path, token)?;
                 let start = Start::default()
-                    .env("AUTH_TOKEN", path.display().to_string())
                     .env("WAYPOINT_WORKER_THREADS", workers.to_string())
                     .env(tunables::NAME, tunables::current());
                 Life::Ours(lab.start_waypoint(self.pod.name(), &start)?)
             }
         };
         self.life = Some(life);
-        self.prove(client)
+        self.prove(client, &places)
             .with_context(|| format!("its log ends with\n{}", self.log_tail()))
     }
 
@@ -131,13 +147,41 @@ impl Side {
         if self.life.take().is_none() {
             return Ok(());
         }
+        for path in self.logs()? {
+            fs::remove_file(path)?;
+        }
+        Ok(())
+    }
+
+    /// Lines of its access log since it was asked last. They go: there are some hundred bytes per request.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be read or emptied.
+    pub(crate) fn take_lines(&self) -> Result<u64> {
+        let mut lines = 0;
+        for path in self.logs()? {
+            let file = OpenOptions::new().read(true).write(true).open(path)?;
+            for line in BufReader::new(&file).split(b'\n') {
+                let line = line?;
+                let of_load = line.windows(LOAD.len()).any(|part| part == LOAD);
+                lines += u64::from(of_load);
+            }
+            // It is written by appending, so that the next line is the first.
+            file.set_len(0)?;
+        }
+        Ok(lines)
+    }
+
+    fn logs(&self) -> Result<Vec<PathBuf>> {
+        let mut paths = Vec::new();
         for entry in fs::read_dir(self.pod.folder())? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "log") {
-                fs::remove_file(path)?;
+                paths.push(path);
             }
         }
-        Ok(())
+        Ok(paths)
     }
 
     /// The CPU time of this life.
@@ -183,57 +227,71 @@ impl Side {
         }
     }
 
-    /// Each protocol gets through to the server with both tables; what no route matches is refused by the waypoint and
-    /// not by the server; the route in the middle of the long table is there; the access log is written.
-    fn prove(&self, client: &Pod) -> Result<()> {
-        for routes in Routes::ALL {
-            for protocol in Protocol::ALL {
-                let exchange = Exchange {
-                    protocol,
-                    answer_kib: 1,
-                    routes,
-                    depth: Depth::Single,
-                };
-                eventually(&format!("an answer: {exchange}"), DEADLINE, || {
-                    self.answered(client, &exchange)
-                })?;
-                let base = format!("http://{}:{}", self.vip(routes), protocol.port());
-                let status = |path: &str| load::status(client, protocol, &format!("{base}{path}"));
-                let expected = match routes {
-                    Routes::One => "404",
-                    Routes::Many => "410",
-                };
-                // A table may come after the service that it is for.
-                eventually(&format!("the table of {exchange}"), DEADLINE, || {
-                    let (nowhere, middle) = (status("/nowhere")?, status(&routes::middle())?);
-                    ensure!(
-                        (nowhere.as_str(), middle.as_str()) == ("404", expected),
-                        "no route: {nowhere}, expected 404; the middle route: {middle}, expected {expected}"
-                    );
-                    Ok(())
-                })?;
-            }
+    /// Each table lets through what it should; what no route matches is refused by the waypoint and not by the server;
+    /// the route in the middle of a long table is there; the access log is written.
+    fn prove(&self, client: &Pod, places: &[Place]) -> Result<()> {
+        for &Place { table, vip } in places {
+            let exchange = Exchange {
+                protocol: table.protocol,
+                answer_kib: 1,
+                routes: table.routes,
+                depth: Depth::Single,
+            };
+            eventually(&format!("an answer: {exchange}"), DEADLINE, || {
+                answered(client, &exchange, vip)
+            })?;
+            let status = |path: &str| {
+                let url = format!("http://{vip}{path}");
+                load::status(client, table.protocol, &url)
+            };
+            let expected = match table.routes {
+                Routes::One => "404",
+                Routes::Many => "410",
+            };
+            // A table may come after the service that it is for.
+            eventually(&format!("the table of {exchange}"), DEADLINE, || {
+                let (nowhere, middle) = (status("/nowhere")?, status(&routes::middle())?);
+                ensure!(
+                    (nowhere.as_str(), middle.as_str()) == ("404", expected),
+                    "no route: {nowhere}, expected 404; the middle route: {middle}, expected {expected}"
+                );
+                Ok(())
+            })?;
         }
         eventually("a line in the access log", DEADLINE, || {
             let log = self.log();
-            ensure!(log.contains("/last/grpc/1k"), "the access log has no line");
+            ensure!(log.contains("curl/"), "the access log has no line");
             Ok(())
         })
     }
+}
 
-    fn answered(&self, client: &Pod, exchange: &Exchange) -> Result<()> {
-        let url = exchange.url(self.vip(exchange.routes));
-        let body = load::ask(client, exchange.protocol, &url)?;
-        let expected = match exchange.protocol {
-            Protocol::Http1 | Protocol::Http2 => vec![b'a'; exchange.answer()],
-            Protocol::Grpc => backend::message(exchange.answer()),
-        };
-        ensure!(
-            body == expected,
-            "another answer of {} bytes, expected {}",
-            body.len(),
-            expected.len()
-        );
-        Ok(())
+impl Place {
+    /// The same for Envoy.
+    fn of_envoy(&self, server: Ipv4Addr) -> EnvoyService {
+        let Table { protocol, routes } = self.table;
+        EnvoyService {
+            name: self.table.name(),
+            vip: self.vip,
+            port: PORT,
+            http2: protocol.is_http2(),
+            endpoints: vec![SocketAddrV4::new(server, backend::port(protocol))],
+            matches: routes::envoy(&routes::table(routes)),
+        }
     }
+}
+
+fn answered(client: &Pod, exchange: &Exchange, vip: Ipv4Addr) -> Result<()> {
+    let body = load::ask(client, exchange.protocol, &exchange.url(vip))?;
+    let expected = match exchange.protocol {
+        Protocol::Http1 | Protocol::Http2 => vec![b'a'; exchange.answer()],
+        Protocol::Grpc => backend::message(exchange.answer()),
+    };
+    ensure!(
+        body == expected,
+        "another answer of {} bytes, expected {}",
+        body.len(),
+        expected.len()
+    );
+    Ok(())
 }

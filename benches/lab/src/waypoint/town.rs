@@ -1,18 +1,17 @@
 //! The lab of the waypoints: one client, one server, both nodes' ztunnels, and a pod per waypoint.
 //!
 //! In: nothing. Out: the sides that can be measured, and why the others cannot. Each side has a Gateway, a pod that
-//! carries its name, and two services of its own (one route, a thousand) before the same server.
+//! carries its name, and a service of its own per table before the same server.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use lab::programs::{EnvoyService, envoy_program};
+use lab::programs::envoy_program;
 use lab::{GATEWAY_NAME, Lab, Pod, PodSpec, Process, ServiceSpec, Start, Ztunnel};
 use serde_json::{Value, json};
 
-use super::exchange::{Protocol, Routes};
-use super::side::{Kind, Side};
+use super::exchange::{PORT, Table};
+use super::side::{Kind, Place, Side};
 use super::{ENVOY, OURS, TWO, backend, routes};
 use crate::tunables;
 
@@ -57,32 +56,32 @@ impl Town {
                 .label(GATEWAY_NAME, name)
                 .not_enrolled();
             builder = builder.pod(pod);
-            for routes in Routes::ALL {
-                builder = builder.service(service(name, routes));
+            for table in Table::all() {
+                builder = builder.service(service(name, table));
             }
         }
         let lab = builder.build()?;
-        lab.start_controller(&["--trusted-node-accounts".into(), "istio-system/ztunnel,default/ambit,default/ambit2".into()])?;
         let (client, server) = (lab.pod("client"), lab.pod("server"));
         for pod in [&client, &server] {
             pod.sysctl(&SYSCTLS)?;
         }
         let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
         lab.change(|mesh| {
-            // Before the lab's own file, so that this one is what the mesh's settings are.
-            mesh.manifest("access-log", mesh_config().to_string());
+            mesh.mesh_config("accessLogFile: /dev/stdout\n");
             mesh.manifest("gateways", several(names.iter().copied().map(gateway)));
-            mesh.manifest("routes", several(tables(&names)));
         })?;
         let server_ip = server.ip4();
         let server = backend::start(&server).context("the server")?;
         let start = Start::default().env(tunables::NAME, tunables::current());
         let ztunnels = lab.start_ztunnels(&start)?;
         let sides = kinds.into_iter().map(|kind| {
-            let vips = Routes::ALL.map(|routes| lab.vip(&service(kind.name(), routes).name).ip4);
+            let at = |table: Table| Place {
+                table,
+                vip: lab.vip(&service(kind.name(), table).name).ip4,
+            };
+            let places = Table::all().into_iter().map(at).collect();
             let pod = lab.pod(&pod_name(kind.name()));
-            let services = services(vips, server_ip);
-            Side::new(kind, pod, vips, services)
+            Side::new(kind, pod, places, server_ip)
         });
         let town = Self {
             sides: sides.collect(),
@@ -92,6 +91,27 @@ impl Town {
             lab,
         };
         Ok((town, skipped))
+    }
+
+    /// Gives each waypoint of ours these tables, and no other. Envoy gets its own when it starts.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be written.
+    pub(crate) fn publish(&self, tables: &[Table]) -> Result<()> {
+        let ours = self
+            .sides
+            .iter()
+            .map(|side| side.kind.name())
+            .filter(|name| *name != ENVOY);
+        let objects = ours.flat_map(|name| {
+            tables.iter().map(move |table| {
+                let routes = routes::table(table.routes);
+                routes::virtual_service(&service(name, *table).name, &routes)
+            })
+        });
+        let text = several(objects);
+        self.lab.change(|mesh| mesh.manifest("routes", text))
     }
 }
 
@@ -116,29 +136,12 @@ fn pod_name(side: &str) -> String {
     format!("waypoint-{side}")
 }
 
-fn service(side: &str, routes: Routes) -> ServiceSpec {
-    let name = format!("{side}-{}", routes.name());
-    let mut service = ServiceSpec::new(name)
+fn service(side: &str, table: Table) -> ServiceSpec {
+    let protocol = table.protocol;
+    ServiceSpec::new(format!("{side}-{}", table.name()))
         .label("istio.io/use-waypoint", side)
-        .backend("server");
-    for protocol in Protocol::ALL {
-        let target = backend::port(protocol);
-        service = service.named_port(protocol.port_name(), protocol.port(), target);
-    }
-    service
-}
-
-/// The mesh's settings with the access log on. Source: MeshConfig `accessLogFile`.
-fn mesh_config() -> Value {
-    let text = format!(
-        "trustDomain: {}\naccessLogFile: /dev/stdout\n",
-        lab::TRUST_DOMAIN
-    );
-    json!({
-        "apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": "istio", "namespace": "istio-system"},
-        "data": {"mesh": text},
-    })
+        .backend("server")
+        .named_port(protocol.port_name(), PORT, backend::port(protocol))
 }
 
 fn gateway(side: &str) -> Value {
@@ -156,36 +159,6 @@ fn gateway(side: &str) -> Value {
             "listeners": [{"name": "mesh", "port": 15008, "protocol": "HBONE"}],
         },
     })
-}
-
-/// The VirtualServices; Envoy has its tables by its own file.
-fn tables(sides: &[&str]) -> Vec<Value> {
-    let ours = sides.iter().filter(|side| **side != ENVOY);
-    ours.flat_map(|side| {
-        Routes::ALL.map(|routes| {
-            let table = routes::table(routes);
-            routes::virtual_service(&service(side, routes).name, &table)
-        })
-    })
-    .collect()
-}
-
-/// The same services and tables for Envoy.
-fn services(vips: [Ipv4Addr; 2], server: Ipv4Addr) -> Vec<EnvoyService> {
-    let mut services = Vec::new();
-    for (vip, routes) in vips.into_iter().zip(Routes::ALL) {
-        for protocol in Protocol::ALL {
-            services.push(EnvoyService {
-                name: format!("{}-{}", routes.name(), protocol.port_name()),
-                vip,
-                port: protocol.port(),
-                http2: protocol.is_http2(),
-                endpoints: vec![SocketAddrV4::new(server, backend::port(protocol))],
-                matches: routes::envoy(&routes::table(routes)),
-            });
-        }
-    }
-    services
 }
 
 /// A file with several objects.

@@ -103,13 +103,16 @@ pub fn envoy_waypoint(pod: &Pod, ca: &Ca, services: &[EnvoyService]) -> Result<E
     std::fs::write(folder.join("envoy-roots.pem"), ca.root_pem())?;
     let path = folder.join("envoy.json");
     std::fs::write(&path, config(folder, services).to_string())?;
-    let line: [OsString; 8] = [
+    let line: [OsString; 10] = [
         program.into(),
         "-c".into(),
         path.into(),
         "--concurrency".into(),
         "1".into(),
         "--use-dynamic-base-id".into(),
+        // As Istio has it: an access log is never older than a second.
+        "--file-flush-interval-msec".into(),
+        "1000".into(),
         "-l".into(),
         "warning".into(),
     ];

@@ -19,7 +19,8 @@ fn a_request_counts_where_it_ends() {
         told,
         Told {
             micros: vec![50, 10],
-            failed: 2
+            failed: 2,
+            answered: 5
         }
     );
 }
