@@ -37,6 +37,26 @@ pub struct WaypointSettings {
     pub domain: Hostname,
 }
 
+impl WaypointSettings {
+    /// Settings that say nothing, and serve nobody.
+    #[must_use]
+    pub fn new(namespace: Namespace, gateway: Name) -> Self {
+        Self {
+            namespace,
+            gateway,
+            unenforced: Vec::new(),
+            access_log: None,
+            normalization: Normalization::default(),
+            protocol_detection_timeout: None,
+            default_retry: None,
+            default_policy: Arc::default(),
+            serves_services: false,
+            serves_workloads: false,
+            domain: "cluster.local".into(),
+        }
+    }
+}
+
 /// How requests and connections are logged. Source: MeshConfig `accessLogFormat`, `accessLogEncoding`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessLog {

@@ -11,9 +11,11 @@
 //! Reading order: [`name`] (how resources are named), `workload`, `service` and `gateway`, `authorization`, `route`,
 //! `backend`, `settings`; `field` holds the scalars, `names` shares equal texts.
 
+use std::sync::Arc;
+
 use mesh::{
-    Authorization, Resource, Service, Workload, backend::BackendPolicy, route::RouteTable,
-    settings::WaypointSettings,
+    Authorization, Name, Resource, ResourceKey, Service, Workload, backend::BackendPolicy,
+    route::RouteTable, settings::WaypointSettings,
 };
 use prost::Message as _;
 
@@ -207,23 +209,60 @@ pub fn authorization(read: security::Authorization) -> Result<Authorization, Err
     Decoder::new().authorization(read)
 }
 
-/// What is in force in the place of a resource that cannot be read and of which nothing better is known.
+/// What is in force in the place of a resource that cannot be read. `None`: the last good one, or nothing.
 ///
-/// Where its absence would let requests pass, they are not let pass: a port whose routes, and whose policies, cannot be
-/// read answers every request as one whose policies cannot be enforced. `None` where absence is safe.
+/// It closes and never opens. A port whose routes cannot be read, and were never read, answers every request as one whose
+/// policies cannot be enforced; and so does one, or a whole waypoint, of which as much can be read as that there is
+/// such a policy now, whatever was in force before.
 #[must_use]
-pub fn placeholder(type_url: &str, name: &str) -> Option<Resource> {
-    if type_url != proto::ROUTE_TABLE_TYPE {
-        return None;
-    }
-    name::removed(type_url, name).into_iter().find_map(|key| {
-        let mesh::ResourceKey::RouteTable(key) = key else {
-            return None;
-        };
-        let mut table = RouteTable::new(key);
-        table.unenforced.push("routes that cannot be read".into());
-        Some(Resource::RouteTable(table.into()))
-    })
+pub fn placeholder(
+    type_url: &str,
+    resource: &discovery::Resource,
+    is_known: bool,
+) -> Option<Resource> {
+    let content = resource.resource.as_ref().map(|any| any.value.clone());
+    let content = content.unwrap_or_default();
+    let policies = |names: Vec<String>| -> Vec<Name> {
+        let readable = names
+            .iter()
+            .filter_map(|name| field::name("unenforced", name).ok());
+        readable.map(Name::from).collect()
+    };
+    name::removed(type_url, &resource.name)
+        .into_iter()
+        .find_map(|key| match key {
+            ResourceKey::RouteTable(key) => {
+                let read = waypoint::RouteTable::decode(content.clone()).unwrap_or_default();
+                let mut table = RouteTable::new(key);
+                table.unenforced = policies(read.unenforced);
+                if table.unenforced.is_empty() {
+                    if is_known {
+                        return None;
+                    }
+                    table.unenforced.push("routes that cannot be read".into());
+                }
+                Some(Resource::RouteTable(table.into()))
+            }
+            ResourceKey::WaypointSettings(key) => {
+                let read = waypoint::Settings::decode(content.clone()).unwrap_or_default();
+                let unenforced = policies(read.unenforced);
+                if unenforced.is_empty() {
+                    // Without settings a waypoint serves nobody.
+                    return None;
+                }
+                Some(Resource::WaypointSettings(Arc::new(WaypointSettings {
+                    unenforced,
+                    // It is to be heard that it is refused, and why.
+                    serves_services: true,
+                    serves_workloads: true,
+                    ..WaypointSettings::new(key.namespace, key.gateway)
+                })))
+            }
+            ResourceKey::Workload(_)
+            | ResourceKey::Service(_)
+            | ResourceKey::Authorization(_)
+            | ResourceKey::BackendPolicy(_) => None,
+        })
 }
 
 #[cfg(test)]

@@ -102,8 +102,9 @@ impl Index {
             self.store.change(update, &mut dirty);
         }
         let mut output = Output::default();
+        self.follow(&mut dirty);
         self.policies(&dirty, &mut output);
-        self.services(&mut dirty, &mut output);
+        self.services(&dirty, &mut output);
         self.gateways(&dirty, &mut output);
         self.routing(&dirty, &mut output);
         self.workloads(&dirty, &mut output);
@@ -141,7 +142,7 @@ impl Index {
                 trust_domain_aliases: &config.trust_domain_aliases,
             };
             let (mut resource, mut conditions) = policy::authorization(&object, &scoping);
-            conditions.extend(compile::of_policy(&object));
+            conditions.extend(store.condition_of_policy(&object));
             if resource.as_ref().is_some_and(|it| it.dry_run) && !dry_run {
                 resource = None;
                 conditions = vec![policy::dry_run_is_off()];
@@ -183,23 +184,20 @@ impl Index {
         }
     }
 
-    fn services(&mut self, dirty: &mut Dirty, output: &mut Output) {
-        let Self { store, teller, .. } = self;
+    /// Marks what depends on whose waypoint stands before what.
+    fn follow(&mut self, dirty: &mut Dirty) {
+        let store = &mut self.store;
         for id in dirty.services.clone() {
             store.follow_service(id, dirty);
         }
         for id in dirty.service_entries.clone() {
             store.follow_entry(id, dirty);
         }
-        for id in &dirty.services {
-            // Whether a waypoint stands before it is of interest to what is about it.
-            if let Some(object) = store.services.get(*id) {
-                let hostname = store
-                    .mesh()
-                    .hostname(&object.meta.namespace, &object.meta.name);
-                dirty.routing.extend(store.routing_about(&hostname, None));
-            }
-        }
+        store.mark_attached(dirty);
+    }
+
+    fn services(&mut self, dirty: &Dirty, output: &mut Output) {
+        let Self { store, teller, .. } = self;
         for id in dirty.services.union(&dirty.tables) {
             let Some(object) = store.services.get(*id).cloned() else {
                 continue;
@@ -227,10 +225,6 @@ impl Index {
             let Some(object) = store.service_entries.get(*id).cloned() else {
                 continue;
             };
-            for host in &object.hosts {
-                let about = store.routing_about(host, Some(&object));
-                dirty.routing.extend(about);
-            }
             let (mut resources, conditions) = store.render_service_entry(*id, &object);
             resources.extend(store.compile_entry(*id, &object));
             let Some(told) = store.service_entries.told(*id) else {

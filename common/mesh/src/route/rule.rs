@@ -32,7 +32,8 @@ pub struct HttpRule {
     pub cors: Option<Cors>,
     /// Delays and failures on purpose.
     pub fault: Option<Fault>,
-    /// From the request's beginning to its response's end, with all retries. `None`: as long as it takes.
+    /// From the end of the request to the end of its response, with all retries; time in which the request waits for a
+    /// connection counts, time in which its client is still sending does not. `None`: as long as it takes.
     pub timeout: Option<Duration>,
     /// `None`: as the waypoint's settings say.
     pub retry: Option<Retry>,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{ids::Id, tell::Told};
+use super::{ids::Id, routing::Key, tell::Told};
 use crate::{objects::ObjectKey, output::ResourceType};
 
 /// Slots of objects that are to be rendered again. One of an object that went meanwhile is passed over.
@@ -20,6 +20,8 @@ pub(super) struct Dirty {
     pub(super) tables: BTreeSet<Id>,
     /// Gateways whose settings are.
     pub(super) gateways: BTreeSet<Id>,
+    /// What Gateways that went, or changed their class, were.
+    pub(super) gateways_gone: BTreeSet<Key>,
     /// Objects of routing whose conditions are.
     pub(super) routing: BTreeSet<Id>,
     /// Resources of objects that went.

@@ -183,7 +183,12 @@ impl Store {
                 }
                 let node = self.node(&endpoint.node);
                 let mesh = self.mesh();
-                let workload = slice::address(*address, endpoint, object, service, node, &mesh);
+                let mut workload = slice::address(*address, endpoint, object, service, node, &mesh);
+                // It has no labels, and belongs to the subsets that ask for none.
+                let members = [Member::Selected(service)];
+                workload
+                    .extensions
+                    .extend(self.subsets(&Labels::new(), &members));
                 resources.push(Resource::Workload(workload));
             }
         }

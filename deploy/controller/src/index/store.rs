@@ -88,8 +88,8 @@ pub(super) struct Store {
     /// ServiceEntries by host, and those with a host that is a pattern.
     entries_by_host: Groups<Box<str>>,
     wildcard_entries: Ids,
-    /// The namespaces of the waypoints before Services and ServiceEntries, as they were last seen: whose DestinationRules
-    /// count, and so who belongs to which subset, follows from it.
+    /// The waypoints before Services and ServiceEntries, as they were last seen: whose DestinationRules count, and so who
+    /// belongs to which subset, follows from their namespaces.
     waypoint_of_service: HashMap<Id, Arc<str>>,
     waypoint_of_entry: HashMap<Id, Arc<str>>,
     pub(super) residents: Counts<Resident>,

@@ -146,7 +146,8 @@ fn enforced(action: Action) -> Option<security::Action> {
 }
 
 /// Whether it is to be logged only. Anything but a clear yes is a no: it is then enforced. Source: Go's `ParseBool`.
-fn is_dry_run(policy: &AuthorizationPolicy) -> bool {
+#[must_use]
+pub fn is_dry_run(policy: &AuthorizationPolicy) -> bool {
     let value = policy.meta.annotation(DRY_RUN);
     value.is_some_and(|it| matches!(it, "1" | "t" | "T" | "true" | "TRUE" | "True"))
 }

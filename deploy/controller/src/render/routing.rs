@@ -6,7 +6,7 @@
 //! How the index uses it:
 //!
 //! 1. [`route_table`] for each port of a service that has a waypoint, again when one of its [`Sources`] changes or
-//!    what they name. `None`: the port needs no table.
+//!    what they name.
 //! 2. [`effective`] DestinationRules of a service, then [`backend_policies`] of the service and [`subsets_of`] each
 //!    workload that serves it. What [`Lookup::backend`] answers is [`Effective::usability`].
 //! 3. [`settings`] for each Gateway that is a waypoint.
@@ -87,7 +87,9 @@ pub struct Sources<'a> {
     pub unenforced: &'a [String],
 }
 
-/// The routes of one port of a service; `None` where requests and connections go to the service itself as they come.
+/// The routes of one port of a service; `None` where it has no such port. A table may say nothing: requests and connections
+/// then go to the service itself as they come. There is one all the same, so that a waypoint can tell that from a table that it
+/// has not been told of.
 #[must_use]
 pub fn route_table(
     service: &ServiceFacts<'_>,
@@ -108,7 +110,7 @@ pub fn route_table(
     }
     let virtual_services = scope::in_order(sources.virtual_services, service, mesh);
     let (http, consumers) = http(&virtual_services, sources, &at);
-    let table = RouteTable {
+    Some(RouteTable {
         service: service.key(),
         port: port.into(),
         unenforced: unenforced.into_iter().collect(),
@@ -117,14 +119,7 @@ pub fn route_table(
         tls: stream::tls(&virtual_services, sources.tls_routes, &at),
         tcp: stream::tcp(&virtual_services, sources.tcp_routes, &at),
         grpc_web: at.port.is_grpc_web(),
-    };
-    let says_something = !table.unenforced.is_empty()
-        || table.http.is_some()
-        || !table.consumers.is_empty()
-        || !table.tls.is_empty()
-        || !table.tcp.is_empty()
-        || table.grpc_web;
-    says_something.then_some(table)
+    })
 }
 
 /// The rules for everybody, and those for clients of a namespace.

@@ -147,9 +147,8 @@ impl Session {
                 }
                 taking.refusals.add(&error);
                 taking.refusals.names.insert(named.clone());
-                if kept == Outcome::Unreadable
-                    && let Some(placeholder) = wire::xds::placeholder(of.url, &named)
-                {
+                let is_known = kept == Outcome::Present;
+                if let Some(placeholder) = wire::xds::placeholder(of.url, resource, is_known) {
                     // Without a version, so that it is sent again.
                     let put = of
                         .known

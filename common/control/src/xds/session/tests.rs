@@ -395,7 +395,17 @@ fn a_port_whose_routes_cannot_be_read_is_closed_until_they_can() {
         snapshot.routes(&key).unwrap().unenforced.is_empty(),
         "the last good one stays"
     );
-    let gone = response(ROUTE_TABLE_TYPE, "4", vec![], &["shop/web.example:80"]);
+    // As much of it can be read as that a policy holds now: it does.
+    let closing = wire::proto::waypoint::RouteTable {
+        unenforced: vec!["AuthorizationPolicy shop/p".to_owned()],
+        port: 70_000,
+        ..table
+    };
+    let bad = named(&prost::Message::encode_to_vec(&closing), "closing");
+    let bad = response(ROUTE_TABLE_TYPE, "4", vec![bad], &[]);
+    take(&mut session, &mut snapshot, bad, 8);
+    assert_eq!(snapshot.routes(&key).unwrap().unenforced.len(), 1);
+    let gone = response(ROUTE_TABLE_TYPE, "5", vec![], &["shop/web.example:80"]);
     take(&mut session, &mut snapshot, gone, 8);
     assert!(snapshot.routes(&key).is_none());
 }

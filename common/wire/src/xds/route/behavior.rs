@@ -64,9 +64,12 @@ pub(in crate::xds) fn retry(read: &proto::Retry) -> Result<Retry, Fault> {
             .iter()
             .filter_map(|word| RetryOn::word(word))
             .collect(),
-        statuses: each("statuses", &read.statuses, |status| {
-            scalar::status("", *status)
-        })?,
+        statuses: {
+            // An interim status ends no try, and is none to try again after.
+            let is_final = |status: &&u32| !(100..200).contains(*status);
+            let statuses: Vec<_> = read.statuses.iter().filter(is_final).copied().collect();
+            each("statuses", &statuses, |status| scalar::status("", *status))?
+        },
         headers: each("headers", &read.headers, matching::header)?,
         backoff,
         max_backoff: match (backoff, Duration::from_micros(read.max_backoff_us)) {

@@ -150,6 +150,7 @@ impl Store {
             dirty.service_entries.insert(id);
             if let Some(entry) = self.service_entries.get(id) {
                 self.mark_selected(namespace, selector(entry), dirty);
+                self.mark_naming_entry(entry, dirty);
             }
         }
     }

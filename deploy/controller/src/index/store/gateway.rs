@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Dirty, Id, Store, User, before};
+use super::{Dirty, Id, Key, Store, User, before};
 use crate::{
     objects::{Gateway, GatewayClass, Kind, ObjectKey},
     output::Account,
@@ -32,6 +32,10 @@ impl Store {
         };
         let mut services = Vec::new();
         if let Some((id, old)) = &old {
+            dirty.gateways_gone.extend([
+                Key::Gateway((**namespace).into(), (**name).into()),
+                Key::Class(old.class.as_str().into()),
+            ]);
             self.unlink_gateway(*id);
             services.push(waypoint::service_name(old).into());
         }

@@ -75,15 +75,16 @@ impl Store {
                     self.mark_naming(&key, dirty);
                     self.mark_members_of(&key, dirty);
                 }
-                Routing::ReferenceGrant(_) => self.mark_naming(&key, dirty),
-                // Others of its kind may have been waiting, or have to wait now.
+                // A permission, or a reason not to lead there.
+                Routing::ReferenceGrant(_) | Routing::RequestAuthentication(_) => {
+                    self.mark_naming(&key, dirty);
+                }
                 Routing::TrafficPolicy(_)
                 | Routing::VirtualService(_)
                 | Routing::HttpRoute(_)
                 | Routing::GrpcRoute(_)
                 | Routing::TlsRoute(_)
-                | Routing::TcpRoute(_)
-                | Routing::RequestAuthentication(_) => {}
+                | Routing::TcpRoute(_) => {}
             }
         }
     }
@@ -122,11 +123,14 @@ impl Store {
             }
             Key::Gateway(namespace, name) => {
                 dirty.gateways.extend(self.gateways.find(namespace, name));
+                // What holds for a Gateway holds for all that it stands before.
+                self.touch_all(dirty);
             }
             Key::Class(name) => {
                 let gateways = self.gateways.iter();
                 let of_class = gateways.filter(|(_, gateway)| *gateway.class == **name);
                 dirty.gateways.extend(of_class.map(|(id, _)| id));
+                self.touch_all(dirty);
             }
             // What names them is marked by `mark_naming`.
             Key::Grants(_) => {}
@@ -155,6 +159,14 @@ impl Store {
                 self.touch(&key, dirty);
             }
         }
+    }
+
+    /// Marks what names a ServiceEntry by its name.
+    pub(super) fn mark_naming_entry(&self, entry: &ServiceEntry, dirty: &mut Dirty) {
+        let meta = &entry.meta;
+        let key = Key::Entry((*meta.namespace).into(), (*meta.name).into());
+        dirty.routing.extend(self.about.get(&key));
+        self.mark_naming(&key, dirty);
     }
 
     /// A service came, went or changed: marks what is about it or names it. `entry`: the ServiceEntry whose it is.
@@ -219,11 +231,12 @@ impl Store {
     pub(super) fn mark_targets(&self, policy: &AuthorizationPolicy, dirty: &mut Dirty) {
         for key in routing::targets(&policy.targets, &policy.meta.namespace, &self.mesh()) {
             self.touch(&key, dirty);
+            self.mark_naming(&key, dirty);
         }
     }
 
-    /// Notes the namespace of the waypoint that stands before a Service now. If it is another, its members are marked: the
-    /// DestinationRules of other namespaces count.
+    /// Notes the waypoints that stand before a Service now. If they are others, its members are marked, since the
+    /// DestinationRules of other namespaces count, and what names it, since other policies hold for it.
     pub(in crate::index) fn note_waypoint_of_service(
         &mut self,
         id: Id,
@@ -252,12 +265,52 @@ impl Store {
             && let Some(entry) = self.service_entries.get(id)
         {
             self.mark_entry_members(entry, dirty);
+            if entry.hosts.iter().any(|host| host.starts_with('*')) {
+                self.touch_all(dirty);
+            }
             for host in &entry.hosts {
                 self.mark_naming(&Key::Host(host.as_str().into()), dirty);
             }
             let meta = &entry.meta;
             let key = Key::Entry((*meta.namespace).into(), (*meta.name).into());
             self.mark_naming(&key, dirty);
+        }
+    }
+
+    /// Marks the conditions of what is about services and Gateways that are marked: whether a waypoint stands there is of
+    /// interest to them.
+    pub(in crate::index) fn mark_attached(&self, dirty: &mut Dirty) {
+        let mut keys = Vec::new();
+        for id in &dirty.services {
+            if let Some(object) = self.services.get(*id) {
+                let meta = &object.meta;
+                let hostname = self.mesh().hostname(&meta.namespace, &meta.name);
+                dirty.routing.extend(self.routing_about(&hostname, None));
+                keys.push(Key::Host(hostname.into()));
+            }
+        }
+        for id in &dirty.service_entries {
+            if let Some(entry) = self.service_entries.get(*id) {
+                for host in &entry.hosts {
+                    dirty.routing.extend(self.routing_about(host, Some(entry)));
+                }
+                let meta = &entry.meta;
+                keys.push(Key::Entry((*meta.namespace).into(), (*meta.name).into()));
+            }
+        }
+        for id in &dirty.gateways {
+            if let Some(gateway) = self.gateways.get(*id) {
+                let meta = &gateway.meta;
+                keys.push(Key::Gateway((*meta.namespace).into(), (*meta.name).into()));
+                keys.push(Key::Class(gateway.class.as_str().into()));
+            }
+        }
+        // A Gateway that went may have been the last of its class, or the target itself.
+        let gone = dirty.gateways_gone.iter();
+        keys.extend(gone.cloned());
+        for key in keys {
+            dirty.authorizations.extend(self.guarded.get(&key));
+            dirty.routing.extend(self.about.get(&key));
         }
     }
 

@@ -11,6 +11,7 @@ use super::{
     scope,
 };
 use crate::objects::{
+    Kind,
     route::{BackendRef, GrantFrom},
     virtual_service::Destination,
 };
@@ -168,6 +169,18 @@ fn referenced(
             let called = if group.is_empty() { "core" } else { group };
             return Err((INVALID_KIND, format!("no backend is a {kind} of {called}")));
         }
+    };
+    // A hostname is another spelling of a Service, and no way around the permission of its namespace.
+    let (namespace, kind, name) = match &found {
+        Some(service) if kind == "Hostname" && service.kind == Kind::Service => {
+            (service.namespace, "Service", service.name)
+        }
+        Some(_) | None => (namespace, kind.as_str(), name.as_str()),
+    };
+    let group = if kind == "Service" {
+        ""
+    } else {
+        group.as_str()
     };
     if namespace != route.namespace && kind != "Hostname" {
         let from = GrantFrom {
