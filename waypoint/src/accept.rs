@@ -21,17 +21,17 @@ use hbone::server::Incoming;
 use mesh::Snapshot;
 use net::{accept::Acceptor, drain::Phase, relay::Duplex};
 use telemetry::Direction;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 pub(crate) mod admit;
 mod error;
+mod handshakes;
 mod loads;
 mod open;
 mod report;
 mod tunnel;
 
 pub use loads::Place;
-pub(crate) use open::Told;
 
 use crate::{
     detect::{self, Declared, Peeked, Protocol, Undecided},
@@ -40,13 +40,10 @@ use crate::{
     serve, tcp, upstream,
 };
 use admit::Admitted;
+use handshakes::Handshakes;
 use loads::Loads;
 use open::Open;
 use tunnel::Tunnel;
-
-/// TLS handshakes at once. Each holds up to 64 KiB for whom nobody knows yet; those beyond wait, as long as a handshake
-/// may take, with nothing but their socket.
-const MAX_HANDSHAKES: usize = 1024;
 
 /// Everything that tunnels share.
 #[derive(Debug)]
@@ -57,7 +54,7 @@ pub struct Arrivals {
     loads: Arc<Loads>,
     open: Arc<Open>,
     replicas: watch::Sender<Replicas>,
-    handshakes: Semaphore,
+    handshakes: Handshakes,
 }
 
 impl Arrivals {
@@ -70,7 +67,7 @@ impl Arrivals {
             loads: Loads::new(count),
             open: Open::new(count),
             replicas: watch::Sender::default(),
-            handshakes: Semaphore::new(MAX_HANDSHAKES),
+            handshakes: Handshakes::default(),
             workers: workers.into(),
             proxy,
         })
@@ -113,14 +110,16 @@ impl Arrivals {
         self.loads.all().iter().map(|load| load.streams).sum()
     }
 
-    /// Follows the mesh until it is dropped: ends what this waypoint does not stand before any more, and tells connections of new
-    /// replicas.
+    /// Follows the mesh until it is dropped: ends what this waypoint does not stand before any more, tells connections of new
+    /// replicas, and lets metrics of workloads go that have left.
     pub async fn follow(self: Arc<Self>) {
         let mut view = self.proxy.view.clone();
         loop {
             let snapshot = view.load();
             self.open.recheck(&snapshot);
             self.count_replicas(&snapshot);
+            let telemetry = &self.proxy.telemetry;
+            telemetry.forget_workloads(|uid| snapshot.workload(uid).is_none());
             drop(snapshot);
             if view.changed().await.is_err() {
                 return;
@@ -151,11 +150,11 @@ impl Arrivals {
             // The server may speak first, so nothing of the client is waited for; and its client learns from the answer whether
             // there is a server at all.
             let session = admitted.session(tunnel, Protocol::Tcp, None);
-            let (registered, unserved) = self.open.register(worker, &session);
+            let registered = self.open.register(worker, &session);
             let open = tcp::Opening::new(session);
             match open.connect().await {
                 Ok(connected) => match incoming.accept(None) {
-                    Ok(stream) => connected.relay(stream, unserved).await,
+                    Ok(stream) => connected.relay(stream).await,
                     Err(error) => connected.abandoned(error),
                 },
                 Err(()) => incoming.refuse(http::StatusCode::SERVICE_UNAVAILABLE),
@@ -183,7 +182,7 @@ impl Arrivals {
             return connection.reset();
         };
         let session = admitted.session(tunnel, found.protocol, found.sni);
-        let (registered, unserved) = self.open.register(worker, &session);
+        let registered = self.open.register(worker, &session);
         match session.protocol {
             Protocol::Http1 | Protocol::Http2 => {
                 let ends = serve::Ends {
@@ -192,7 +191,6 @@ impl Arrivals {
                         self.replicas.subscribe(),
                         fastrand::u64(..),
                     ),
-                    unserved,
                     draining: self.proxy.draining.clone(),
                 };
                 // It may outlive this task as an upgraded connection.
@@ -201,7 +199,7 @@ impl Arrivals {
             }
             Protocol::Tls | Protocol::Tcp => {
                 match tcp::Opening::new(session).connect().await {
-                    Ok(connected) => connected.relay(connection, unserved).await,
+                    Ok(connected) => connected.relay(connection).await,
                     Err(()) => connection.reset(),
                 }
                 drop((registered, place));

@@ -24,6 +24,10 @@ use sniff::Sniffed;
 /// extensions fits; TLS allows 64 KiB, which nobody sends. Units: bytes.
 pub const MAX_PEEKED_BYTES: usize = 16 * 1024;
 
+/// How often a connection is looked at before the verdict must be there. Reason: each look costs what is there, so a client that sends
+/// byte by byte must not have as many as it sends; a request line comes in a few pieces.
+const MAX_LOOKS: usize = 1024;
+
 /// What a connection speaks, as far as the waypoint cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
@@ -90,79 +94,119 @@ pub enum Undecided {
 
 /// Looks at the first bytes of a connection, if that is asked for. `timeout`: for a connection that nobody declared; `None`: for ever.
 ///
+/// Where rules for HTTP hold, time is no way around them: a client that is silent is waited for, as between two requests.
+///
 /// # Errors
-/// When the connection fails before its first bytes are there. One that ends before them is TCP.
+/// When the connection fails before its first bytes are there. One that ends before them is TCP, where no rules for HTTP hold.
 pub async fn detect<D: Duplex>(
     connection: &mut Peeked<D>,
     declared: Declared,
     timeout: Option<Duration>,
     undecided: Undecided,
 ) -> io::Result<Found> {
-    let look = look(connection, declared);
     let timeout = match declared {
         Declared::Unknown | Declared::Tls => timeout,
         Declared::Http | Declared::Tcp => None,
     };
     let Some(timeout) = timeout else {
-        return look.await;
+        return look(connection, declared, undecided).await;
     };
-    match tokio::time::timeout(timeout, look).await {
-        Ok(found) => found,
-        Err(_elapsed) => {
-            let nothing = connection.peeked().is_empty();
-            Ok(Found::just(match (declared, undecided) {
-                (Declared::Unknown, Undecided::Http) if !nothing => Protocol::Http1,
-                (Declared::Tls, _) => Protocol::Tls,
-                (Declared::Unknown | Declared::Http | Declared::Tcp, _) => Protocol::Tcp,
-            }))
+    loop {
+        let look = look(connection, declared, undecided);
+        match tokio::time::timeout(timeout, look).await {
+            Ok(found) => return found,
+            Err(_elapsed) if undecided == Undecided::Tcp || declared == Declared::Tls => {
+                return Ok(Found::just(match declared {
+                    Declared::Tls => Protocol::Tls,
+                    Declared::Unknown | Declared::Http | Declared::Tcp => Protocol::Tcp,
+                }));
+            }
+            // The engine has its own time for heads, and its own words.
+            Err(_elapsed) if !connection.peeked().is_empty() => {
+                return Ok(Found::just(Protocol::Http1));
+            }
+            Err(_elapsed) => connection.peek_more().await?,
         }
     }
 }
 
-async fn look<D: Duplex>(connection: &mut Peeked<D>, declared: Declared) -> io::Result<Found> {
+async fn look<D: Duplex>(
+    connection: &mut Peeked<D>,
+    declared: Declared,
+    undecided: Undecided,
+) -> io::Result<Found> {
     if declared == Declared::Tcp {
         return Ok(Found::just(Protocol::Tcp));
     }
+    let (mut looks, mut wanted) = (0, 0);
     loop {
         let bytes = connection.peeked();
-        let last = connection.has_ended() || bytes.len() >= MAX_PEEKED_BYTES;
-        if let Some(found) = judge(bytes, declared, last) {
-            return Ok(found);
+        let rest = if connection.has_ended() {
+            Rest::Ended(undecided)
+        } else if bytes.len() >= MAX_PEEKED_BYTES || looks >= MAX_LOOKS {
+            Rest::Enough
+        } else {
+            Rest::Coming
+        };
+        if bytes.len() >= wanted || rest != Rest::Coming {
+            looks += 1;
+            match judge(bytes, declared, rest) {
+                Ok(found) => return Ok(found),
+                Err(More(more)) => wanted = bytes.len() + more,
+            }
         }
         connection.peek_more().await?;
     }
 }
 
-/// The verdict on what is there. `last`: no more will be.
-fn judge(bytes: &[u8], declared: Declared, last: bool) -> Option<Found> {
+/// What there is besides what is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    /// More of it may come.
+    Coming,
+    /// Nothing; what it is if that leaves it open.
+    Ended(Undecided),
+    /// It does not matter: the verdict must be there.
+    Enough,
+}
+
+/// So many more bytes are needed, at least.
+struct More(usize);
+
+/// The verdict on what is there. Only while more is coming there may be none.
+fn judge(bytes: &[u8], declared: Declared, rest: Rest) -> Result<Found, More> {
+    let just = |protocol| Ok(Found::just(protocol));
     match declared {
-        Declared::Tcp => Some(Found::just(Protocol::Tcp)),
-        Declared::Http => match sniff::preface(bytes) {
-            Some(true) => Some(Found::just(Protocol::Http2)),
-            Some(false) => Some(Found::just(Protocol::Http1)),
-            None => last.then(|| Found::just(Protocol::Http1)),
+        Declared::Tcp => just(Protocol::Tcp),
+        Declared::Http => match (sniff::preface(bytes), rest) {
+            (Some(true), _) => just(Protocol::Http2),
+            (None, Rest::Coming) => Err(More(1)),
+            (Some(false), _) | (None, Rest::Ended(_) | Rest::Enough) => just(Protocol::Http1),
         },
-        Declared::Tls => hello(bytes, last),
+        Declared::Tls => hello(bytes, rest),
         Declared::Unknown => match sniff::sniff(bytes) {
-            Sniffed::Http1 => Some(Found::just(Protocol::Http1)),
-            Sniffed::Http2 => Some(Found::just(Protocol::Http2)),
-            Sniffed::Tls => hello(bytes, last),
-            Sniffed::Other => Some(Found::just(Protocol::Tcp)),
-            // More text than any request line has, and still one: HTTP says how that is refused.
-            Sniffed::More if bytes.len() >= MAX_PEEKED_BYTES => Some(Found::just(Protocol::Http1)),
-            Sniffed::More => last.then(|| Found::just(Protocol::Tcp)),
+            Sniffed::Http1 => just(Protocol::Http1),
+            Sniffed::Http2 => just(Protocol::Http2),
+            Sniffed::Tls => hello(bytes, rest),
+            Sniffed::Other => just(Protocol::Tcp),
+            Sniffed::More => match rest {
+                Rest::Coming => Err(More(1)),
+                Rest::Ended(Undecided::Tcp) => just(Protocol::Tcp),
+                // More text than any request line has, or in more pieces, and still one: HTTP says how that is refused.
+                Rest::Ended(Undecided::Http) | Rest::Enough => just(Protocol::Http1),
+            },
         },
     }
 }
 
-fn hello(bytes: &[u8], last: bool) -> Option<Found> {
+fn hello(bytes: &[u8], rest: Rest) -> Result<Found, More> {
     let sni = match client_hello::server_name(bytes) {
         Hello::Named(name) => Some(Arc::from(name)),
         Hello::Unnamed | Hello::Invalid => None,
-        Hello::More if last => None,
-        Hello::More => return None,
+        Hello::More(more) if rest == Rest::Coming => return Err(More(more)),
+        Hello::More(_) => None,
     };
-    Some(Found {
+    Ok(Found {
         protocol: Protocol::Tls,
         sni,
     })

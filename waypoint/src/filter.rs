@@ -4,7 +4,7 @@
 //! backend's. Never: chooses a route or an endpoint, sends anything but copies that nobody waits for.
 //!
 //! The order in which they are applied stands in [`crate::request`]. By it: [`connection`], [`envoy`], [`normalize`],
-//! [`grpc_web`], [`fault`], [`cors`], [`edits`], [`affinity`], [`mirror`].
+//! [`grpc_web`], [`fault`], [`cors`], [`edits`], [`affinity`], [`mirror`], [`grpc_timeout`].
 
 pub mod affinity;
 pub(crate) mod base64;
@@ -13,6 +13,7 @@ pub mod cors;
 pub mod edits;
 pub mod envoy;
 pub mod fault;
+pub mod grpc_timeout;
 pub mod grpc_web;
 pub mod mirror;
 pub mod normalize;

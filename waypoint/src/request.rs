@@ -71,11 +71,12 @@ async fn stages(
     refusal: Option<Refusal>,
 ) -> Result<Answer, Reply> {
     let rules = rules::rules(call)?;
+    apply::recognize(call, &rules, request.headers());
     let (request, upgrade) = arrive::arrive(call, &rules, request, refusal)?;
-    rules::admit(&rules)?;
+    rules::admit(call, &rules)?;
     let ruled = route::route(call, &rules, &request)?;
     let ruled = ruled.as_ref();
-    let mut request = apply::translate(call, &rules, request);
+    let mut request = apply::translate(call, request);
     apply::faults(call, ruled).await?;
     if let Some(preflight) = apply::origins(call, ruled, &request) {
         return Ok(preflight.into());

@@ -11,11 +11,13 @@
 
 use std::{
     convert::Infallible,
+    future::poll_fn,
     pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Poll,
 };
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -29,20 +31,19 @@ use net::{
     drain::{Draining, Phase},
     relay::Duplex,
 };
-use tokio::sync::oneshot;
 
 mod checks;
 mod linger;
 
 use crate::{
-    accept::{Place, Told},
+    accept::Place,
     body::Body,
     detect::{Peeked, Protocol},
     drain::{Departure, TIMEOUT_IDLE, Why},
     http1::{Gate, Guard, Refusal},
     io::DuplexIo,
     request,
-    session::Session,
+    session::{Session, Told},
 };
 use linger::Linger;
 
@@ -80,8 +81,6 @@ struct Conversation {
 pub(crate) struct Ends {
     /// When it is asked to leave.
     pub(crate) departure: Departure,
-    /// Tells that the target is not ours any more.
-    pub(crate) unserved: oneshot::Receiver<Told>,
     /// The process.
     pub(crate) draining: Draining,
 }
@@ -123,10 +122,11 @@ async fn serve1<D: Duplex + Send + Unpin + 'static>(
     let mut connection = pin!(builder.serve_connection(guard, service).with_upgrades());
     let Ends {
         departure,
-        unserved,
         mut draining,
     } = ends;
-    let mut leave = pin!(leave(departure, unserved));
+    let session = Arc::clone(&conversation.session);
+    let mut leave = pin!(leave(departure, &session));
+    let mut forbidden = pin!(session.ending.told(Told::Unenforced));
     let mut idle = pin!(tokio::time::sleep(TIMEOUT_IDLE));
     let (mut leaving, mut closing) = (false, false);
     loop {
@@ -142,6 +142,8 @@ async fn serve1<D: Duplex + Send + Unpin + 'static>(
                 closing = true;
                 connection.as_mut().graceful_shutdown();
             }
+            // What is open was let in before: it must not go on.
+            _told = forbidden.as_mut() => return,
             () = draining.reached(Phase::Cut) => return,
         }
     }
@@ -170,10 +172,11 @@ async fn serve2<D: Duplex + Send + Unpin + 'static>(
     let mut connection = pin!(builder.serve_connection(io, service));
     let Ends {
         departure,
-        unserved,
         mut draining,
     } = ends;
-    let mut leave = pin!(leave(departure, unserved));
+    let session = Arc::clone(&conversation.session);
+    let mut leave = pin!(leave(departure, &session));
+    let mut forbidden = pin!(session.ending.told(Told::Unenforced));
     let mut leaving = false;
     loop {
         tokio::select! {
@@ -182,21 +185,26 @@ async fn serve2<D: Duplex + Send + Unpin + 'static>(
                 leaving = true;
                 connection.as_mut().graceful_shutdown();
             }
+            _told = forbidden.as_mut() => {
+                // GOAWAY, as far as it leaves at once: the client may take its requests elsewhere. Streams end with the connection.
+                connection.as_mut().graceful_shutdown();
+                poll_fn(|cx| {
+                    drop(connection.as_mut().poll(cx));
+                    Poll::Ready(())
+                })
+                .await;
+                return;
+            }
             () = draining.reached(Phase::Cut) => return,
         }
     }
 }
 
 /// Waits until the connection is asked to leave.
-async fn leave(departure: Departure, unserved: oneshot::Receiver<Told>) -> Why {
-    let told = async {
-        if unserved.await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
+async fn leave(departure: Departure, session: &Session) -> Why {
     tokio::select! {
         why = departure.asked(|| fastrand::u64(..)) => why,
-        () = told => Why::Unserved,
+        _told = session.ending.told(Told::Unserved) => Why::Unserved,
     }
 }
 

@@ -10,7 +10,11 @@ use decision::waypoint::{Refusal, Target, readmit};
 use identity::PeerCertificate;
 use mesh::{Snapshot, SpiffeId, Workload};
 
+mod ending;
+
 pub use crate::detect::Protocol;
+pub use ending::{Ending, Told};
+
 use crate::{accept::admit, proxy::Proxy, upstream};
 
 /// A connection. **Shape:** one per CONNECT; its requests share it.
@@ -37,6 +41,8 @@ pub struct Session {
     pub sni: Option<Arc<str>>,
     /// When it came.
     pub opened: Instant,
+    /// Whether it is to end.
+    pub ending: Ending,
 }
 
 impl Session {

@@ -14,7 +14,6 @@ use net::{
     relay::{Duplex, Meter, RelayError},
 };
 use telemetry::ByteCounters;
-use tokio::sync::oneshot;
 
 mod failure;
 mod record;
@@ -23,8 +22,7 @@ mod route;
 pub(crate) use route::unenforced;
 
 use crate::{
-    accept::Told,
-    session::Session,
+    session::{Session, Told},
     upstream::{Ask, Cluster, Connected, Host, SendError},
 };
 use failure::Failure;
@@ -46,8 +44,16 @@ pub(crate) struct Open {
     session: Arc<Session>,
     book: Book,
     upstream: Connected,
-    /// How long nothing may move; `None`: for ever.
-    timeout_idle: Option<Duration>,
+    limits: Limits,
+}
+
+/// How long a connection may take. `None`: for ever.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// While nothing moves.
+    idle: Option<Duration>,
+    /// At all. Source: DestinationRule `connectionPool.tcp.maxConnectionDuration`.
+    whole: Option<Duration>,
 }
 
 impl Opening {
@@ -67,13 +73,13 @@ impl Opening {
     pub(crate) async fn connect(self) -> Result<Open, ()> {
         let Self { session, mut book } = self;
         match connect(&session, &mut book).await {
-            Ok((upstream, timeout_idle)) => {
+            Ok((upstream, limits)) => {
                 book.connected(&upstream);
                 Ok(Open {
                     session,
                     book,
                     upstream,
-                    timeout_idle,
+                    limits,
                 })
             }
             Err(failure) => {
@@ -84,10 +90,7 @@ impl Opening {
     }
 }
 
-async fn connect(
-    session: &Arc<Session>,
-    book: &mut Book,
-) -> Result<(Connected, Option<Duration>), Failure> {
+async fn connect(session: &Arc<Session>, book: &mut Book) -> Result<(Connected, Limits), Failure> {
     let cluster = route::route(session, book)?;
     cluster.warmed().await;
     let policy = cluster.policy();
@@ -112,7 +115,13 @@ async fn connect(
         let host = Arc::clone(pick.host());
         book.tried(&host);
         match cluster.connect(&session.worker, pick).await {
-            Ok(upstream) => return Ok((upstream, policy.pool.idle_timeout)),
+            Ok(upstream) => {
+                let limits = Limits {
+                    idle: policy.pool.idle_timeout,
+                    whole: policy.pool.max_connection_duration,
+                };
+                return Ok((upstream, limits));
+            }
             Err(error) if retries(&error) && tried.len() + 1 < MAX_ATTEMPTS => tried.push(host),
             Err(error) => return Err(Failure::Connect(error)),
         }
@@ -125,31 +134,23 @@ fn retries(error: &SendError) -> bool {
 
 impl Open {
     /// Relays until both directions have ended, or it is told to end.
-    pub(crate) async fn relay(
-        self,
-        mut downstream: impl Duplex,
-        unserved: oneshot::Receiver<Told>,
-    ) {
+    pub(crate) async fn relay(self, mut downstream: impl Duplex) {
         let Self {
             session,
             mut book,
             mut upstream,
-            timeout_idle,
+            limits,
         } = self;
         let open = book.open(&session);
         let counters = open.counters();
         let mut draining = session.proxy.draining.clone();
-        let told = async {
-            if unserved.await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
         let meter = Counted(counters);
         let cut = tokio::select! {
             biased;
-            () = told => Some(Failure::Unserved),
+            _told = session.ending.told(Told::Unserved) => Some(Failure::Unserved),
             () = draining.reached(Phase::Cut) => Some(Failure::Drained),
-            () = idle(counters, timeout_idle) => Some(Failure::Idle),
+            () = idle(counters, limits.idle) => Some(Failure::Idle),
+            () = lifetime(limits.whole) => Some(Failure::Duration),
             result = net::relay::relay(&mut downstream, &mut upstream, &meter) => {
                 result.err().map(Failure::Relay)
             }
@@ -189,6 +190,13 @@ impl Meter for Counted<'_> {
 
     fn downward(&self, bytes: u64) {
         self.0.add_sent(bytes);
+    }
+}
+
+async fn lifetime(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
     }
 }
 

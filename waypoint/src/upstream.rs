@@ -2,7 +2,8 @@
 //!
 //! In: a backend, a request or a connection. Out: an answer whose body streams, or an end to relay to.
 //! Never: chooses a route; edits a message beyond what the version of HTTP asks for; tries anything again that an
-//! endpoint may have acted on.
+//! endpoint may have acted on, but for an idempotent request without a body whose kept connection of HTTP/1.1 was closed
+//! without an answer (RFC 9110 §9.2.2).
 //!
 //! ```text
 //!   Clusters::get ─▶ Cluster::request ─▶ Cluster::pick ─┬─▶ Cluster::send ────▶ http1 | http2 ─┐
@@ -31,6 +32,7 @@ mod http2;
 mod judge;
 mod names;
 pub mod pool;
+mod ports;
 pub mod response;
 pub mod send;
 mod socket;

@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 
+mod canary;
+
 use crate::{
     calls::{Call, Denial, Speed},
+    canary::Canary,
     control::Control,
     link::Seen,
 };
@@ -13,6 +16,7 @@ use crate::{
 pub(crate) struct Told {
     pub(crate) control: Control,
     pub(crate) calls: Vec<Call>,
+    pub(crate) canary: Canary,
     pub(crate) denial: Denial,
     /// Packets without the mesh, and those of them in which one of the texts could be read.
     pub(crate) before: (usize, usize),
@@ -51,6 +55,7 @@ impl Told {
         for call in &self.calls {
             write_call(to, call)?;
         }
+        canary::write(to, &self.canary)?;
         writeln!(to, "\nWHAT WAS ON THE WIRE BETWEEN THE NODES (tcpdump)")?;
         let (packets, readable) = self.before;
         writeln!(

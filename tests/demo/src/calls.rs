@@ -19,7 +19,7 @@ use crate::{
 /// A text that is sent, so that it can be looked for on the wire.
 const NOTE: &str = "ambit-demo-note-5a1c";
 /// How long one iperf3 runs.
-const TIME_BULK: Duration = Duration::from_secs(5);
+const TIME_BULK: Duration = Duration::from_secs(3);
 
 /// One request that went well.
 #[derive(Debug)]

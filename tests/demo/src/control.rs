@@ -3,6 +3,8 @@
 use anyhow::{Context as _, Result, ensure};
 use lab::Controller;
 
+use crate::stage::PROXIES;
+
 /// What there is to tell of it.
 #[derive(Debug)]
 pub(crate) struct Control {
@@ -33,7 +35,10 @@ pub(crate) fn account(controller: &Controller) -> Result<Control> {
         .iter()
         .filter_map(|proxy| Some(proxy["proxy"].as_str()?.to_owned()))
         .collect();
-    ensure!(proxies.len() == 2, "{synced} does not name two proxies");
+    ensure!(
+        proxies.len() == PROXIES,
+        "{PROXIES} proxies were started, and these are connected: {proxies:?}"
+    );
     let signed = controller.metric("citadel_server_success_cert_issuance_count_total", &[])?;
     #[expect(
         clippy::cast_possible_truncation,

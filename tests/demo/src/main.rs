@@ -1,17 +1,20 @@
 //! The demo: real programs in pods on two nodes, without and with the mesh, and an account of what happened.
 //!
-//! In: `target/release/ztunnel`, Debian's programs, root. Out: progress lines, then the account; an exit code that
+//! In: ztunnel, waypoint and controller in `target/release`, Debian's programs, root. Out: progress lines, then the account; an exit code that
 //! says whether all of it was so. Never: tells anything that was not read from a log, a capture or a program.
 //!
-//! Reading order: [`stage`] (who is there), [`control`] (what the controller was given and who asked it), [`calls`] (what they do), [`record`] (what the ztunnels say about it),
-//! [`link`] (what was on the wire), [`account`] (what is told). Ctrl-C ends the process by way of the lab, which
+//! Reading order: [`stage`] (who is there), [`control`] (what the controller was given and who asked it), [`calls`] (what they do),
+//! [`record`] (what the ztunnels say about it), [`canary`] and [`line`] (what the waypoint does and says), [`link`] (what was on
+//! the wire), [`account`] (what is told). Ctrl-C ends the process by way of the lab, which
 //! removes itself first.
 
 #![forbid(unsafe_code)]
 
 mod account;
 mod calls;
+mod canary;
 mod control;
+mod line;
 mod link;
 mod record;
 mod say;
@@ -36,9 +39,12 @@ fn demo() -> Result<()> {
         bail!("the lab needs root and network namespaces");
     }
     let progress = say::Progress::begin();
-    let ztunnel = lab::Program::Ztunnel.binary()?;
+    let programs = [
+        lab::Program::Ztunnel.binary()?,
+        lab::Program::Waypoint.binary()?,
+    ];
 
-    progress.line("two nodes, eight pods: network namespaces and the wires between them");
+    progress.line("two nodes, twelve pods: network namespaces and the wires between them");
     let stage = stage::Stage::build()?;
     let name = stage.lab.name().to_owned();
     let story = tell(&stage, &progress)?;
@@ -56,8 +62,9 @@ fn demo() -> Result<()> {
 
     say::line(&story);
     say::line(&format!(
-        "{} carried all of it. {} s; nothing of the lab is left.",
-        ztunnel.display(),
+        "{} and {} carried all of it. {} s; nothing of the lab is left.",
+        programs[0].display(),
+        programs[1].display(),
         progress.seconds()
     ));
     Ok(())
@@ -65,7 +72,7 @@ fn demo() -> Result<()> {
 
 /// Everything between the building of the stage and its end. The account is what it returns.
 fn tell(stage: &stage::Stage, progress: &say::Progress) -> Result<String> {
-    progress.line("starting nginx, redis, mariadb, two iperf3");
+    progress.line("starting four nginx, redis, mariadb, two iperf3");
     let servers = stage.start_servers()?;
 
     progress.line("one request without the mesh, watched on the link between the nodes");
@@ -80,19 +87,21 @@ fn tell(stage: &stage::Stage, progress: &say::Progress) -> Result<String> {
     progress.line("starting the controller on a folder of manifests");
     let controller = stage.start_controller()?;
     progress.line(
-        "starting two ztunnels, which ask it: the running pods are captured, nothing is restarted",
+        "starting two ztunnels and a waypoint, which ask it: the running pods are captured, nothing is restarted",
     );
-    let ztunnels = stage.start_ztunnels()?;
+    let (ztunnels, waypoint) = stage.start_proxies()?;
     let control = control::account(&controller)?;
     let wire = link::Watch::everything(&stage.lab)?;
     progress.line("curl, redis-cli and mariadb, in both directions, IPv4 and IPv6");
     let calls = calls::all(stage, &servers, &ztunnels)?;
     progress.line("a request that the policy denies");
     let denial = calls::denied(stage, &ztunnels)?;
+    progress.line("the same request without and with the canary header; then a replica is killed");
+    let canary = canary::watch(stage, &servers, &ztunnels, &waypoint)?;
     let wire = wire.stop()?;
     let seen = link::verdict(&wire, &calls::texts())?;
 
-    progress.line("iperf3, five seconds in each direction");
+    progress.line("iperf3, three seconds in each direction");
     let bulk = link::Watch::all_but_tunnels(&stage.lab)?;
     let speeds = calls::bulk(stage, &ztunnels)?;
     let (strangers, crossed_bytes) = bulk.stop_counting(&stage.lab)?;
@@ -106,6 +115,7 @@ fn tell(stage: &stage::Stage, progress: &say::Progress) -> Result<String> {
     let told = account::Told {
         control,
         calls,
+        canary,
         denial,
         before: (before.len(), link::readable(&before, &calls::texts())),
         seen,

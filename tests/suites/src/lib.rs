@@ -1,6 +1,8 @@
 //! The whole-path suites: one test binary per subject in `tests/`, all standing on the `lab`.
 
+pub mod echo;
 pub mod hostile;
 pub mod plane;
 pub mod policy;
 pub mod traffic;
+pub mod waypoint;

@@ -16,7 +16,7 @@ use crate::{
     accept::{error::Error, tunnel::Tunnel},
     detect::{Declared, Protocol},
     proxy::Own,
-    session::Session,
+    session::{Ending, Session},
 };
 
 /// How long a CONNECT is held that comes before the first configuration is whole.
@@ -158,7 +158,8 @@ fn has_http_rules(snapshot: &Snapshot, target: &Target) -> bool {
     };
     snapshot
         .routes(&RouteKey::new(service.key(), target.port()))
-        .is_some_and(|table| {
+        // Where nothing was told, nobody knows; it will be refused.
+        .is_none_or(|table| {
             table.http.is_some() || !table.consumers.is_empty() || !table.unenforced.is_empty()
         })
 }
@@ -187,6 +188,7 @@ impl Admitted {
             protocol,
             sni,
             opened: net::clock::now(),
+            ending: Ending::default(),
         })
     }
 }

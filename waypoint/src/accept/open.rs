@@ -1,4 +1,5 @@
-//! The sessions that are open, so that each can be ended when this waypoint does not stand before its target any more.
+//! The sessions that are open, so that each can be ended when this waypoint does not stand before its target any more, or
+//! when a policy comes that cannot be enforced.
 //!
 //! In: a session that has just begun. Out: a word to it. Never: held locked while a decision is made, or across an await.
 //!
@@ -8,9 +9,12 @@ use std::{collections::HashMap, sync::Arc};
 
 use mesh::Snapshot;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
 
-use crate::{detect::Protocol, session::Session, tcp};
+use crate::{
+    detect::Protocol,
+    session::{Session, Told},
+    tcp,
+};
 
 /// The open sessions.
 #[derive(Debug)]
@@ -21,18 +25,8 @@ pub(super) struct Open {
 #[derive(Debug, Default)]
 struct Shard {
     next: u64,
-    entries: HashMap<u64, Entry>,
+    entries: HashMap<u64, Arc<Session>>,
 }
-
-#[derive(Debug)]
-struct Entry {
-    session: Arc<Session>,
-    tell: oneshot::Sender<Told>,
-}
-
-/// Says that a session is to end.
-#[derive(Debug)]
-pub(crate) struct Told;
 
 /// Removes a session when it is dropped.
 #[derive(Debug)]
@@ -50,75 +44,51 @@ impl Open {
         })
     }
 
-    /// Registers a session. The receiver answers when it is to end, which may be at once: what changed between the decision on
-    /// it and now is seen here, and what changes later by [`Open::recheck`].
-    pub(super) fn register(
-        self: &Arc<Self>,
-        worker: usize,
-        session: &Arc<Session>,
-    ) -> (Registered, oneshot::Receiver<Told>) {
-        let (tell, told) = oneshot::channel();
-        let shard = worker % self.shards.len();
+    /// Registers a session, which is told when it is to end. That may be at once: what changed between the decision on it and now
+    /// is seen here, and what changes later by [`Open::recheck`].
+    pub(super) fn register(self: &Arc<Self>, worker: usize, session: &Arc<Session>) -> Registered {
+        let index = worker % self.shards.len();
         let mut number = 0;
-        if let Some(shard) = self.shards.get(shard) {
+        if let Some(shard) = self.shards.get(index) {
             let mut shard = shard.lock();
             number = shard.next;
             shard.next += 1;
-            let session = Arc::clone(session);
-            shard.entries.insert(number, Entry { session, tell });
+            shard.entries.insert(number, Arc::clone(session));
         }
-        let registered = Registered {
+        // After it is there, so that no snapshot is missed.
+        judge(session, &session.proxy.view.borrow());
+        Registered {
             open: Arc::clone(self),
-            shard,
+            shard: index,
             number,
-        };
-        if !may_stay(session, &session.proxy.view.borrow()) {
-            registered.tell();
         }
-        (registered, told)
     }
 
     /// Tells every session that may not stay.
     pub(super) fn recheck(&self, snapshot: &Snapshot) {
         for shard in &self.shards {
             // Copied out, because a worker must not wait meanwhile.
-            let sessions: Vec<(u64, Arc<Session>)> = shard
-                .lock()
-                .entries
-                .iter()
-                .map(|(number, entry)| (*number, Arc::clone(&entry.session)))
-                .collect();
-            for (number, session) in sessions {
-                if !may_stay(&session, snapshot) {
-                    tell(shard, number);
-                }
+            let sessions: Vec<Arc<Session>> = shard.lock().entries.values().cloned().collect();
+            for session in sessions {
+                judge(&session, snapshot);
             }
         }
     }
 }
 
-fn may_stay(session: &Session, snapshot: &Snapshot) -> bool {
-    let bytes = match session.protocol {
-        // Each of its requests is judged by itself.
-        Protocol::Http1 | Protocol::Http2 => true,
-        Protocol::Tls | Protocol::Tcp => tcp::unenforced(session, snapshot).is_none(),
-    };
-    bytes && session.readmit(snapshot).is_ok()
-}
-
-fn tell(shard: &Mutex<Shard>, number: u64) {
-    let entry = shard.lock().entries.remove(&number);
-    if let Some(entry) = entry {
-        // It fails only when the session has just ended by itself.
-        drop(entry.tell.send(Told));
+/// Tells a session what a snapshot means for it.
+fn judge(session: &Session, snapshot: &Snapshot) {
+    let ending = &session.ending;
+    if session.readmit(snapshot).is_err() {
+        ending.tell(Told::Unserved);
     }
-}
-
-impl Registered {
-    fn tell(&self) {
-        if let Some(shard) = self.open.shards.get(self.shard) {
-            tell(shard, self.number);
-        }
+    let may_have_passed = match session.protocol {
+        // Each of its requests is judged by itself: one that has had none let in goes on to be told no.
+        Protocol::Http1 | Protocol::Http2 => ending.has_let_in(),
+        Protocol::Tls | Protocol::Tcp => true,
+    };
+    if may_have_passed && tcp::unenforced(session, snapshot).is_some() {
+        ending.tell(Told::Unenforced);
     }
 }
 

@@ -3,7 +3,13 @@
 //! In: an accepted socket. Out: CONNECTs, each in a task of its own. Never: outlives the certificates of both ends, or a
 //! revocation.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use hbone::{
     server::{self, Incoming},
@@ -60,7 +66,7 @@ async fn run(
     let proxy = &arrivals.proxy;
     let mut cut = proxy.draining.clone();
     let accepted = tokio::select! {
-        accepted = handshake(arrivals, socket) => accepted?,
+        accepted = handshake(arrivals, socket, addresses.peer.ip()) => accepted?,
         // Nothing is known of the peer that could be told.
         () = cut.reached(Phase::Cut) => return Ok(()),
     };
@@ -110,13 +116,18 @@ async fn run(
     Ok(())
 }
 
-async fn handshake(arrivals: &Arrivals, socket: StdStream) -> Result<server::Accepted, Error> {
+async fn handshake(
+    arrivals: &Arrivals,
+    socket: StdStream,
+    peer: IpAddr,
+) -> Result<server::Accepted, Error> {
     let proxy = &arrivals.proxy;
     let credential = proxy.credential().await?;
     let socket = TcpStream::from_std(socket)?;
     socket.set_nodelay(true)?;
-    let place = tokio::time::timeout(proxy.hbone.timeout_handshake, arrivals.handshakes.acquire());
-    let Ok(_place) = place.await else {
+    let place = arrivals.handshakes.place(peer);
+    let place = tokio::time::timeout(proxy.hbone.timeout_handshake, place);
+    let Ok(Ok(_place)) = place.await else {
         return Err(TlsError::TimedOut.into());
     };
     let config = credential.server_config();

@@ -76,3 +76,22 @@ fn a_share_of_the_cpus_is_at_least_one_worker() {
         1
     );
 }
+
+#[test]
+fn the_readme_has_the_table_of_variables() {
+    let readme = include_str!("../../README.md");
+    let row = |(name, default, meaning): &(&str, Option<&str>, &str)| {
+        let default = default.filter(|it| !it.is_empty());
+        let default = default.map_or_else(String::new, |it| format!("`{it}`"));
+        format!("| `{name}` | {default} | {meaning} |")
+    };
+    let expected: Vec<String> = VARIABLES.iter().map(row).collect();
+    let (_, table) = readme
+        .split_once("| variable | default | meaning |\n|---|---|---|\n")
+        .unwrap();
+    let found: Vec<&str> = table
+        .lines()
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    assert_eq!(found, expected);
+}

@@ -15,12 +15,14 @@ pub enum Hello {
     Unnamed,
     /// It is none, or one that is not well-formed.
     Invalid,
-    /// More bytes are needed.
-    More,
+    /// So many more bytes are needed, and maybe more than these; at least one.
+    More(usize),
 }
 
 /// Record type, version and length.
 const RECORD_HEAD_BYTES: usize = 5;
+/// Message type and length.
+const MESSAGE_HEAD_BYTES: usize = 4;
 /// RFC 8446 §5.1: what a record of plain text may hold. Units: bytes.
 const MAX_RECORD_BYTES: usize = 1 << 14;
 const HANDSHAKE: u8 = 22;
@@ -36,13 +38,15 @@ pub fn server_name(bytes: &[u8]) -> Hello {
     // The message may be spread over records; it is gathered only then.
     let mut gathered = Vec::new();
     let mut rest = Reader(bytes);
+    let mut missing = MESSAGE_HEAD_BYTES;
     loop {
+        let head = rest.0.len();
         let Some(kind) = rest.u8() else {
-            return more(&gathered);
+            return more(&gathered, missing);
         };
         let (Some(version), Some(length)) = (rest.u16(), rest.u16()) else {
             return if kind == HANDSHAKE {
-                Hello::More
+                Hello::More(RECORD_HEAD_BYTES.saturating_sub(head) + missing)
             } else {
                 Hello::Invalid
             };
@@ -53,35 +57,37 @@ pub fn server_name(bytes: &[u8]) -> Hello {
         }
         let available = rest.0.len().min(length);
         let Some(fragment) = rest.bytes(available) else {
-            return Hello::More;
+            return Hello::More(missing);
         };
         if gathered.is_empty() {
             match message(fragment) {
                 Message::Whole(body) => return client_hello(body),
                 Message::Invalid => return Hello::Invalid,
-                Message::Part => {}
+                Message::Part(_) => {}
             }
         }
         gathered.extend_from_slice(fragment);
         match message(&gathered) {
             Message::Whole(body) => return client_hello(body),
             Message::Invalid => return Hello::Invalid,
-            Message::Part if available < length => return Hello::More,
-            Message::Part => {}
+            Message::Part(more) if available < length => return Hello::More(more),
+            Message::Part(more) => missing = more,
         }
     }
 }
 
-fn more(gathered: &[u8]) -> Hello {
+fn more(gathered: &[u8], missing: usize) -> Hello {
     match gathered.len() + RECORD_HEAD_BYTES > MAX_PEEKED_BYTES {
         true => Hello::Invalid,
-        false => Hello::More,
+        // They come in a record of their own.
+        false => Hello::More(RECORD_HEAD_BYTES + missing),
     }
 }
 
 enum Message<'a> {
     Whole(&'a [u8]),
-    Part,
+    /// So many bytes are missing, at least.
+    Part(usize),
     Invalid,
 }
 
@@ -91,10 +97,10 @@ fn message(bytes: &[u8]) -> Message<'_> {
     match reader.u8() {
         Some(CLIENT_HELLO) => {}
         Some(_) => return Message::Invalid,
-        None => return Message::Part,
+        None => return Message::Part(MESSAGE_HEAD_BYTES),
     }
     let (Some(high), Some(low)) = (reader.u8(), reader.u16()) else {
-        return Message::Part;
+        return Message::Part(MESSAGE_HEAD_BYTES.saturating_sub(bytes.len()));
     };
     let length = usize::from(high) << 16 | usize::from(low);
     if length > MAX_PEEKED_BYTES {
@@ -102,7 +108,7 @@ fn message(bytes: &[u8]) -> Message<'_> {
     }
     match reader.bytes(length) {
         Some(body) => Message::Whole(body),
-        None => Message::Part,
+        None => Message::Part(length - reader.0.len().min(length)),
     }
 }
 

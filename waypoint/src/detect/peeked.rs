@@ -11,12 +11,17 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use net::relay::{Duplex, Queue, Read};
 
+/// Room for pieces, to begin with. It grows by doubling, so that each byte is copied a few times at most. Units: bytes.
+const GATHER_BYTES: usize = 512;
+
 /// A connection that can be looked at.
 #[derive(Debug)]
 pub struct Peeked<D> {
     inner: D,
-    /// What is looked at: the beginning, in one piece.
+    /// What is looked at: the beginning, in one piece, as it came. Usually it is all that is needed, and nothing is copied.
     ahead: Bytes,
+    /// The same, gathered from several pieces: then `ahead` is empty.
+    gathered: BytesMut,
     /// What was read with it.
     behind: Queue,
     ended: bool,
@@ -29,6 +34,7 @@ impl<D: Duplex> Peeked<D> {
         Self {
             inner,
             ahead: Bytes::new(),
+            gathered: BytesMut::new(),
             behind: Queue::default(),
             ended: false,
         }
@@ -37,7 +43,10 @@ impl<D: Duplex> Peeked<D> {
     /// What can be looked at.
     #[must_use]
     pub fn peeked(&self) -> &[u8] {
-        &self.ahead
+        match self.gathered.is_empty() {
+            true => &self.ahead,
+            false => &self.gathered,
+        }
     }
 
     /// Whether that is all that will come.
@@ -57,24 +66,27 @@ impl<D: Duplex> Peeked<D> {
             self.ended = read == Read::End;
         }
         if let Some(next) = self.behind.pop(usize::MAX) {
-            self.ahead = match self.ahead.is_empty() {
-                true => next,
-                false => {
-                    let mut whole = BytesMut::with_capacity(self.ahead.len() + next.len());
-                    whole.extend_from_slice(&self.ahead);
-                    whole.extend_from_slice(&next);
-                    whole.freeze()
+            if self.peeked().is_empty() {
+                self.ahead = next;
+            } else {
+                if !self.ahead.is_empty() {
+                    let first = std::mem::take(&mut self.ahead);
+                    self.gathered
+                        .reserve((first.len() + next.len()).max(GATHER_BYTES));
+                    self.gathered.extend_from_slice(&first);
                 }
-            };
+                self.gathered.extend_from_slice(&next);
+            }
         }
         Ok(())
     }
 
     fn poll_ahead(&mut self, queue: &mut Queue) -> Option<Read> {
-        if self.ahead.is_empty() && self.behind.is_empty() {
+        if self.peeked().is_empty() && self.behind.is_empty() {
             return self.ended.then_some(Read::End);
         }
         queue.push(std::mem::take(&mut self.ahead));
+        queue.push(std::mem::take(&mut self.gathered).freeze());
         while let Some(next) = self.behind.pop(usize::MAX) {
             queue.push(next);
         }

@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Version,
     header::{
         AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
         COOKIE, EXPECT, FORWARDED, HOST, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE,
@@ -44,7 +44,7 @@ pub fn switch<B>(request: &Request<B>) -> Switch {
         };
     }
     let headers = request.headers();
-    if request.version() == http::Version::HTTP_11
+    if request.version() == Version::HTTP_11
         && has_token(headers, &CONNECTION, "upgrade")
         && has_token(headers, &UPGRADE, "websocket")
     {
@@ -56,7 +56,11 @@ pub fn switch<B>(request: &Request<B>) -> Switch {
 
 /// Takes what concerns the client's connection alone out of a request. `te` stays if it says `trailers`, which is the
 /// one thing that it may say to the next hop of HTTP/2.
-pub fn strip_request(headers: &mut HeaderMap) {
+///
+/// `expect: 100-continue` ends here where `version` is HTTP/1: the engine says 100 when somebody reads the body. On HTTP/2 the
+/// engine says nothing before the answer, so the backend is asked, as RFC 9110 §10.1.1 tells a proxy: it can refuse before the
+/// body comes. Its 100 does not reach the client, which goes on after a while by itself.
+pub fn strip_request(headers: &mut HeaderMap, version: Version) {
     let trailers = headers.contains_key(TE) && has_token(headers, &TE, "trailers");
     strip(headers);
     headers.remove(TE);
@@ -64,10 +68,10 @@ pub fn strip_request(headers: &mut HeaderMap) {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     join_cookies(headers);
-    // Whoever reads the body says 100 by that; the backend is not asked to say it again.
-    if headers
-        .get(EXPECT)
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    if version != Version::HTTP_2
+        && headers
+            .get(EXPECT)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
     {
         headers.remove(EXPECT);
     }
@@ -89,8 +93,12 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes what concerns the backend's connection alone out of a response.
+/// Takes what concerns the backend's connection alone out of a response, and with `transfer-encoding` the length that it
+/// overrides (RFC 9112 §6.3).
 pub fn strip_response(headers: &mut HeaderMap) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     strip(headers);
 }
 

@@ -22,6 +22,8 @@ pub const X_ENVOY_UPSTREAM_SERVICE_TIME: HeaderName =
     HeaderName::from_static("x-envoy-upstream-service-time");
 /// Says that a limit was met, not that the backend failed.
 pub const X_ENVOY_OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
+/// Where the client is, as the gateway saw it by which it came into the mesh.
+const X_ENVOY_EXTERNAL_ADDRESS: HeaderName = HeaderName::from_static("x-envoy-external-address");
 /// Who vouched for the client, which only the proxy that saw its certificate can say.
 const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 
@@ -30,6 +32,10 @@ const SERVER_NAME: HeaderValue = HeaderValue::from_static("istio-envoy");
 
 /// Takes out of a request what only a proxy may say: everything that begins with `x-envoy-`, and the client's own word
 /// on its certificate.
+///
+/// `x-envoy-external-address` stays: a gateway at the edge sets it (there a client's own word on it is removed), nothing here
+/// acts upon it, and the backend wants to know. `x-envoy-original-path` does not: the access log shows it in the place of the
+/// path, so a client could hide what it asked for.
 pub fn sanitize(headers: &mut HeaderMap) {
     if headers.keys().any(is_envoy) {
         let names: Vec<HeaderName> = headers.keys().filter(|n| is_envoy(n)).cloned().collect();
@@ -41,7 +47,7 @@ pub fn sanitize(headers: &mut HeaderMap) {
 }
 
 fn is_envoy(name: &HeaderName) -> bool {
-    name.as_str().starts_with("x-envoy-")
+    name.as_str().starts_with("x-envoy-") && *name != X_ENVOY_EXTERNAL_ADDRESS
 }
 
 /// Gives the request an id and a scheme where it has none.

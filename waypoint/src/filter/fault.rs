@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use mesh::route::{AbortStatus, Fault};
 
 /// What befalls one request.
@@ -30,27 +29,6 @@ pub fn draw(fault: &Fault, random: &mut fastrand::Rng) -> Verdict {
     Verdict {
         delay: delay.map(|delay| delay.duration),
         abort: abort.map(|abort| abort.status),
-    }
-}
-
-/// The status of HTTP that stands for a status of gRPC, for a client that speaks no gRPC.
-/// Source: `google.rpc.Code`.
-#[must_use]
-pub fn http_status(grpc: u32) -> StatusCode {
-    match grpc {
-        0 => StatusCode::OK,
-        3 | 9 | 11 => StatusCode::BAD_REQUEST,
-        4 => StatusCode::GATEWAY_TIMEOUT,
-        5 => StatusCode::NOT_FOUND,
-        6 | 10 => StatusCode::CONFLICT,
-        7 => StatusCode::FORBIDDEN,
-        8 => StatusCode::TOO_MANY_REQUESTS,
-        12 => StatusCode::NOT_IMPLEMENTED,
-        14 => StatusCode::SERVICE_UNAVAILABLE,
-        16 => StatusCode::UNAUTHORIZED,
-        // 1 has a number of its own that is not registered.
-        1 => StatusCode::from_u16(499).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

@@ -33,29 +33,33 @@ enum Coding {
 
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
-/// Makes a request of gRPC out of one of gRPC-Web; `None` where it is none.
-pub fn request(mut request: Request<Body>) -> (Request<Body>, Option<GrpcWeb>) {
-    let Some(coding) = coding(request.headers(), &CONTENT_TYPE) else {
-        return (request, None);
-    };
-    let web = GrpcWeb {
+/// What a request of gRPC-Web wants; `None` where it is none.
+#[must_use]
+pub fn wanted(headers: &HeaderMap) -> Option<GrpcWeb> {
+    let coding = coding(headers, &CONTENT_TYPE)?;
+    Some(GrpcWeb {
         request: coding,
-        response: self::coding(request.headers(), &ACCEPT).unwrap_or(coding),
-    };
-    let headers = request.headers_mut();
-    headers.insert(CONTENT_TYPE, inner_type(headers));
-    headers.insert(TE, HeaderValue::from_static("trailers"));
-    if !headers.contains_key(&GRPC_ACCEPT_ENCODING) {
-        headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    }
-    if web.request == Coding::Text {
-        headers.remove(CONTENT_LENGTH);
-        request = request.map(|body| Body::boxed(Decode::new(body)));
-    }
-    (request, Some(web))
+        response: self::coding(headers, &ACCEPT).unwrap_or(coding),
+    })
 }
 
 impl GrpcWeb {
+    /// Makes a request of gRPC out of one of gRPC-Web.
+    #[must_use]
+    pub fn request(self, mut request: Request<Body>) -> Request<Body> {
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, inner_type(headers));
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        if !headers.contains_key(&GRPC_ACCEPT_ENCODING) {
+            headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
+        if self.request == Coding::Text {
+            headers.remove(CONTENT_LENGTH);
+            request = request.map(|body| Body::boxed(Decode::new(body)));
+        }
+        request
+    }
+
     /// Makes an answer of gRPC-Web out of one of gRPC. An answer that is none of gRPC stays as it is.
     #[must_use]
     pub fn response(self, mut response: Response<Body>) -> Response<Body> {

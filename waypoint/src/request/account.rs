@@ -20,7 +20,7 @@ use telemetry::http::{
 
 use crate::{
     request::{compiled, head::Named, messages::Messages, reply::Reply, upload::Upload},
-    session::Session,
+    session::{Session, Told},
     upstream::{Host, RequestPermit, host::Way},
 };
 
@@ -142,6 +142,12 @@ impl Account {
     pub fn set_grpc(&mut self) {
         self.is_grpc = true;
         self.messages.get_or_insert_default();
+    }
+
+    /// The connection that it came on.
+    #[must_use]
+    pub fn session(&self) -> &Arc<Session> {
+        &self.session
     }
 
     /// When it came.
@@ -314,6 +320,12 @@ impl Account {
 
     /// The client has it all.
     pub fn finish(mut self: Box<Self>) {
+        self.tell();
+    }
+
+    /// We have ended it.
+    pub fn cut(mut self: Box<Self>, told: Told) {
+        self.details = Some(Details::from(told.details()));
         self.tell();
     }
 

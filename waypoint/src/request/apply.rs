@@ -5,7 +5,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use telemetry::http::{Details, ResponseFlag};
 
 use crate::{
@@ -26,18 +26,24 @@ use crate::{
     upstream::Cluster,
 };
 
-/// Makes gRPC of gRPC-Web, where the port asks for it.
-#[must_use]
-pub fn translate(call: &mut Call, rules: &Rules, request: Request<Body>) -> Request<Body> {
+/// Finds out whether the client speaks gRPC-Web, where the port asks for that: it is answered so, whatever becomes of it.
+pub fn recognize(call: &mut Call, rules: &Rules, headers: &HeaderMap) {
     if !rules.translates_grpc_web() {
-        return request;
+        return;
     }
-    let (request, web) = grpc_web::request(request);
-    if web.is_some() {
+    call.web = grpc_web::wanted(headers);
+    if call.web.is_some() {
         call.account.set_grpc();
-        call.web = web;
     }
-    request
+}
+
+/// Makes gRPC of gRPC-Web. Not before the route is known: rules see what the client sent.
+#[must_use]
+pub fn translate(call: &Call, request: Request<Body>) -> Request<Body> {
+    match call.web {
+        Some(web) => web.request(request),
+        None => request,
+    }
 }
 
 /// Delays the request and fails it, where the rule says so.

@@ -45,8 +45,9 @@ pub fn arrive(
 ) -> Result<(Request<Body>, Option<Upgrade>), Reply> {
     // Before its headers go.
     let switch = connection::switch(&request);
+    let version = request.version();
     let headers = request.headers_mut();
-    connection::strip_request(headers);
+    connection::strip_request(headers, version);
     envoy::sanitize(headers);
     envoy::identify(headers, &mut call.random);
     // What is refused is told as well as what is not.

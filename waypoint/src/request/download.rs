@@ -14,20 +14,19 @@ use telemetry::http::{Details, ResponseFlag};
 
 use crate::{
     body::{Body, BodyError},
-    request::{account::Account, deadline::Deadline, reply},
+    request::{account::Account, deadline::Deadline},
 };
 
-/// The request took too long, after its answer had begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the response did not end in time")]
-pub struct TimedOut;
+mod timed;
+
+use timed::Timed;
+pub use timed::TimedOut;
 
 /// The body of a response and what is to be told of it.
 #[derive(Debug)]
 pub struct Download {
     inner: Body,
     account: Option<Box<Account>>,
-    deadline: Option<Deadline>,
     /// What is to come, where its length is known. Units: bytes.
     left: Option<u64>,
 }
@@ -40,12 +39,24 @@ impl Download {
             account.finish();
             return inner;
         }
-        Body::boxed(Self {
+        let download = Self {
             left: inner.size_hint().exact(),
             inner,
             account: Some(account),
-            deadline,
-        })
+        };
+        match deadline {
+            Some(deadline) => Body::boxed(Timed::new(download, deadline)),
+            None => Body::boxed(download),
+        }
+    }
+
+    /// It has taken too long: nothing is held for it any more.
+    fn expire(&mut self) {
+        self.inner = Body::Empty;
+        self.fail(
+            Some(ResponseFlag::UpstreamRequestTimeout),
+            Details::RESPONSE_TIMEOUT,
+        );
     }
 
     fn finish(&mut self) {
@@ -92,19 +103,7 @@ impl HttpBody for Download {
                 this.fail(flag, details);
             }
             Poll::Ready(None) => this.finish(),
-            Poll::Pending => {
-                if let Some(deadline) = &mut this.deadline
-                    && deadline.poll(cx).is_ready()
-                {
-                    this.deadline = None;
-                    this.inner = Body::Empty;
-                    this.fail(
-                        Some(ResponseFlag::UpstreamRequestTimeout),
-                        Details::RESPONSE_TIMEOUT,
-                    );
-                    return Poll::Ready(Some(Err(BodyError::Filter(Box::new(TimedOut)))));
-                }
-            }
+            Poll::Pending => {}
         }
         polled
     }
@@ -122,7 +121,7 @@ fn what_befell(error: &BodyError) -> (Option<ResponseFlag>, Details) {
     match error {
         BodyError::Upstream(error) => {
             let reset = error.reset();
-            (reply::flag(reset), reset.details_after_start().into())
+            (Some(reset.flag()), reset.details_after_start().into())
         }
         BodyError::Downstream(_) => (
             Some(ResponseFlag::DownstreamConnectionTermination),

@@ -98,8 +98,14 @@ pub async fn exchange(call: &mut Call, plan: Plan<'_>) -> Result<Answered, Reply
         hash,
     } = plan;
     let permit = cluster.request().map_err(|_| Reply::overflow())?;
-    cluster.warmed().await;
     let mut deadline = timeout.map(|limit| Deadline::new(limit, upload.clone()));
+    tokio::select! {
+        biased;
+        () = cluster.warmed() => {}
+        () = passed(&mut deadline) => return Err(Reply::timed_out()),
+    }
+    // The first attempt has nothing to repeat.
+    let mut body = upload.attempt().ok_or_else(Reply::gone)?;
     let mut again: Option<RetryPermit> = None;
     let mut tried = Vec::new();
     let mut number = 0;
@@ -108,30 +114,36 @@ pub async fn exchange(call: &mut Call, plan: Plan<'_>) -> Result<Answered, Reply
         let pick = pick(session, cluster, hash, retry, &tried)?;
         let host = Arc::clone(pick.host());
         account.tried(&host);
-        // It is there: that was looked at before the last try was given up.
-        let body = upload.attempt().unwrap_or_default();
         head.headers
             .insert(X_ENVOY_ATTEMPT_COUNT, attempt_count(number));
         let mut late = try_timeout.map(|limit| Deadline::new(limit, upload.clone()));
+        let mut reached = false;
         let ended = tokio::select! {
             biased;
-            sent = cluster.send(&session.worker, pick, &head, body) => match sent {
+            sent = cluster.send_noting(&session.worker, pick, &head, body, &mut reached) => match sent {
                 Ok(sent) => Tried::Answered(sent),
                 Err(error) => Tried::Failed(error),
             },
             () = passed(&mut deadline) => Tried::TooLate,
             () = passed(&mut late) => Tried::Late,
         };
-        if matches!(ended, Tried::Late | Tried::TooLate) {
+        let is_late = matches!(ended, Tried::Late | Tried::TooLate);
+        // It is no fault of an endpoint's that it was not asked: there was no connection to it yet.
+        if is_late && reached {
             cluster.timed_out(&host);
+        }
+        if matches!(ended, Tried::TooLate) {
+            cluster.stats().upstream_rq_timeout.increment();
         }
         // The place of this try is given back: it has its answer.
         drop(again.take());
         let wanted = retry.filter(|retry| is_wanted(retry, &ended));
         let next = wanted.filter(|_| upload.is_repeatable());
-        let Some((retry, place)) = next.and_then(|retry| {
+        let Some((retry, place, whole)) = next.and_then(|retry| {
             let place = place(account, cluster, retry, number)?;
-            Some((retry, place))
+            // The try that failed may still be sending. It ends here, and nothing is read until the next one.
+            let whole = upload.attempt()?;
+            Some((retry, place, whole))
         }) else {
             if number > 1 && wanted.is_none() && matches!(ended, Tried::Answered(_)) {
                 cluster.stats().upstream_rq_retry_success.increment();
@@ -139,6 +151,7 @@ pub async fn exchange(call: &mut Call, plan: Plan<'_>) -> Result<Answered, Reply
             return settle(account, ended, &upload, number, permit, deadline);
         };
         again = Some(place);
+        body = whole;
         drop(ended);
         tried.push(host);
         let wait = retry::backoff(retry, number - 1, random.u64(..));

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use decision::outlier;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION},
@@ -20,7 +21,7 @@ use telemetry::http::{Details, GrpcStatus, ResponseFlag};
 
 use crate::{
     body::Body,
-    filter::{envoy::X_ENVOY_OVERLOADED, fault::http_status},
+    filter::envoy::X_ENVOY_OVERLOADED,
     http1::Refusal,
     upstream::{Reset, SendError},
 };
@@ -120,6 +121,16 @@ impl Reply {
         )
     }
 
+    /// Nothing was told of the service's port, so it is not known what holds.
+    #[must_use]
+    pub fn route_table_missing() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "route_table_missing".into(),
+        )
+        .flagged(ResponseFlag::NoRouteFound)
+    }
+
     /// No rule matches.
     #[must_use]
     pub fn no_route() -> Self {
@@ -196,7 +207,7 @@ impl Reply {
         };
         Self {
             body: Cow::Owned(body),
-            flag: flag(reset),
+            flag: Some(reset.flag()),
             transport_failure,
             overloaded: reset == Reset::Overflow,
             ..Self::new(status, error.details().into())
@@ -224,7 +235,13 @@ impl Reply {
                 StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
                 None,
             ),
-            AbortStatus::Grpc(status) => (http_status(status), Some(GrpcStatus::new(status))),
+            AbortStatus::Grpc(grpc) => {
+                let status = StatusCode::from_u16(outlier::http_status(grpc));
+                (
+                    status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+                    Some(GrpcStatus::new(grpc)),
+                )
+            }
         };
         Self {
             grpc,
@@ -288,21 +305,6 @@ impl Reply {
             headers.insert(GRPC_MESSAGE, message);
         }
         response
-    }
-}
-
-/// How an exchange that ended early is called.
-#[must_use]
-pub fn flag(reset: Reset) -> Option<ResponseFlag> {
-    match reset {
-        Reset::Overflow => Some(ResponseFlag::UpstreamOverflow),
-        Reset::RemoteConnectionFailure | Reset::ConnectionTimeout => {
-            Some(ResponseFlag::UpstreamConnectionFailure)
-        }
-        Reset::RemoteRefusedStream | Reset::RemoteReset => Some(ResponseFlag::UpstreamRemoteReset),
-        Reset::ConnectionTermination => Some(ResponseFlag::UpstreamConnectionTermination),
-        Reset::ProtocolError => Some(ResponseFlag::UpstreamProtocolError),
-        Reset::LocalReset => None,
     }
 }
 

@@ -10,6 +10,7 @@ use mesh::route::Retry;
 
 use crate::{
     body::Body,
+    filter::grpc_timeout,
     request::{
         aim::Choice, apply, arrive::Upgrade, call::Call, exchange::Plan, reply::Reply,
         route::Ruled, rules::Rules, switch, upload::Upload,
@@ -62,12 +63,19 @@ pub fn plan<'a>(
     }
     let upload = Upload::new(body, retry.is_some(), call.account.is_grpc(), taps);
     call.account.uploads(upload.clone());
+    let of_rule = rule.and_then(|rule| rule.timeout);
+    let of_client = if call.account.is_grpc() {
+        grpc_timeout::of(&head.headers)
+    } else {
+        None
+    };
+    let timeout = [of_rule, of_client].into_iter().flatten().min();
     Ok(Plan {
         cluster: to.cluster,
         head,
         upload,
         retry,
-        timeout: rule.and_then(|rule| rule.timeout),
+        timeout,
         try_timeout: try_timeout(to.choice, retry),
         hash,
     })

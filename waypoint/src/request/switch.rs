@@ -6,9 +6,16 @@
 //! Towards the endpoint it is always `upgrade` of HTTP/1.1; a client of HTTP/2 asks by an extended CONNECT (RFC 8441), and
 //! is told 200 in the place of 101.
 //!
-//! Tasks: one per WebSocket, on the session's worker. It ends with the two connections, at the latest with the process.
+//! Tasks: one per WebSocket, on the session's worker. It ends with the two connections, when the waypoint does not stand
+//! before their target any more or a policy comes that cannot be enforced, at the latest with the process.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use http::{
     HeaderValue, Response, StatusCode, Version,
@@ -24,6 +31,7 @@ use crate::{
     filter::base64,
     io::UpgradedEnd,
     request::{account::Account, arrive::Upgrade, reply::Reply},
+    session::Told,
     upstream::RequestPermit,
 };
 
@@ -116,7 +124,14 @@ impl Switched {
             endpoint,
             held,
         } = self;
-        let (client, endpoint) = match tokio::try_join!(client, endpoint) {
+        let session = Arc::clone(account.session());
+        let mut told = pin!(session.ending.told(Told::Unserved));
+        let both = tokio::select! {
+            biased;
+            told = told.as_mut() => return account.cut(told),
+            both = async { tokio::try_join!(client, endpoint) } => both,
+        };
+        let (client, endpoint) = match both {
             Ok(both) => both,
             Err(error) => {
                 tracing::debug!(%error, "upgrade: one end has gone");
@@ -126,15 +141,21 @@ impl Switched {
         let counts = Counts::default();
         let mut client = UpgradedEnd::new(client);
         let mut endpoint = UpgradedEnd::new(endpoint);
-        let ended = relay::relay(&mut client, &mut endpoint, &counts).await;
+        let ended = tokio::select! {
+            biased;
+            told = told.as_mut() => Err(told),
+            ended = relay::relay(&mut client, &mut endpoint, &counts) => Ok(ended),
+        };
         account.relayed(counts.up.load(Relaxed), counts.down.load(Relaxed));
         match ended {
-            Ok(()) => {}
-            Err(RelayError::Downstream(_)) => {
+            // Both ends are dropped with this.
+            Err(told) => return account.cut(told),
+            Ok(Ok(())) => {}
+            Ok(Err(RelayError::Downstream(_))) => {
                 account.flag(ResponseFlag::DownstreamConnectionTermination);
                 account.because(Details::DOWNSTREAM_REMOTE_DISCONNECT);
             }
-            Err(RelayError::Upstream(_)) => {
+            Ok(Err(RelayError::Upstream(_))) => {
                 account.flag(ResponseFlag::UpstreamConnectionTermination);
                 account.because(Details::LATE_RESET);
             }

@@ -7,4 +7,5 @@ mod log;
 mod mirrors;
 mod retries;
 mod rules;
+mod times;
 mod upgrades;

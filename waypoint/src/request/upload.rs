@@ -2,7 +2,7 @@
 //!
 //! In: the client's body, once. Out: one body per attempt, which begins with what earlier attempts had taken; and what
 //! went by: bytes, messages, and that it ended. Never: reads ahead of the attempt that sends it; holds more than
-//! [`MAX_REPLAY_BYTES`], or anything once an answer has begun.
+//! [`MAX_REPLAY_BYTES`], its share of what all bodies may hold, or anything once an answer has begun.
 //!
 //! ```text
 //!   client ──▶ source ──┬──▶ attempt 1 (gone)
@@ -17,7 +17,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -30,6 +30,12 @@ use crate::{
     filter::mirror::Tap,
     request::messages::Messages,
 };
+
+mod budget;
+mod way;
+
+use budget::{BUDGET, Budget, Share};
+use way::Way;
 
 /// What is kept of a body for another attempt. A longer one is sent once. Reason: retries are for requests, not for
 /// transfers; Envoy's default is the same. Units: bytes.
@@ -57,6 +63,7 @@ struct State {
     /// Frames for the attempt that sends now and, while `keep` holds, for further ones.
     kept: VecDeque<Bytes>,
     kept_bytes: usize,
+    share: Share,
     keep: bool,
     /// How many frames of `kept` the attempt that sends now has taken.
     taken: usize,
@@ -69,8 +76,10 @@ struct State {
     bytes: u64,
     messages: Option<Messages>,
     taps: Vec<Tap>,
-    /// Who waits for the end.
-    waker: Option<Waker>,
+    /// The attempt that waits for the client, where another may take its place.
+    reader: Option<Waker>,
+    /// Where somebody wants to know.
+    way: Option<Way>,
     ended_at: Option<Instant>,
 }
 
@@ -97,6 +106,16 @@ impl Upload {
     /// Takes the client's body. `keep`: it may be needed again. `grpc`: messages are counted.
     #[must_use]
     pub fn new(source: Body, keep: bool, grpc: bool, taps: Vec<Tap>) -> Self {
+        Self::within(&BUDGET, source, keep, grpc, taps)
+    }
+
+    fn within(
+        budget: &'static Budget,
+        source: Body,
+        keep: bool,
+        grpc: bool,
+        taps: Vec<Tap>,
+    ) -> Self {
         if source.is_end_stream() {
             return Self(None);
         }
@@ -105,6 +124,7 @@ impl Upload {
             source: Source::Open(source),
             kept: VecDeque::new(),
             kept_bytes: 0,
+            share: budget.share(),
             keep,
             taken: 0,
             attempt: 0,
@@ -113,7 +133,8 @@ impl Upload {
             bytes: 0,
             messages: grpc.then(Messages::default),
             taps,
-            waker: None,
+            reader: None,
+            way: None,
             ended_at: None,
         }))))
     }
@@ -132,6 +153,11 @@ impl Upload {
         locked.attempt += 1;
         locked.taken = 0;
         locked.held = true;
+        locked.rest();
+        // So that it ends, and its connection with it.
+        if let Some(reader) = locked.reader.take() {
+            reader.wake();
+        }
         let (number, left) = (locked.attempt, locked.hint);
         drop(locked);
         Some(Body::boxed(Attempt {
@@ -183,22 +209,16 @@ impl Upload {
         self.0.as_ref().and_then(|state| state.lock().ended_at)
     }
 
-    /// Ready once nothing more of it will be read. **Shape:** one waits at a time.
-    pub fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(state) = &self.0 else {
-            return Poll::Ready(());
-        };
-        let mut state = state.lock();
-        match state.source {
-            Source::Open(_) => {
-                match &mut state.waker {
-                    Some(waker) => waker.clone_from(cx.waker()),
-                    None => state.waker = Some(cx.waker().clone()),
-                }
-                Poll::Pending
-            }
-            Source::Ended | Source::Broken | Source::Abandoned => Poll::Ready(()),
-        }
+    /// For how long it has been on its way, since somebody first asked: while the client was waited for, and from one read
+    /// to the next. Time in which nobody reads, because no connection is there yet or the backend takes no more, does not
+    /// count until the next read.
+    #[must_use]
+    pub fn on_its_way(&self) -> Duration {
+        self.0.as_ref().map_or(Duration::ZERO, |state| {
+            let way = &mut state.lock().way;
+            way.get_or_insert_default()
+                .time(tokio::time::Instant::now())
+        })
     }
 }
 
@@ -222,7 +242,9 @@ impl State {
         if !std::mem::take(&mut self.keep) {
             return;
         }
-        self.kept.drain(..self.taken.min(self.kept.len()));
+        for frame in self.kept.drain(..self.taken.min(self.kept.len())) {
+            self.share.let_go(frame.len());
+        }
         self.taken = 0;
         self.kept_bytes = 0;
     }
@@ -242,8 +264,12 @@ impl State {
                 tap.finish(self.trailers.as_ref());
             }
         }
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
+    }
+
+    /// Nobody reads from now on.
+    fn rest(&mut self) {
+        if let Some(way) = &mut self.way {
+            way.rest(tokio::time::Instant::now());
         }
     }
 
@@ -254,6 +280,7 @@ impl State {
                 return Poll::Ready(Some(Ok(Frame::data(frame.clone()))));
             }
         } else if let Some(frame) = self.kept.pop_front() {
+            self.share.let_go(frame.len());
             return Poll::Ready(Some(Ok(Frame::data(frame))));
         }
         let source = match &mut self.source {
@@ -263,7 +290,17 @@ impl State {
                 return Poll::Ready(Some(Err(failed(UploadError::Broken))));
             }
         };
-        let frame = match std::task::ready!(Pin::new(source).poll_frame(cx)) {
+        let polled = Pin::new(source).poll_frame(cx);
+        if let Some(way) = &mut self.way {
+            way.read(polled.is_pending(), tokio::time::Instant::now());
+        }
+        if polled.is_pending() && self.keep {
+            match &mut self.reader {
+                Some(reader) => reader.clone_from(cx.waker()),
+                None => self.reader = Some(cx.waker().clone()),
+            }
+        }
+        let frame = match std::task::ready!(polled) {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {
                 self.end(Source::Broken);
@@ -300,7 +337,10 @@ impl State {
         if !self.keep {
             return;
         }
-        if self.kept_bytes + data.len() > MAX_REPLAY_BYTES || self.kept.len() >= MAX_REPLAY_FRAMES {
+        if self.kept_bytes + data.len() > MAX_REPLAY_BYTES
+            || self.kept.len() >= MAX_REPLAY_FRAMES
+            || !self.share.keep(data.len())
+        {
             // All that was kept, the current attempt has taken: it reads live.
             self.forget();
             return;
@@ -387,6 +427,7 @@ impl Drop for Attempt {
         let mut state = self.state.lock();
         if state.attempt == self.number {
             state.held = false;
+            state.rest();
             state.abandon();
         }
     }

@@ -14,6 +14,8 @@ use crate::upstream::NoHost;
 pub(super) enum Failure {
     #[error("policy {0} cannot be enforced on a connection whose bytes are not looked at")]
     Unenforced(Name),
+    #[error("nothing was told of the routes of the service's port")]
+    NoTable,
     #[error("no route matches")]
     NoRoute,
     #[error("the backend does not exist")]
@@ -30,13 +32,15 @@ pub(super) enum Failure {
     Drained,
     #[error("nothing moved for too long")]
     Idle,
+    #[error("the connection is as old as its backend lets it become")]
+    Duration,
 }
 
 impl Failure {
     /// Its flag in the access log. Source: Envoy's `%RESPONSE_FLAGS%` of TCP.
     pub(super) fn flag(&self) -> Option<ResponseFlag> {
         match self {
-            Self::NoRoute => Some(ResponseFlag::NoRouteFound),
+            Self::NoTable | Self::NoRoute => Some(ResponseFlag::NoRouteFound),
             Self::NoCluster => Some(ResponseFlag::NoClusterFound),
             Self::NoHost(_) => Some(ResponseFlag::NoHealthyUpstream),
             Self::Connect(error) => Some(error.flag()),
@@ -49,6 +53,7 @@ impl Failure {
                 false => ResponseFlag::UpstreamConnectionTermination,
             }),
             Self::Idle => Some(ResponseFlag::StreamIdleTimeout),
+            Self::Duration => Some(ResponseFlag::DurationTimeout),
             Self::Drained => Some(ResponseFlag::LocalReset),
             Self::Unenforced(_) | Self::Unserved => None,
         }
@@ -59,8 +64,10 @@ impl Failure {
         match self {
             Self::Unenforced(_) => Some("unenforced_policy"),
             Self::Unserved => Some("target_not_served"),
+            Self::NoTable => Some("route_table_missing"),
             Self::Drained => Some("drained"),
             Self::Idle => Some("idle_timeout"),
+            Self::Duration => Some("max_connection_duration_reached"),
             Self::NoRoute
             | Self::NoCluster
             | Self::NoHost(_)
@@ -74,13 +81,15 @@ impl Failure {
         match self {
             Self::Connect(error) => error.transport_failure(),
             Self::Unenforced(_)
+            | Self::NoTable
             | Self::NoRoute
             | Self::NoCluster
             | Self::NoHost(_)
             | Self::Relay(_)
             | Self::Unserved
             | Self::Drained
-            | Self::Idle => None,
+            | Self::Idle
+            | Self::Duration => None,
         }
     }
 
@@ -89,7 +98,7 @@ impl Failure {
         match self {
             Self::Unenforced(_) => Reason::Denied,
             Self::Unserved => Reason::PolicyChange,
-            Self::NoRoute | Self::NoCluster => Reason::NoRoute,
+            Self::NoTable | Self::NoRoute | Self::NoCluster => Reason::NoRoute,
             Self::NoHost(_) => Reason::NoHealthyUpstream,
             Self::Connect(error) if error.is_overflow() => Reason::Overloaded,
             Self::Connect(_) => Reason::ConnectFailed,
@@ -101,7 +110,7 @@ impl Failure {
                 true => Reason::DestinationReset,
                 false => Reason::DestinationDisconnected,
             },
-            Self::Drained | Self::Idle => Reason::Drained,
+            Self::Drained | Self::Idle | Self::Duration => Reason::Drained,
         }
     }
 }

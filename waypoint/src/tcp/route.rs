@@ -53,10 +53,9 @@ pub(super) fn route(session: &Session, book: &mut Book) -> Result<Arc<Cluster>, 
                 .inspect(|cluster| book.aimed(cluster));
         }
     };
-    let chosen = match table(session, &snapshot) {
-        Some(table) => chosen(session, table, book)?,
-        None => None,
-    };
+    // The controller sends one for every port that we stand before: without it nobody knows what holds.
+    let table = table(session, &snapshot).ok_or(Failure::NoTable)?;
+    let chosen = chosen(session, table, book)?;
     let own;
     let backend = match chosen {
         Some(backend) => backend,

@@ -10,7 +10,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -23,7 +23,7 @@ use decision::{
 use http::Version;
 use mesh::{
     Uid,
-    backend::{TrafficPolicy, Upgrade, Warmup},
+    backend::{Simple, TrafficPolicy, Upgrade, Warmup},
     route::Backend,
     service::AppProtocol,
 };
@@ -40,8 +40,9 @@ use crate::upstream::{
     state::{Inputs, State},
 };
 
-/// The longest wait for the addresses of endpoints that are known by name.
-const MAX_NAMES_TIME: Duration = Duration::from_secs(5);
+/// How often another endpoint is drawn because one is not well, which the balancer does not know yet. Reason: it is one
+/// out of many, mostly; after it, all are looked at.
+const MAX_DRAWS: usize = 4;
 
 /// What a backend is known by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -72,6 +73,8 @@ pub struct Cluster {
     /// Told whenever `state` has changed.
     pub(super) changed: Notify,
     pub(super) judge: Judge,
+    /// How often the health of an endpoint has changed. What [`State`] knows of it may be behind.
+    health: AtomicU64,
     /// Whether it was asked for since the last look, and how many looks have found that it was not.
     is_used: AtomicBool,
     unused: AtomicU32,
@@ -140,6 +143,7 @@ impl Cluster {
             inputs: Mutex::default(),
             changed: Notify::new(),
             judge: Judge::default(),
+            health: AtomicU64::new(0),
             is_used: AtomicBool::new(true),
             unused: AtomicU32::new(0),
         })
@@ -186,6 +190,20 @@ impl Cluster {
         &self.shared
     }
 
+    pub(super) fn health(&self) -> u64 {
+        self.health.load(Ordering::Acquire)
+    }
+
+    /// To be called when the change can be seen.
+    pub(super) fn add_health_change(&self) {
+        self.health.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether it is one port of a workload. All of these share a name, and with it their statistics.
+    pub(super) fn is_workload(&self) -> bool {
+        matches!(self.key, Key::Workload { .. })
+    }
+
     pub(super) fn touch(&self) {
         // Read first: threads must not take each other's cache for every request.
         if !self.is_used.load(Ordering::Relaxed) {
@@ -203,24 +221,25 @@ impl Cluster {
         }
     }
 
-    /// Waits until its endpoints are known, where a name stands for some of them; for the first request after its
-    /// configuration came, and for 5 seconds at most. Otherwise it costs a look.
+    /// Waits until its endpoints are known, where a name stands for some of them, for 5 seconds at most; and where there
+    /// are none, until some come, within a second of when they went or it was first asked for. Otherwise it costs a look.
     pub async fn warmed(&self) {
-        if !self.state.load().is_waiting {
+        let patience = || self.state.load().patience(|| self.shared.since_epoch());
+        let Some(longest) = patience() else {
             return;
-        }
+        };
         let known = async {
             loop {
                 let changed = self.changed.notified();
                 let mut changed = std::pin::pin!(changed);
                 changed.as_mut().enable();
-                if !self.state.load().is_waiting {
+                if patience().is_none() {
                     return;
                 }
                 changed.await;
             }
         };
-        drop(tokio::time::timeout(MAX_NAMES_TIME, known).await);
+        drop(tokio::time::timeout(longest, known).await);
     }
 
     /// Admits a request. Keep the permit until its response has ended; retries of it need no further one.
@@ -283,20 +302,21 @@ impl Cluster {
                 .map(|_| self.shared.since_epoch())
                 .unwrap_or_default(),
         };
-        let index_of = |host: &Arc<Host>| state.by_address.get(&host.address()).copied();
+        let index_of = |host: &Arc<Host>| state.index_of(host.key());
         let tried: Vec<usize> = ask.tried.iter().filter_map(index_of).collect();
-        let original = ask
-            .original_destination
-            .and_then(|address| state.by_address.get(&address).copied());
         let ask = balance::Ask {
             hash: ask.hash,
             tried: &tried,
             other_priorities: ask.remote_localities,
-            original,
+            original: ask
+                .original_destination
+                .and_then(|address| state.at(address)),
         };
-        state
-            .balancer
-            .pick(&seen, &ask, &mut || fastrand::u64(..))
+        let mut index = state.balancer.pick(&seen, &ask, &mut || fastrand::u64(..));
+        if state.health != self.health() {
+            index = well(&state, &seen, &ask, index);
+        }
+        index
             .and_then(|index| state.hosts.get(index))
             .map(|host| Pick::new(self, host))
             .ok_or_else(|| NoHost {
@@ -318,6 +338,48 @@ impl Cluster {
             }
         }
     }
+}
+
+/// The choice where the balancer does not know yet who is well: another one if that one is not.
+fn well(
+    state: &State,
+    seen: &Seen<'_>,
+    ask: &balance::Ask<'_>,
+    chosen: Option<usize>,
+) -> Option<usize> {
+    let policy = state.balancer.policy();
+    let is_passthrough = policy.load_balancer.simple == Simple::Passthrough;
+    if chosen.is_some() && chosen == ask.original && is_passthrough {
+        return chosen;
+    }
+    let is_well = |index: usize| state.hosts.get(index).is_some_and(|host| host.is_well());
+    let mut left_out = ask.tried.to_vec();
+    let mut next = chosen;
+    for _ in 0..MAX_DRAWS {
+        let Some(index) = next else {
+            break;
+        };
+        if is_well(index) {
+            return Some(index);
+        }
+        left_out.push(index);
+        let ask = balance::Ask {
+            tried: &left_out,
+            original: None,
+            ..*ask
+        };
+        next = state.balancer.pick(seen, &ask, &mut || fastrand::u64(..));
+    }
+    let hosts = state.balancer.hosts().iter().enumerate();
+    let well = hosts.filter_map(|(index, host)| {
+        let place = host.place.filter(|_| host.weight > 0 && is_well(index))?;
+        let is_tried = ask.tried.contains(&index);
+        Some(((is_tried, place.priority, fastrand::u32(..)), index))
+    });
+    // Where nobody is well, all are, if the policy has them panic.
+    let panics = policy.panic_percent > 0;
+    let best = well.min().map(|(_, index)| index);
+    best.or(chosen.filter(|_| panics))
 }
 
 fn of_client(client: Version) -> Version {

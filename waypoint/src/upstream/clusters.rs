@@ -4,12 +4,16 @@
 //! in use.
 //!
 //! Tasks: [`Clusters::run`], on the runtime of control work, which the process ends by dropping it: it takes backends to
-//! the newest snapshot, ends ejections, resolves names, keeps statistics and starts health checks. What it has begun, the
-//! next run finishes, so dropping it is safe. Health checks are tasks of the first worker; see [`super::health`].
+//! the newest snapshot, ends ejections, builds balancers for the health that endpoints have, resolves names, keeps
+//! statistics and starts health checks. What it has begun, the next run finishes, so dropping it is safe. Health checks
+//! are tasks of the first worker; see [`super::health`].
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -20,6 +24,7 @@ use mesh::{Workload, pmap::PersistentMap, route::Backend};
 use net::{Workers, drain::Draining};
 use parking_lot::Mutex;
 use telemetry::Telemetry;
+use tokio::sync::Notify;
 
 use crate::{
     proxy::Own,
@@ -28,7 +33,8 @@ use crate::{
         breaker::Limit,
         cluster::{Cluster, Key},
         health::Checks,
-        names::Names,
+        names::{Names, Questions},
+        ports::{Port, Ports, Room},
     },
 };
 
@@ -53,6 +59,8 @@ pub(super) struct Shared {
     /// How many workers there are.
     pub(super) workers: usize,
     pub(super) names: Names,
+    /// Told when a balancer has to be built anew.
+    pub(super) unbalanced: Notify,
     epoch: Instant,
 }
 
@@ -71,7 +79,7 @@ impl Shared {
     }
 }
 
-type Map = PersistentMap<Key, Arc<Cluster>>;
+type Map = PersistentMap<Key, Arc<Port>>;
 
 /// The backends in use.
 #[derive(Debug)]
@@ -81,7 +89,9 @@ pub struct Clusters {
     /// Replaced as a whole by whoever holds `writer`; read without a lock.
     services: ArcSwap<PersistentMap<Backend, Arc<Cluster>>>,
     workloads: ArcSwap<Map>,
-    writer: Mutex<()>,
+    writer: Mutex<Ports>,
+    /// How many ports of workloads were made.
+    turn: AtomicU64,
     checks: Mutex<Checks>,
 }
 
@@ -105,6 +115,7 @@ impl Clusters {
             telemetry,
             workers: workers.count(),
             names: Names::default(),
+            unbalanced: Notify::new(),
             epoch: net::clock::now(),
         };
         Arc::new(Self {
@@ -112,7 +123,8 @@ impl Clusters {
             shared: Arc::new(shared),
             services: ArcSwap::default(),
             workloads: ArcSwap::default(),
-            writer: Mutex::new(()),
+            writer: Mutex::default(),
+            turn: AtomicU64::new(0),
             checks: Mutex::new(Checks::new(workers.clone(), checker)),
         })
     }
@@ -130,6 +142,9 @@ impl Clusters {
         if !service.ports.0.contains_key(&backend.port) {
             return None;
         }
+        // Nobody finds it before it knows its endpoints. Not under the lock: tables take their time.
+        let made = Cluster::new(Key::Backend(backend.clone()), &self.shared);
+        made.update(&snapshot);
         drop(snapshot);
         let cluster = {
             let _writer = self.writer.lock();
@@ -137,11 +152,10 @@ impl Clusters {
             match before.get(backend) {
                 Some(cluster) => Arc::clone(cluster),
                 None => {
-                    let cluster = Cluster::new(Key::Backend(backend.clone()), &self.shared);
                     let mut next = (*before).clone();
-                    next.insert(backend.clone(), Arc::clone(&cluster));
+                    next.insert(backend.clone(), Arc::clone(&made));
                     self.services.store(Arc::new(next));
-                    cluster
+                    made
                 }
             }
         };
@@ -150,34 +164,57 @@ impl Clusters {
         Some(cluster)
     }
 
-    /// The port of a workload that was asked for by its own address; `None` where there are too many of them.
+    /// The port of a workload that was asked for by its own address; `None` where there are too many of them. Of one
+    /// workload, the port that was not asked for in the longest time makes room, unless all are in use.
     #[must_use]
     pub fn workload(&self, workload: &Workload, address: SocketAddr) -> Option<Arc<Cluster>> {
         let key = Key::Workload {
             uid: workload.uid.clone(),
             address,
         };
-        if let Some(cluster) = self.workloads.load().get(&key) {
-            cluster.touch();
-            return Some(Arc::clone(cluster));
+        if let Some(port) = self.workloads.load().get(&key) {
+            port.touch(self.turn.load(Relaxed));
+            return Some(Arc::clone(&port.cluster));
         }
-        let cluster = {
-            let _writer = self.writer.lock();
-            let before = self.workloads.load_full();
-            match before.get(&key) {
-                Some(cluster) => Arc::clone(cluster),
-                None if before.len() >= MAX_WORKLOAD_CLUSTERS => return None,
-                None => {
-                    let cluster = Cluster::new(key.clone(), &self.shared);
-                    let mut next = (*before).clone();
-                    next.insert(key, Arc::clone(&cluster));
-                    self.workloads.store(Arc::new(next));
-                    cluster
-                }
-            }
-        };
+        let made = Cluster::new(key.clone(), &self.shared);
+        made.update(&self.view.load());
+        let (cluster, gone) = self.open_port(workload, key, made)?;
+        if let Some(gone) = gone {
+            gone.retire();
+        }
         cluster.update(&self.view.load());
         Some(cluster)
+    }
+
+    /// Makes a port a backend, unless it is one, and says which one has made room for it.
+    fn open_port(
+        &self,
+        workload: &Workload,
+        key: Key,
+        made: Arc<Cluster>,
+    ) -> Option<(Arc<Cluster>, Option<Arc<Cluster>>)> {
+        let mut ports = self.writer.lock();
+        let before = self.workloads.load_full();
+        if let Some(port) = before.get(&key) {
+            return Some((Arc::clone(&port.cluster), None));
+        }
+        let mut next = (*before).clone();
+        let gone = match ports.room(&workload.uid) {
+            Room::Free if before.len() >= MAX_WORKLOAD_CLUSTERS => return None,
+            Room::Free => None,
+            Room::Instead(gone) => {
+                next.remove(&gone.key);
+                ports.remove(&workload.uid, &gone);
+                Some(gone)
+            }
+            Room::None => return None,
+        };
+        let turn = self.turn.fetch_add(1, Relaxed) + 1;
+        let port = Port::new(Arc::clone(&made), turn);
+        ports.insert(&workload.uid, Arc::clone(&port));
+        next.insert(key, port);
+        self.workloads.store(Arc::new(next));
+        Some((made, gone))
     }
 
     /// All backends in use, in no order that means anything.
@@ -185,7 +222,8 @@ impl Clusters {
     pub fn all(&self) -> Vec<Arc<Cluster>> {
         let (services, workloads) = (self.services.load(), self.workloads.load());
         let services = services.values().cloned();
-        services.chain(workloads.values().cloned()).collect()
+        let workloads = workloads.values().map(|port| Arc::clone(&port.cluster));
+        services.chain(workloads).collect()
     }
 
     /// Cuts every connection to a peer that is not believed any more. Streams that were handed out by
@@ -204,7 +242,12 @@ impl Clusters {
         let me = Arc::downgrade(&self);
         let mut view = self.view.clone();
         drop(self);
-        tokio::join!(follow(&me, &mut view), resolve(&me), tick(&me));
+        tokio::join!(
+            follow(&me, &mut view),
+            resolve(&me),
+            tick(&me),
+            balance(&me)
+        );
     }
 
     /// Takes all backends to the newest snapshot.
@@ -223,29 +266,40 @@ impl Clusters {
     }
 
     fn forget(&self, cluster: &Arc<Cluster>) {
-        let _writer = self.writer.lock();
+        let mut ports = self.writer.lock();
         match &cluster.key {
             Key::Backend(backend) => {
                 let mut next = (*self.services.load_full()).clone();
                 next.remove(backend);
                 self.services.store(Arc::new(next));
             }
-            Key::Workload { .. } => {
+            Key::Workload { uid, .. } => {
+                ports.remove(uid, cluster);
                 let mut next = (*self.workloads.load_full()).clone();
-                next.remove(&cluster.key);
-                self.workloads.store(Arc::new(next));
+                // It may have made room and have come back since, as another one.
+                let is_it = |port: &Arc<Port>| Arc::ptr_eq(&port.cluster, cluster);
+                if next.get(&cluster.key).is_some_and(is_it) {
+                    next.remove(&cluster.key);
+                    self.workloads.store(Arc::new(next));
+                }
             }
         }
         cluster.retire();
     }
 
     /// Forgets what nobody has asked for in a long time.
-    fn sweep(&self) {
+    pub(super) fn sweep(&self) {
         let snapshot = self.view.load();
         for cluster in self.all() {
-            let is_idle = cluster.breakers().count(Limit::Requests) == 0
-                && cluster.breakers().count(Limit::Pending) == 0;
-            if cluster.look() >= FORGET && is_idle {
+            let count = |limit| cluster.breakers().count(limit);
+            // Connections that are kept for the next request, too: they are worth as much as what is known of endpoints.
+            let is_used = [Limit::Requests, Limit::Pending, Limit::Connections]
+                .into_iter()
+                .any(|limit| count(limit) > 0);
+            if is_used {
+                cluster.touch();
+            }
+            if cluster.look() >= FORGET {
                 self.forget(&cluster);
             } else {
                 // Names are asked for again only as long as somebody says that they are wanted.
@@ -265,14 +319,28 @@ async fn follow(clusters: &Weak<Clusters>, view: &mut View) {
 }
 
 async fn resolve(clusters: &Weak<Clusters>) {
+    let mut questions = Questions::default();
     while let Some(shared) = clusters
         .upgrade()
         .map(|clusters| Arc::clone(&clusters.shared))
     {
-        if shared.names.refresh().await
+        if shared.names.refresh(&mut questions).await
             && let Some(clusters) = clusters.upgrade()
         {
             clusters.update();
+        }
+    }
+}
+
+/// Builds balancers for the health that endpoints have now.
+async fn balance(clusters: &Weak<Clusters>) {
+    while let Some(shared) = clusters
+        .upgrade()
+        .map(|clusters| Arc::clone(&clusters.shared))
+    {
+        shared.unbalanced.notified().await;
+        if let Some(clusters) = clusters.upgrade() {
+            clusters.all().iter().for_each(|it| it.rebalance());
         }
     }
 }

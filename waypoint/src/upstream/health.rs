@@ -157,7 +157,7 @@ fn apply(cluster: &Arc<Cluster>, host: &Arc<Host>, well: bool) {
         cluster.recover(host);
     }
     if was_failing == well || (well && was_ejected) {
-        cluster.rebalance();
+        cluster.unbalance();
     }
 }
 

@@ -63,8 +63,8 @@ pub struct Host {
     /// Since when it is to be given requests, as time since the backend's epoch; 0 is long ago. Units: microseconds.
     well_since: AtomicU64,
     pub(super) counts: outlier::Counts,
-    /// Whoever takes it holds the backend's detector.
-    pub(super) history: Mutex<outlier::History>,
+    /// Whoever takes it holds the backend's detector. `None`: it is no endpoint any more, and is not judged again.
+    pub(super) history: Mutex<Option<outlier::History>>,
     /// **Shape:** by worker.
     pools: Box<[OnceLock<Arc<HostPool>>]>,
 }
@@ -88,7 +88,7 @@ impl Host {
             is_failing: AtomicBool::new(false),
             well_since: AtomicU64::new(micros(well_since)),
             counts: outlier::Counts::default(),
-            history: Mutex::default(),
+            history: Mutex::new(Some(outlier::History::default())),
             pools: (0..workers.max(1)).map(|_| OnceLock::new()).collect(),
         })
     }
@@ -223,6 +223,11 @@ impl Host {
     /// Keeps no connection any more, as it is no endpoint any more. What is under way ends by itself.
     pub(super) fn retire(&self) {
         self.pools().for_each(|pool| pool.close());
+    }
+
+    /// Lets go of connections that were made by other rules. What is under way ends by itself.
+    pub(super) fn renew_connections(&self) {
+        self.pools().for_each(|pool| pool.renew());
     }
 
     /// Cuts every connection to a peer that is not believed any more.

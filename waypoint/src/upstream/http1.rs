@@ -1,7 +1,7 @@
 //! One exchange over HTTP/1.1, and the connection that carries it.
 //!
-//! In: a request, an idle connection. Out: a response whose body gives the connection back. Never: sends a request
-//! again; keeps a connection on which a request is not sent to its end.
+//! In: a request, an idle connection. Out: a response whose body gives the connection back, or an error that says whether
+//! the request may be sent again. Never: sends it again itself; keeps a connection on which a request is not sent to its end.
 //!
 //! Tasks: one per connection, on the worker that dialled. It ends when the endpoint closes, when the pool has let go of
 //! the connection and its last exchange has ended, or by `HostPool::let_go`. It holds nothing that anyone waits for,
@@ -45,6 +45,7 @@ use crate::{
 
 /// The longest head of a response. Source: Envoy's `max_response_headers_kb`, 60 KiB. Units: bytes.
 pub(super) const MAX_RESPONSE_HEAD_BYTES: usize = 60 * 1024;
+const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
 /// A connection that can carry a request.
 pub(super) struct Idle {
@@ -259,19 +260,26 @@ pub(super) async fn exchange(
         upload::WHOLE
     };
     facts.upload.store(state, Ordering::Relaxed);
+    let is_counted = body.size_hint().exact().is_some();
     let upload = Upload {
         body,
         facts: (!is_empty).then(|| Arc::clone(&facts)),
     };
-    let (head_parts, ()) = request.into_parts();
+    let (mut head_parts, ()) = request.into_parts();
+    if !is_empty && !is_counted && !head_parts.headers.contains_key(header::CONTENT_LENGTH) {
+        // Of some methods the codec takes such a body for none, and what was sent would be lost.
+        head_parts
+            .headers
+            .insert(header::TRANSFER_ENCODING, CHUNKED);
+    }
     let request = Request::from_parts(head_parts, upload);
     match idle.sender.try_send_request(request).await {
         Ok(response) => Ok((response, idle)),
         Err(mut error) => {
             let unsent = error.take_message().map(|request| request.into_body().body);
             let error = error.into_error();
-            // RFC 9110 §9.2.2: what is idempotent may be repeated on its own if the connection broke. RFC 9112 §9.3.1:
-            // an idle one may be closed at any moment.
+            // The endpoint may have acted on it. RFC 9110 §9.2.2 allows to repeat what is idempotent all the same where the
+            // connection broke, and RFC 9112 §9.3.1 has idle ones closed at any moment. A body is not there any more.
             let is_stale = is_reused && is_empty && head.method.is_idempotent() && is_end(&error);
             let sent = unsent.is_none();
             Err(Failed {

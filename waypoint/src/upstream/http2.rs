@@ -163,6 +163,14 @@ impl Lease {
     }
 }
 
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("slot", &self.slot)
+            .finish_non_exhaustive()
+    }
+}
+
 /// One stream's place.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -350,6 +358,12 @@ pub(super) async fn exchange(
 /// What an error of a stream means. Source: RFC 9113 §6.8 and §8.7, what a peer says that it has not processed.
 pub(super) fn fault(address: SocketAddr, error: h2::Error, sent: bool) -> SendError {
     let is_refused = error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM);
+    // The connection is ended from here, because of what the peer has sent.
+    let is_broken = error.is_library()
+        && error.is_go_away()
+        && error
+            .reason()
+            .is_some_and(|reason| reason != Reason::NO_ERROR);
     let (is_remote, is_reset, is_io) = (error.is_remote(), error.is_reset(), error.is_io());
     let source = Cause::Http2(error);
     if is_remote && is_refused {
@@ -362,7 +376,7 @@ pub(super) fn fault(address: SocketAddr, error: h2::Error, sent: bool) -> SendEr
             sent,
             source,
         }
-    } else if is_remote || is_reset {
+    } else if is_remote || is_reset || is_broken {
         SendError::Protocol { address, source }
     } else {
         SendError::Closed {

@@ -51,7 +51,11 @@ impl Cluster {
         let ejected = {
             let mut detector = self.judge.detector.lock();
             let mut history = host.history.lock();
-            let ejected = detector.eject(policy, endpoints, &host.counts, &mut history, cause, now);
+            // What was under way to one that has left meanwhile counts for nothing: nobody would take it back.
+            let Some(history) = &mut *history else {
+                return;
+            };
+            let ejected = detector.eject(policy, endpoints, &host.counts, history, cause, now);
             host.set_ejected(history.is_ejected());
             ejected
         };
@@ -61,7 +65,7 @@ impl Cluster {
         let (cluster, host, seconds) = (self.name(), host.name(), length.as_secs());
         tracing::info!(%cluster, %host, ?cause, seconds, "endpoint is left out");
         self.stats().outlier_detection_ejections_total.increment();
-        self.rebalance();
+        self.unbalance();
     }
 
     /// Looks whose time is over, if an interval has ended.
@@ -82,7 +86,10 @@ impl Cluster {
             let mut detector = self.judge.detector.lock();
             for host in state.hosts.iter() {
                 let mut history = host.history.lock();
-                if detector.sweep(policy, &host.counts, &mut history, now) {
+                let Some(history) = &mut *history else {
+                    continue;
+                };
+                if detector.sweep(policy, &host.counts, history, now) {
                     host.set_ejected(false);
                     is_changed = true;
                     tracing::info!(cluster = %self.name(), host = %host.name(), "endpoint is back");
@@ -90,21 +97,27 @@ impl Cluster {
             }
         }
         if is_changed {
+            self.add_health_change();
             self.rebalance();
         }
     }
 
-    /// Takes back an endpoint that a health check has found well. The caller rebalances.
+    /// Takes back an endpoint that a health check has found well. The caller says that the balancer is behind.
     pub(super) fn recover(&self, host: &Host) {
         let mut detector = self.judge.detector.lock();
         let mut history = host.history.lock();
-        detector.recover(&host.counts, &mut history, net::clock::now());
-        host.set_ejected(history.is_ejected());
+        if let Some(history) = &mut *history {
+            detector.recover(&host.counts, history, net::clock::now());
+            host.set_ejected(history.is_ejected());
+        }
     }
 
     /// Forgets an endpoint that is one no more.
     pub(super) fn forget(&self, host: &Host) {
-        self.judge.detector.lock().forget(&host.history.lock());
+        let mut detector = self.judge.detector.lock();
+        if let Some(history) = host.history.lock().take() {
+            detector.forget(&history);
+        }
     }
 
     /// How many endpoints are left out.

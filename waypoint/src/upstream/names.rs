@@ -3,13 +3,14 @@
 //! In: names that backends want. Out: their addresses as they were found last. Never: makes a request wait; forgets an
 //! address because a resolver does not answer.
 //!
-//! Tasks: none of its own; [`Names::refresh`] is awaited by `Clusters::run`, and dropping it loses nothing.
+//! Tasks: none of its own; [`Names::refresh`] is awaited by `Clusters::run`, and dropping it loses nothing but answers.
 //!
 //! The system's resolver is asked (`getaddrinfo`), which tells no time to live: every name is asked again after
 //! [`REFRESH`]. Source: Envoy's `STRICT_DNS` clusters, and Istio's `dnsRefreshRate`.
 
 use std::{
     collections::HashMap,
+    io,
     net::IpAddr,
     sync::{
         Arc,
@@ -18,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use mesh::Hostname;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -82,29 +83,31 @@ impl Names {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Asks for whatever is due, when it is due; whether anything changed.
-    pub(super) async fn refresh(&self) -> bool {
-        let next = self.entries.lock().values().map(|entry| entry.next).min();
-        tokio::select! {
-            () = self.wanted.notified() => {}
-            () = until(next) => {}
+    /// Asks for whatever is due, and takes the answers that come first; whether they changed anything. `questions` are
+    /// those under way, to be handed in again: one that takes long holds up no other.
+    pub(super) async fn refresh(&self, questions: &mut Questions) -> bool {
+        let room = MAX_QUESTIONS.saturating_sub(questions.0.len());
+        for name in self.due(net::clock::now(), room) {
+            questions.ask(name);
         }
-        let due = self.due(net::clock::now());
-        let answers: Vec<_> = stream::iter(due)
-            .map(|name| async {
-                let answer = resolve(&name).await;
-                (name, answer)
-            })
-            .buffer_unordered(MAX_QUESTIONS)
-            .collect()
-            .await;
+        let next = match questions.0.len() < MAX_QUESTIONS {
+            true => self.entries.lock().values().map(|entry| entry.next).min(),
+            false => None,
+        };
+        let first = tokio::select! {
+            Some(answer) = questions.0.next() => answer,
+            () = self.wanted.notified() => return false,
+            () = until(next) => return false,
+        };
         let now = net::clock::now();
-        let mut entries = self.entries.lock();
         let mut changed = false;
-        for (name, answer) in answers {
-            if let Some(entry) = entries.get_mut(&name) {
+        let mut next = Some(first);
+        while let Some((name, answer)) = next {
+            if let Some(entry) = self.entries.lock().get_mut(&name) {
                 changed |= entry.renew(&name, answer, now);
             }
+            // What has come meanwhile is one change for those who follow.
+            next = questions.0.next().now_or_never().flatten();
         }
         if changed {
             self.generation.fetch_add(1, Ordering::AcqRel);
@@ -112,22 +115,41 @@ impl Names {
         changed
     }
 
-    fn due(&self, now: Instant) -> Vec<Hostname> {
+    /// Some of those that are to be asked for now. They are not due again before they have an answer.
+    fn due(&self, now: Instant, room: usize) -> Vec<Hostname> {
+        if room == 0 {
+            return Vec::new();
+        }
         let mut entries = self.entries.lock();
         entries.retain(|_, entry| now.saturating_duration_since(entry.used) < FORGET);
-        let due = entries.iter().filter(|(_, entry)| entry.next <= now);
-        due.map(|(name, _)| name.clone()).collect()
+        let due = entries.iter_mut().filter(|(_, entry)| entry.next <= now);
+        due.take(room)
+            .map(|(name, entry)| {
+                entry.next = now + REFRESH;
+                name.clone()
+            })
+            .collect()
+    }
+}
+
+/// The names that are being asked for.
+#[derive(Debug, Default)]
+pub(super) struct Questions(FuturesUnordered<BoxFuture<'static, Answer>>);
+
+type Answer = (Hostname, io::Result<Vec<IpAddr>>);
+
+impl Questions {
+    fn ask(&mut self, name: Hostname) {
+        self.0.push(Box::pin(async move {
+            let answer = resolve(&name).await;
+            (name, answer)
+        }));
     }
 }
 
 impl Entry {
     /// Takes an answer; whether it changes anything.
-    fn renew(
-        &mut self,
-        name: &Hostname,
-        answer: std::io::Result<Vec<IpAddr>>,
-        now: Instant,
-    ) -> bool {
+    fn renew(&mut self, name: &Hostname, answer: io::Result<Vec<IpAddr>>, now: Instant) -> bool {
         let (addresses, next) = match answer {
             Ok(addresses) if !addresses.is_empty() => (Some(addresses.into()), REFRESH),
             Ok(_) => (None, RETRY),
@@ -156,7 +178,7 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-async fn resolve(name: &Hostname) -> std::io::Result<Vec<IpAddr>> {
+async fn resolve(name: &Hostname) -> io::Result<Vec<IpAddr>> {
     let question = tokio::net::lookup_host((name.as_str(), 0));
     let found = tokio::time::timeout(MAX_ANSWER_TIME, question).await??;
     let mut addresses: Vec<IpAddr> = found.map(|address| address.ip().to_canonical()).collect();
@@ -164,3 +186,6 @@ async fn resolve(name: &Hostname) -> std::io::Result<Vec<IpAddr>> {
     addresses.dedup();
     Ok(addresses)
 }
+
+#[cfg(test)]
+mod tests;

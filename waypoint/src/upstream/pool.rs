@@ -4,36 +4,32 @@
 //! workers; holds its lock while it waits.
 //!
 //! ```text
-//!   HTTP/1.1:  idle? ──yes──▶ used ─────────────▶ put back when the response has ended
-//!                └─no─▶ may connect? ──yes──▶ dialled
-//!                             └─no─▶ waits for one that is put back or ends
-//!   HTTP/2:    one with a free stream? ──yes──▶ used
-//!                └─no─▶ dial under way? ──yes──▶ waits for it    (one dial at a time, its own task)
-//!                             └─no─▶ may connect? ...as above
+//!   others wait? ──yes──▶ waits behind them
+//!     └─no─▶ HTTP/1.1:  idle? ──yes──▶ used ─────────────▶ put back when the response has ended
+//!     │                   └─no─▶ may connect? ──yes──▶ dialled
+//!     │                                └─no─▶ waits for one that is put back or ends
+//!     └────▶ HTTP/2:    one with a free stream? ──yes──▶ used
+//!                         └─no─▶ may connect, and no dial under way? ──yes──▶ dialled    (its own task)
+//!                                      └─no─▶ waits for a stream
 //! ```
+//! What becomes free is handed to those who wait, in the order in which they came; see [`queue`].
 //! As Envoy: who finds no connection is pending, also while it connects; one connection is allowed in any case, so that
 //! a limit which others have used up starves nobody.
 //!
 //! Only its own worker takes the lock, but for changes of configuration and revoked certificates.
 
 use std::{
-    collections::VecDeque,
     sync::{
-        Arc, Weak,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
 };
 
-use futures_util::{
-    FutureExt as _,
-    future::{BoxFuture, Shared},
-};
 use identity::PeerCertificate;
 use mesh::backend::ConnectionPool;
 use parking_lot::Mutex;
-use telemetry::http::ClusterStats;
-use tokio::{sync::oneshot, task::AbortHandle};
+use tokio::task::AbortHandle;
 
 use crate::upstream::{
     Worker,
@@ -44,8 +40,14 @@ use crate::upstream::{
     http1, http2,
 };
 
-/// Requests that wait for a connection to one endpoint where the policy has no limit. Each holds its head and a task.
-const MAX_WAITING: usize = 16 * 1024;
+mod member;
+mod queue;
+mod turn;
+
+pub(super) use member::{Ending, Member};
+use queue::{Next, Queue};
+pub(super) use turn::{Dialling, Turn2};
+use turn::{Rules, Turn1};
 
 /// Whose connection, and by which rules.
 #[derive(Clone, Copy, Debug)]
@@ -70,18 +72,20 @@ pub struct HostPool {
 struct Inner {
     /// Nothing is kept any more.
     is_closed: bool,
-    /// The number of the next connection.
+    /// The number of the last connection that was begun.
     next: u64,
+    /// Connections up to this number are not kept: they were made by other rules.
+    renewed: u64,
     open: Vec<Open>,
     /// HTTP/1.1, the one that was used last at the end.
     idle: Vec<http1::Idle>,
     /// HTTP/2.
     shared: Vec<http2::Shared>,
-    dial: Option<Dial>,
-    waiting: VecDeque<oneshot::Sender<()>>,
+    /// There is a [`Dialling`].
+    is_dialling: bool,
+    first: Queue<Turn1>,
+    second: Queue<Turn2>,
 }
-
-type Dial = Shared<BoxFuture<'static, Result<(), ConnectError>>>;
 
 #[derive(Debug)]
 struct Open {
@@ -90,250 +94,160 @@ struct Open {
     task: AbortHandle,
 }
 
-/// A connection's place in its pool and in its backend's counts, until nobody knows the connection any more.
-/// It is never dropped under the pool's lock, which it may take.
-#[derive(Debug)]
-pub(super) struct Member {
-    pool: Weak<HostPool>,
-    number: u64,
-    stats: Arc<ClusterStats>,
-    /// `None` only at its end.
-    place: Option<Place>,
-}
-
-impl Member {
-    pub(super) fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// To be held by the connection's task.
-    pub(super) fn ending(&self) -> Ending {
-        Ending {
-            pool: Weak::clone(&self.pool),
-            number: self.number,
-        }
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.stats.upstream_cx_active.decrement();
-        // Before anyone is woken who wants it.
-        drop(self.place.take());
-        if let Some(pool) = self.pool.upgrade() {
-            pool.members.fetch_sub(1, Ordering::Relaxed);
-            pool.wake();
-        }
-    }
-}
-
-/// Takes a connection out of its pool when its task ends, in whatever way.
-#[derive(Debug)]
-pub(super) struct Ending {
-    pool: Weak<HostPool>,
-    number: u64,
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        if let Some(pool) = self.pool.upgrade() {
-            pool.retire(self.number);
-            let mut inner = pool.inner.lock();
-            inner.open.retain(|open| open.number != self.number);
-        }
-    }
-}
-
-/// What a request that wants a connection is to do.
-enum Turn<T> {
-    Use(T),
-    Dial(Member),
-    Await(Dial),
-    Wait(Waiting),
-}
-
-/// A request that waits for its turn.
-#[derive(Debug)]
-struct Waiting {
-    pool: Arc<HostPool>,
-    turn: oneshot::Receiver<()>,
-}
-
-impl Waiting {
-    async fn turn(mut self) {
-        // An error means that the pool was emptied, which is a turn, too.
-        drop((&mut self.turn).await);
-        self.turn.close();
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.pool.waiting.fetch_sub(1, Ordering::Relaxed);
-        // Somebody who gives up must not take a turn along that was given meanwhile.
-        if !self.turn.is_terminated() && self.turn.try_recv().is_ok() {
-            self.pool.wake();
-        }
-    }
-}
-
 impl HostPool {
-    /// A connection of HTTP/1.1 that is ready for a request, and whether it has carried one before. `fresh`: those
-    /// that are idle are not believed any more.
+    /// A connection of HTTP/1.1 that is ready for a request, and whether it has carried one before. `stale`: one that had
+    /// been idle since then was closed, so those that have been idle for longer are not believed any more.
     pub(super) async fn http1(
         self: &Arc<Self>,
         via: &Via<'_>,
-        fresh: bool,
+        stale: Option<Instant>,
     ) -> Result<(http1::Idle, bool), SendError> {
-        if fresh {
-            let suspects = std::mem::take(&mut self.inner.lock().idle);
+        if let Some(since) = stale {
+            let mut inner = self.inner.lock();
+            let is_suspect = |idle: &mut http1::Idle| idle.since() <= since;
+            let suspects: Vec<_> = inner.idle.extract_if(.., is_suspect).collect();
+            drop(inner);
             drop(suspects);
         }
         let mut pending = None;
+        let mut is_turn = false;
         loop {
-            match self.turn1(via, &mut pending)? {
-                Turn::Use(mut idle) => {
+            let next = self.turn1(via, &mut pending, is_turn)?;
+            match next.turn().await.map_err(|source| failed(via, source))? {
+                Turn1::Use(mut idle) => {
                     // The task of the connection may still be at the end of the last response.
                     if idle.is_ready().await {
                         return Ok((idle, true));
                     }
                 }
-                Turn::Dial(member) => {
+                Turn1::Dial(member) => {
                     // Rare, and large.
                     let idle = Box::pin(http1::connect(self, via, member))
                         .await
                         .map_err(|source| failed(via, source))?;
                     return Ok((idle, false));
                 }
-                Turn::Await(_) => {}
-                Turn::Wait(waiting) => waiting.turn().await,
             }
+            is_turn = true;
         }
     }
 
     /// A stream of a connection of HTTP/2.
     pub(super) async fn http2(self: &Arc<Self>, via: &Via<'_>) -> Result<http2::Lease, SendError> {
         let mut pending = None;
+        let mut next = self.turn2(via, &mut pending)?;
         loop {
-            let dial = match self.turn2(via, &mut pending)? {
-                Turn::Use(lease) => return Ok(lease),
-                Turn::Dial(member) => self.dial(via, member),
-                Turn::Await(dial) => dial,
-                Turn::Wait(waiting) => {
-                    waiting.turn().await;
-                    continue;
-                }
+            let turn = next.turn().await.map_err(|source| failed(via, source))?;
+            next = match turn {
+                Turn2::Use(lease) => return Ok(lease),
+                Turn2::Failed(source) => return Err(failed(via, source)),
+                Turn2::Dial(dialling) => self.dial(via, dialling)?,
             };
-            dial.await.map_err(|source| failed(via, source))?;
         }
     }
 
+    /// `is_turn`: it was its turn, and what it was given was of no use.
     fn turn1(
         self: &Arc<Self>,
         via: &Via<'_>,
         pending: &mut Option<Place>,
-    ) -> Result<Turn<http1::Idle>, Overflow> {
+        is_turn: bool,
+    ) -> Result<Next<Turn1>, Overflow> {
         // Dropped after the lock.
         let mut dead = Vec::new();
         let mut inner = self.inner.lock();
-        while let Some(idle) = inner.idle.pop() {
-            if !idle.is_closed() {
-                return Ok(Turn::Use(idle));
+        let goes_first = is_turn || inner.first.is_empty();
+        if goes_first {
+            if let Some(idle) = inner.idle(&mut dead) {
+                return Ok(Next::Now(Turn1::Use(idle)));
             }
-            dead.push(idle);
-        }
-        self.queue(via, &mut inner, pending)
-    }
-
-    fn turn2(
-        self: &Arc<Self>,
-        via: &Via<'_>,
-        pending: &mut Option<Place>,
-    ) -> Result<Turn<http2::Lease>, Overflow> {
-        // Dropped after the lock.
-        let _dead: Vec<_>;
-        let mut inner = self.inner.lock();
-        _dead = inner
-            .shared
-            .extract_if(.., |shared| !shared.is_open())
-            .collect();
-        for shared in &inner.shared {
-            if let Some(lease) = shared.lease(self, via.limits) {
-                return Ok(Turn::Use(lease));
-            }
-        }
-        if let Some(dial) = &inner.dial {
-            let dial = dial.clone();
             enter(via, pending)?;
-            return Ok(Turn::Await(dial));
+            if let Some(member) = self.member(&mut inner, via.into()) {
+                return Ok(Next::Now(Turn1::Dial(member)));
+            }
+        } else {
+            enter(via, pending)?;
         }
-        self.queue(via, &mut inner, pending)
+        let next = inner.first.wait(self, via, is_turn)?;
+        drop(inner);
+        if !goes_first {
+            // A place that came free elsewhere is seen by whoever looks, and belongs to the first.
+            self.wake();
+        }
+        Ok(next)
     }
 
-    /// There is no connection with room: connects or waits.
-    fn queue<T>(
+    pub(super) fn turn2(
         self: &Arc<Self>,
         via: &Via<'_>,
-        inner: &mut Inner,
         pending: &mut Option<Place>,
-    ) -> Result<Turn<T>, Overflow> {
-        enter(via, pending)?;
-        let is_first = self.members.load(Ordering::Relaxed) == 0;
-        let max = via.limits.max_connections.filter(|_| !is_first);
-        if let Ok(place) = via.cluster.breakers().take(Limit::Connections, max) {
-            inner.next += 1;
-            let stats = Arc::clone(via.cluster.stats());
-            stats.upstream_cx_active.increment();
-            self.members.fetch_add(1, Ordering::Relaxed);
-            return Ok(Turn::Dial(Member {
-                pool: Arc::downgrade(self),
-                number: inner.next,
-                stats,
-                place: Some(place),
-            }));
+    ) -> Result<Next<Turn2>, Overflow> {
+        // Dropped after the lock.
+        let mut dead = Vec::new();
+        let mut inner = self.inner.lock();
+        let goes_first = inner.second.is_empty();
+        if goes_first {
+            if let Some(lease) = inner.lease(self, via.limits, &mut dead) {
+                return Ok(Next::Now(Turn2::Use(lease)));
+            }
+            enter(via, pending)?;
+            if let Some(dialling) = self.dialling(&mut inner, via.into()) {
+                return Ok(Next::Now(Turn2::Dial(dialling)));
+            }
+        } else {
+            enter(via, pending)?;
         }
-        if inner.waiting.len() >= MAX_WAITING {
-            return Err(Overflow {
-                limit: Limit::Pending,
-                max: u32::try_from(MAX_WAITING).unwrap_or(u32::MAX),
-            });
+        let next = inner.second.wait(self, via, false)?;
+        drop(inner);
+        if !goes_first {
+            self.wake();
         }
-        let (wake, turn) = oneshot::channel();
-        inner.waiting.push_back(wake);
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        Ok(Turn::Wait(Waiting {
-            pool: Arc::clone(self),
-            turn,
-        }))
+        Ok(next)
     }
 
-    /// Dials in a task of its own, so that a request that gives up takes nobody's connection along.
-    fn dial(self: &Arc<Self>, via: &Via<'_>, member: Member) -> Dial {
+    /// The place of one more connection, if there may be one.
+    fn member(self: &Arc<Self>, inner: &mut Inner, rules: Rules<'_>) -> Option<Member> {
+        let is_first = self.members.load(Ordering::Relaxed) == 0;
+        let max = rules.limits.max_connections.filter(|_| !is_first);
+        let place = rules.breakers.take(Limit::Connections, max).ok()?;
+        inner.next += 1;
+        Some(Member::new(self, inner.next, rules.stats, place))
+    }
+
+    /// The same for HTTP/2, where one is made at a time.
+    fn dialling(self: &Arc<Self>, inner: &mut Inner, rules: Rules<'_>) -> Option<Dialling> {
+        if inner.is_dialling {
+            return None;
+        }
+        let member = self.member(inner, rules)?;
+        inner.is_dialling = true;
+        Some(Dialling::new(self, member))
+    }
+
+    /// Dials in a task of its own, so that a request that gives up takes nobody's connection along, and waits before all
+    /// others.
+    fn dial(
+        self: &Arc<Self>,
+        via: &Via<'_>,
+        mut dialling: Dialling,
+    ) -> Result<Next<Turn2>, Overflow> {
+        let next = self.inner.lock().second.wait(self, via, true)?;
         let pool = Arc::clone(self);
         let (cluster, host) = (Arc::clone(via.cluster), Arc::clone(via.host));
         let (worker, limits) = (Arc::clone(via.worker), *via.limits);
-        // Under the lock: the task cannot end before it is noted.
-        let mut inner = self.inner.lock();
-        let task = tokio::spawn(async move {
+        tokio::spawn(async move {
             let via = Via {
                 cluster: &cluster,
                 host: &host,
                 worker: &worker,
                 limits: &limits,
             };
-            let result = http2::connect(&pool, &via, member).await;
-            let mut inner = pool.inner.lock();
-            inner.dial = None;
-            // Also where nothing is kept any more: somebody waits for it.
-            result.map(|shared| inner.shared.push(shared))
+            if let Some(member) = dialling.begin() {
+                let made = http2::connect(&pool, &via, member).await;
+                dialling.end(made);
+            }
         });
-        let dial = async move {
-            task.await
-                .unwrap_or_else(|_cancelled| Err(ConnectError::Ended))
-        };
-        let dial = dial.boxed().shared();
-        inner.dial = Some(dial.clone());
-        dial
+        Ok(next)
     }
 
     /// Notes the task of a connection.
@@ -349,24 +263,56 @@ impl HostPool {
     /// Takes a connection back whose response has ended.
     pub(super) fn put(&self, idle: http1::Idle) {
         let mut inner = self.inner.lock();
-        if !inner.is_closed {
+        let is_kept = !inner.is_closed && idle.number() > inner.renewed && !idle.is_closed();
+        let gone = if is_kept {
             inner.idle.push(idle);
-        }
+            None
+        } else {
+            Some(idle)
+        };
         drop(inner);
+        drop(gone);
         self.wake();
     }
 
-    /// Gives the next in the queue its turn: something has room.
+    /// Gives those who wait what there is for them, in turn.
     pub(super) fn wake(&self) {
         if self.waiting.load(Ordering::Relaxed) == 0 {
             return;
         }
+        // Dropped after the lock.
+        let (mut dead, mut gone) = (Vec::new(), Vec::new());
+        let (mut missed1, mut missed2) = (Vec::new(), Vec::new());
         let mut inner = self.inner.lock();
-        while let Some(turn) = inner.waiting.pop_front() {
-            if turn.send(()).is_ok() {
+        while let Some(waiter) = inner.first.pop() {
+            let Some(pool) = waiter.pool() else {
+                continue;
+            };
+            let turn = match inner.idle(&mut dead) {
+                Some(idle) => Some(Turn1::Use(idle)),
+                None => pool.member(&mut inner, waiter.rules()).map(Turn1::Dial),
+            };
+            let Some(turn) = turn else {
+                inner.first.put_back(waiter);
                 break;
-            }
+            };
+            missed1.extend(waiter.give(turn));
         }
+        while let Some(waiter) = inner.second.pop() {
+            let Some(pool) = waiter.pool() else {
+                continue;
+            };
+            let turn = match inner.lease(&pool, waiter.limits(), &mut gone) {
+                Some(lease) => Some(Turn2::Use(lease)),
+                None => pool.dialling(&mut inner, waiter.rules()).map(Turn2::Dial),
+            };
+            let Some(turn) = turn else {
+                inner.second.put_back(waiter);
+                break;
+            };
+            missed2.extend(waiter.give(turn));
+        }
+        drop(inner);
     }
 
     /// Since when a connection of HTTP/1.1 has been idle; `None`: it is not.
@@ -391,6 +337,20 @@ impl HostPool {
         drop((idle, shared));
     }
 
+    /// Keeps no connection that there is now, as their rules have changed: each ends with the last request that it carries.
+    /// Source: Envoy, which replaces a cluster that has changed, with its connections.
+    pub(super) fn renew(&self) {
+        let mut inner = self.inner.lock();
+        inner.renewed = inner.next;
+        let gone = (
+            std::mem::take(&mut inner.idle),
+            std::mem::take(&mut inner.shared),
+        );
+        drop(inner);
+        drop(gone);
+        self.wake();
+    }
+
     /// Keeps no connection any more: what is idle ends now, the others with the last request that they carry.
     pub(super) fn close(&self) {
         let mut inner = self.inner.lock();
@@ -398,10 +358,10 @@ impl HostPool {
         let gone = (
             std::mem::take(&mut inner.idle),
             std::mem::take(&mut inner.shared),
-            std::mem::take(&mut inner.waiting),
         );
         drop(inner);
         drop(gone);
+        self.wake();
     }
 
     /// Cuts every connection to a peer that is not believed any more.
@@ -418,6 +378,32 @@ impl HostPool {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.members.load(Ordering::Relaxed)
+    }
+}
+
+impl Inner {
+    /// A connection of HTTP/1.1 that lives; `dead` are those that do not.
+    fn idle(&mut self, dead: &mut Vec<http1::Idle>) -> Option<http1::Idle> {
+        while let Some(idle) = self.idle.pop() {
+            if !idle.is_closed() {
+                return Some(idle);
+            }
+            dead.push(idle);
+        }
+        None
+    }
+
+    /// A stream of HTTP/2.
+    fn lease(
+        &mut self,
+        pool: &Arc<HostPool>,
+        limits: &ConnectionPool,
+        gone: &mut Vec<http2::Shared>,
+    ) -> Option<http2::Lease> {
+        gone.extend(self.shared.extract_if(.., |shared| !shared.is_open()));
+        self.shared
+            .iter()
+            .find_map(|shared| shared.lease(pool, limits))
     }
 }
 

@@ -1,7 +1,8 @@
 //! A request, or a connection, to the endpoint that was chosen.
 //!
 //! In: an endpoint, a head and a body. Out: an answer whose body streams, or an end to relay to; what came of it, for
-//! outlier detection. Never: another endpoint; a request again that the endpoint may have acted on.
+//! outlier detection. Never: another endpoint; a request again that the endpoint may have acted on, but for what
+//! [`http1::exchange`] says.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -67,6 +68,21 @@ impl Cluster {
         head: &request::Parts,
         body: Body,
     ) -> Result<Sent, SendError> {
+        self.send_noting(worker, pick, head, body, &mut false).await
+    }
+
+    /// The same; `reached` becomes true once the request has a connection, also where the future is then dropped.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn send_noting(
+        self: &Arc<Self>,
+        worker: &Arc<Worker>,
+        pick: Pick,
+        head: &request::Parts,
+        body: Body,
+        reached: &mut bool,
+    ) -> Result<Sent, SendError> {
         let limits = self.state.load().policy.pool;
         let is_http2 = self.version(head.version) == Version::HTTP_2;
         let via = Via {
@@ -76,9 +92,9 @@ impl Cluster {
             limits: &limits,
         };
         let result = if is_http2 {
-            Self::send2(&via, head, body).await
+            Self::send2(&via, head, body, reached).await
         } else {
-            Self::send1(&via, head, body).await
+            Self::send1(&via, head, body, reached).await
         };
         match result {
             Ok(answer) => {
@@ -100,12 +116,16 @@ impl Cluster {
         via: &Via<'_>,
         head: &request::Parts,
         mut body: Body,
+        reached: &mut bool,
     ) -> Result<Answer, SendError> {
         let pool = via.host.pool(via.worker.index);
         let mut tried = 0;
+        let mut stale = None;
         loop {
-            let (idle, is_reused) = pool.http1(via, tried > 0).await?;
+            let (idle, is_reused) = pool.http1(via, stale).await?;
+            *reached = true;
             tried += 1;
+            let since = idle.since();
             let local = idle.local();
             let address = via.host.address();
             match http1::exchange(idle, is_reused, address, head, body).await {
@@ -122,7 +142,10 @@ impl Cluster {
                 }
                 Err(http1::Failed {
                     again: Some(whole), ..
-                }) if tried < MAX_CONNECTIONS_TRIED && is_reused => body = whole,
+                }) if tried < MAX_CONNECTIONS_TRIED && is_reused => {
+                    body = whole;
+                    stale = Some(since);
+                }
                 Err(failed) => return Err(failed.error),
             }
         }
@@ -132,11 +155,13 @@ impl Cluster {
         via: &Via<'_>,
         head: &request::Parts,
         mut body: Body,
+        reached: &mut bool,
     ) -> Result<Answer, SendError> {
         let pool = via.host.pool(via.worker.index);
         let mut tried = 0;
         loop {
             let lease = pool.http2(via).await?;
+            *reached = true;
             tried += 1;
             let local = lease.local();
             match http2::exchange(lease, via.host.address(), head, body).await {
@@ -219,9 +244,9 @@ impl Cluster {
         }
     }
 
-    /// Takes note of a try that was given up because the endpoint took too long.
+    /// Takes note of a try that was given up because the endpoint took too long. A request that had no connection to it
+    /// says nothing of it. The caller counts requests that took too long: a try is none.
     pub fn timed_out(self: &Arc<Self>, host: &Arc<Host>) {
-        self.stats().upstream_rq_timeout.increment();
         self.record(host, outlier::Outcome::TimedOut);
     }
 }

@@ -25,18 +25,27 @@ use crate::upstream::{
     hosts::{self, Found, Wanted},
 };
 
+/// The longest wait for the addresses of endpoints that are known by name.
+const MAX_NAMES_TIME: Duration = Duration::from_secs(5);
+/// The longest wait for endpoints of a backend that has just lost them or was just named: routes and the endpoints that
+/// they lead to are told one after the other, and nobody is to fall between.
+const MAX_NEWS_TIME: Duration = Duration::from_secs(1);
+
 /// What a backend chooses from.
 #[derive(Debug)]
 pub(super) struct State {
     /// Sorted by address.
     pub(super) hosts: Arc<[Arc<Host>]>,
-    pub(super) by_address: Arc<HashMap<SocketAddr, usize>>,
     pub(super) balancer: Balancer,
+    /// How many changes of health the balancer knows; see [`Cluster::unbalance`].
+    pub(super) health: u64,
     pub(super) policy: Arc<TrafficPolicy>,
     pub(super) budget: Arc<Budget>,
     pub(super) protocol: AppProtocol,
     /// Endpoints are to be found by names that nobody has answered yet.
     pub(super) is_waiting: bool,
+    /// Since when there is no endpoint, as time since the backend's epoch; `None`: there are some.
+    empty_since: Option<Duration>,
 }
 
 impl Default for State {
@@ -44,13 +53,51 @@ impl Default for State {
         let policy = Arc::new(TrafficPolicy::default());
         Self {
             hosts: Arc::default(),
-            by_address: Arc::default(),
             balancer: Balancer::new(Arc::default(), Arc::default(), |_| true, 0),
+            health: 0,
             budget: Arc::new(Budget::new(&policy)),
             policy,
             protocol: AppProtocol::Unknown,
             is_waiting: false,
+            empty_since: None,
         }
+    }
+}
+
+impl State {
+    /// How long a request may wait for endpoints; `None`: there is nothing to wait for. `now` is the time since the
+    /// backend's epoch.
+    pub(super) fn patience(&self, now: impl FnOnce() -> Duration) -> Option<Duration> {
+        if self.is_waiting {
+            return Some(MAX_NAMES_TIME);
+        }
+        let left = (self.empty_since? + MAX_NEWS_TIME).checked_sub(now())?;
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// The number of an endpoint. Several workloads may have one address (those of the host's network).
+    pub(super) fn index_of(&self, key: &HostKey) -> Option<usize> {
+        let first = self
+            .hosts
+            .partition_point(|host| host.address() < key.address);
+        let there = self.hosts.iter().enumerate().skip(first);
+        there
+            .take_while(|(_, host)| host.address() == key.address)
+            .find(|(_, host)| host.key() == key)
+            .map(|(index, _)| index)
+    }
+
+    fn is_made_of(&self, found: &Found) -> bool {
+        let (hosts, wanted) = (self.hosts.iter(), found.hosts.iter());
+        self.is_waiting == found.is_waiting
+            && hosts.map(|host| host.key()).eq(wanted.map(|it| &it.key))
+    }
+
+    /// The number of the first endpoint at an address.
+    pub(super) fn at(&self, address: SocketAddr) -> Option<usize> {
+        let first = self.hosts.partition_point(|host| host.address() < address);
+        let host = self.hosts.get(first)?;
+        (host.address() == address).then_some(first)
     }
 }
 
@@ -137,12 +184,18 @@ impl Cluster {
         let is_there = next.service.is_some() || next.workload.is_some();
         let generation = self.shared.names.generation();
         let is_known = inputs.names.is_none_or(|names| names == generation);
-        if inputs.version.is_some() && is_known && inputs.is_same(&next) {
+        let is_same = inputs.version.is_some() && inputs.is_same(&next);
+        if is_same && is_known {
             inputs.version = next.version;
             return is_there;
         }
         let found = self.find(&next, snapshot);
         next.names = found.has_names.then_some(generation);
+        // The answer was about other names.
+        if is_same && self.state.load().is_made_of(&found) {
+            *inputs = next;
+            return is_there;
+        }
         let is_first = inputs.version.is_none();
         *inputs = next;
         self.adopt(&inputs, &found, is_first);
@@ -181,6 +234,9 @@ impl Cluster {
             let ejected = hosts.iter().filter(|host| host.is_ejected());
             ejected.for_each(|host| self.recover(host));
         }
+        if policy.pool != before.policy.pool {
+            hosts.iter().for_each(|host| host.renew_connections());
+        }
         let is_same_budget = policy.retry_budget == before.policy.retry_budget
             && policy.pool.max_retries == before.policy.pool.max_retries;
         let budget = if is_same_budget {
@@ -188,19 +244,20 @@ impl Cluster {
         } else {
             Arc::new(Budget::new(&policy))
         };
-        let by_address = hosts
-            .iter()
-            .enumerate()
-            .map(|(index, host)| (host.address(), index))
-            .collect();
+        let health = self.health();
+        let empty_since = hosts.is_empty().then(|| {
+            let before = before.empty_since;
+            before.unwrap_or_else(|| self.shared.since_epoch())
+        });
         self.state.store(Arc::new(State {
-            by_address: Arc::new(by_address),
             balancer: balancer(inputs, &policy, found, &hosts),
+            health,
             hosts,
             policy,
             budget,
             protocol: self.protocol(inputs),
             is_waiting: found.is_waiting,
+            empty_since,
         }));
         self.count();
     }
@@ -267,8 +324,12 @@ impl Cluster {
         }
     }
 
-    /// Takes the statistics of endpoints to what is so.
+    /// Takes the statistics of endpoints to what is so. Where several backends share them, they would tell of whoever
+    /// came last, and are left out.
     fn count(&self) {
+        if self.is_workload() {
+            return;
+        }
         let state = self.state.load();
         let well = state.hosts.iter().filter(|host| host.is_well()).count();
         let stats = self.stats();
@@ -281,6 +342,9 @@ impl Cluster {
 
     /// Takes the statistics of limits to what is so.
     pub(super) fn count_open(&self) {
+        if self.is_workload() {
+            return;
+        }
         let state = self.state.load();
         let pool = &state.policy.pool;
         let (breakers, stats) = (self.breakers(), self.stats());
@@ -297,21 +361,35 @@ impl Cluster {
         stats.circuit_breakers_default_rq_retry_open.set(open);
     }
 
-    /// Builds the balancer anew, as the health of an endpoint has changed.
+    /// Says that the health of an endpoint has changed. The balancer is built anew by the control task, as tables of
+    /// consistent hashing take their time; until then [`Cluster::pick`] leaves out whoever is not well.
+    pub(super) fn unbalance(&self) {
+        self.add_health_change();
+        self.count();
+        self.shared.unbalanced.notify_one();
+    }
+
+    /// Builds the balancer anew, if the health of an endpoint has changed. Takes its time.
     pub(super) fn rebalance(&self) {
+        if self.state.load().health == self.health() {
+            return;
+        }
         let inputs = self.inputs.lock();
         let before = self.state.load();
+        // Before their health is looked at: what changes meanwhile is seen the next time.
+        let health = self.health();
         let hosts = Arc::clone(&before.hosts);
         let well = |index: usize| hosts.get(index).is_some_and(|host| host.is_well());
         let balancer = before.balancer.with_available(well, fastrand::u64(..));
         self.state.store(Arc::new(State {
             hosts: Arc::clone(&before.hosts),
-            by_address: Arc::clone(&before.by_address),
             balancer,
+            health,
             policy: Arc::clone(&before.policy),
             budget: Arc::clone(&before.budget),
             protocol: before.protocol,
             is_waiting: before.is_waiting,
+            empty_since: before.empty_since,
         }));
         self.count();
         drop(inputs);

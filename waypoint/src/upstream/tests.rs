@@ -7,5 +7,6 @@ mod http1;
 mod http2;
 mod judge;
 mod kit;
+mod known;
 mod limits;
 mod stream;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use mesh::{Resource, service::AppProtocol};
 
-use super::kit::{Waypoint, echo, service, settings};
+use super::kit::{Waypoint, echo, service, settings, table};
 
 #[tokio::test]
 async fn whatever_this_waypoint_does_not_stand_before_is_refused_with_its_status() {
@@ -60,6 +60,7 @@ async fn nobody_is_served_without_settings_and_a_client_that_comes_too_early_is_
             Resource::Workload(Arc::new(super::kit::endpoint("tcp", app))),
             Resource::Service(Arc::new(super::kit::service("tcp", 1, AppProtocol::Tcp))),
             Resource::WaypointSettings(Arc::new(settings())),
+            Resource::RouteTable(Arc::new(table("tcp"))),
         ]);
         early.proxy.configured.set(()).unwrap();
     };

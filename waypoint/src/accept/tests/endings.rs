@@ -10,7 +10,7 @@ use mesh::{Resource, service::AppProtocol};
 use net::drain::Phase;
 use tokio::io::AsyncWriteExt as _;
 
-use super::kit::{Client, Waypoint, echo, read_all, read_until, server, service, soon};
+use super::kit::{Client, Waypoint, echo, read_all, read_until, server, service, soon, table};
 
 /// Answers every request with `ok`, after a while if it is asked for `/slow`.
 async fn app() -> std::net::SocketAddr {
@@ -66,6 +66,135 @@ async fn a_connection_to_what_is_not_ours_any_more_ends_with_its_next_request() 
         "{text}"
     );
     waypoint.logged(&["503", "target_not_served"]).await;
+}
+
+/// Agrees to every upgrade and sends back what comes; answers others with the beginning of an answer.
+async fn endless() -> std::net::SocketAddr {
+    server(|mut socket| async move {
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            if tokio::io::AsyncReadExt::read_exact(&mut socket, &mut byte)
+                .await
+                .is_err()
+            {
+                return;
+            }
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+        let answer: &[u8] = match head.contains("upgrade: websocket") {
+            true => b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+            false => b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nsome",
+        };
+        drop(socket.write_all(answer).await);
+        let (mut read, mut write) = socket.split();
+        drop(tokio::io::copy(&mut read, &mut write).await);
+    })
+    .await
+}
+
+const CHAT: &[u8] =
+    b"GET /chat HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+async fn chat(waypoint: &Waypoint) -> Client {
+    let mut client = waypoint.connect("10.96.0.1:80").await.unwrap();
+    client.write_all(CHAT).await.unwrap();
+    client.flush().await.unwrap();
+    let answer = read_until(&mut client, "\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    client.write_all(b"hello").await.unwrap();
+    client.flush().await.unwrap();
+    read_until(&mut client, "hello").await;
+    client
+}
+
+fn forbidden() -> Resource {
+    let mut table = table("http");
+    table.unenforced = vec!["AuthorizationPolicy shop/deny".into()];
+    Resource::RouteTable(Arc::new(table))
+}
+
+#[tokio::test]
+async fn a_websocket_is_cut_when_its_target_is_not_ours_any_more_or_a_policy_comes() {
+    let app = endless().await;
+    for (change, details) in [
+        (
+            {
+                let mut elsewhere = service("http", 1, AppProtocol::Http11);
+                elsewhere.waypoint = None;
+                Resource::Service(Arc::new(elsewhere))
+            },
+            "target_not_served",
+        ),
+        (forbidden(), "unenforced_policy"),
+    ] {
+        let waypoint = Waypoint::start(vec![(service("http", 1, AppProtocol::Http11), app)]).await;
+        let mut client = chat(&waypoint).await;
+        waypoint.publish([change]);
+        assert_eq!(read_all(&mut client).await, "");
+        waypoint.logged(&["/chat 101", details]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_cannot_be_enforced_cuts_what_was_let_in_before_and_answers_what_comes_later()
+{
+    let app = endless().await;
+    let waypoint = Waypoint::start(vec![(service("http", 1, AppProtocol::Http11), app)]).await;
+    let begin = async |path: &str| {
+        let mut client = waypoint.connect("10.96.0.1:80").await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        client.flush().await.unwrap();
+        client
+    };
+    let mut one = begin("/one").await;
+    read_until(&mut one, "some").await;
+    let client = waypoint.connect("10.96.0.1:80").await.unwrap();
+    let (mut send, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), client)
+            .await
+            .unwrap();
+    let connection = tokio::spawn(connection);
+    let request = Request::get("http://x/two").body(Full::<Bytes>::default());
+    let two = soon("an answer", send.send_request(request.unwrap()))
+        .await
+        .unwrap();
+    assert_eq!(two.status(), 200);
+    waypoint.publish([forbidden()]);
+    assert_eq!(read_all(&mut one).await, "");
+    let ended = soon("the end of the stream", two.into_body().collect()).await;
+    assert!(ended.is_err());
+    drop(soon("the end of the connection", connection).await.unwrap());
+    waypoint.logged(&["/one 200", "unenforced_policy"]).await;
+    waypoint.logged(&["/two 200", "unenforced_policy"]).await;
+    // Who comes now is told no, by an answer, however often the mesh changes.
+    let mut later = begin("/later").await;
+    read_until(&mut later, "RBAC: access denied").await;
+    waypoint.publish([Resource::Service(Arc::new(service(
+        "other",
+        9,
+        AppProtocol::Tcp,
+    )))]);
+    let request = b"GET /again HTTP/1.1\r\nHost: x\r\n\r\n";
+    later.write_all(request).await.unwrap();
+    later.flush().await.unwrap();
+    read_until(&mut later, "RBAC: access denied").await;
+    // It is let in once the policy has gone, and cut when it comes back.
+    waypoint.publish([Resource::RouteTable(Arc::new(table("http")))]);
+    let mut open = begin("/open").await;
+    read_until(&mut open, "some").await;
+    later
+        .write_all(b"GET /let-in HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    later.flush().await.unwrap();
+    read_until(&mut later, "some").await;
+    waypoint.publish([forbidden()]);
+    assert_eq!(read_all(&mut open).await, "");
+    assert_eq!(read_all(&mut later).await, "");
 }
 
 #[tokio::test]

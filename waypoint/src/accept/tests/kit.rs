@@ -13,7 +13,7 @@ use hbone::{Early, OpenError, Pool, Stream, TunnelKey, client};
 use http::{Request, StatusCode};
 use identity::{Config, Credential, FileCa, Store};
 use mesh::{
-    Delta, Resource, San, Service, ServiceKey, SpiffeId, Workload,
+    Delta, Resource, ResourceKey, San, Service, ServiceKey, SpiffeId, Workload,
     route::{RouteKey, RouteTable},
     service::{AppProtocol, GatewayAddress, GatewayDestination, NetworkAddress, PortMap},
     settings::{AccessLog, AccessLogFormat, Normalization, WaypointSettings},
@@ -154,6 +154,7 @@ impl Waypoint {
         for (service, address) in services {
             let workload = endpoint(&service.name, address);
             this.publish([
+                Resource::RouteTable(Arc::new(table(&service.name))),
                 Resource::Service(Arc::new(service)),
                 Resource::Workload(Arc::new(workload)),
             ]);
@@ -248,6 +249,15 @@ impl Waypoint {
         self.publisher.publish(Delta {
             upserts: upserts.into_iter().collect(),
             removals: Vec::new(),
+        });
+    }
+
+    /// Takes the route tables of services back.
+    pub(super) fn forget_tables<'s>(&self, services: impl IntoIterator<Item = &'s str>) {
+        let routes = |name| ResourceKey::RouteTable(RouteKey::new(key(name), 80));
+        self.publisher.publish(Delta {
+            upserts: Vec::new(),
+            removals: services.into_iter().map(routes).collect(),
         });
     }
 

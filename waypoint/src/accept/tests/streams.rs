@@ -67,11 +67,10 @@ async fn a_backend_without_an_endpoint_is_a_refusal_and_has_its_flag() {
         listener.local_addr().unwrap()
     };
     let waypoint = Waypoint::start(vec![(service("down", 1, AppProtocol::Tcp), gone)]).await;
-    waypoint.publish([Resource::Service(Arc::new(service(
-        "empty",
-        2,
-        AppProtocol::Tcp,
-    )))]);
+    waypoint.publish([
+        Resource::RouteTable(Arc::new(table("empty"))),
+        Resource::Service(Arc::new(service("empty", 2, AppProtocol::Tcp))),
+    ]);
     for (authority, flag) in [("10.96.0.1:80", " UF "), ("10.96.0.2:80", " UH ")] {
         let refused = waypoint.connect(authority).await.unwrap_err();
         assert_eq!(refused.as_u16(), 503);
@@ -119,6 +118,34 @@ async fn a_policy_that_cannot_be_enforced_ends_every_connection() {
         waypoint.connect("10.96.0.1:80").await.unwrap_err().as_u16(),
         503
     );
+}
+
+#[tokio::test]
+async fn a_port_of_which_nothing_was_told_is_passed_to_nobody() {
+    let app = echo().await;
+    let waypoint = Waypoint::start(vec![
+        (service("tcp", 1, AppProtocol::Tcp), app),
+        (service("auto", 2, AppProtocol::Unknown), app),
+    ])
+    .await;
+    waypoint.forget_tables(["tcp", "auto"]);
+    let refused = waypoint.connect("10.96.0.1:80").await.unwrap_err();
+    assert_eq!(refused.as_u16(), 503);
+    waypoint
+        .logged(&[" NR ", "route_table_missing", "10.96.0.1:80"])
+        .await;
+    let mut client = waypoint.connect("10.96.0.2:80").await.unwrap();
+    assert_eq!(talk(&mut client, b"*1\r\n").await, "");
+    waypoint
+        .logged(&[" NR ", "route_table_missing", "10.96.0.2:80"])
+        .await;
+    let mut client = waypoint.connect("10.96.0.2:80").await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let text = talk(&mut client, request).await;
+    assert!(text.starts_with("HTTP/1.1 503 "), "{text}");
+    waypoint
+        .logged(&["503 NR route_table_missing", "10.96.0.2:80"])
+        .await;
 }
 
 #[tokio::test]

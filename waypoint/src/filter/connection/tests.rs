@@ -14,7 +14,7 @@ fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
 
 fn check(before: &[(&'static str, &'static str)], after: &[(&'static str, &'static str)]) {
     let mut found = headers(before);
-    strip_request(&mut found);
+    strip_request(&mut found, Version::HTTP_11);
     assert_eq!(found, headers(after), "{before:?}");
 }
 
@@ -86,6 +86,23 @@ fn expect_continue_ends_here_and_other_expectations_go_on() {
 }
 
 #[test]
+fn a_backend_is_asked_for_100_where_the_engine_cannot_say_it() {
+    let mut found = headers(&[("expect", "100-continue")]);
+    strip_request(&mut found, Version::HTTP_2);
+    assert_eq!(found, headers(&[("expect", "100-continue")]));
+}
+
+#[test]
+fn chunks_override_the_length_of_a_response() {
+    let mut found = headers(&[("transfer-encoding", "chunked"), ("content-length", "5")]);
+    strip_response(&mut found);
+    assert_eq!(found, headers(&[]));
+    let mut found = headers(&[("content-length", "5")]);
+    strip_response(&mut found);
+    assert_eq!(found, headers(&[("content-length", "5")]));
+}
+
+#[test]
 fn cookies_that_came_apart_are_one_header() {
     check(
         &[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")],
@@ -107,16 +124,16 @@ fn only_a_websocket_is_an_upgrade() {
         ("connection", "keep-alive, Upgrade"),
         ("upgrade", "WebSocket"),
     ];
-    assert_eq!(of(&websocket, http::Version::HTTP_11), Switch::WebSocket);
-    assert_eq!(of(&websocket, http::Version::HTTP_2), Switch::No);
-    assert_eq!(of(&websocket, http::Version::HTTP_10), Switch::No);
+    assert_eq!(of(&websocket, Version::HTTP_11), Switch::WebSocket);
+    assert_eq!(of(&websocket, Version::HTTP_2), Switch::No);
+    assert_eq!(of(&websocket, Version::HTTP_10), Switch::No);
     let h2c = [
         ("connection", "Upgrade, HTTP2-Settings"),
         ("upgrade", "h2c"),
     ];
-    assert_eq!(of(&h2c, http::Version::HTTP_11), Switch::No);
+    assert_eq!(of(&h2c, Version::HTTP_11), Switch::No);
     assert_eq!(
-        of(&[("upgrade", "websocket")], http::Version::HTTP_11),
+        of(&[("upgrade", "websocket")], Version::HTTP_11),
         Switch::No,
         "without `connection: upgrade` it is not asked for"
     );
@@ -126,7 +143,7 @@ fn only_a_websocket_is_an_upgrade() {
 fn connect_is_told_from_an_extended_connect() {
     let mut request = Request::builder()
         .method(Method::CONNECT)
-        .version(http::Version::HTTP_2)
+        .version(Version::HTTP_2)
         .body(())
         .unwrap();
     assert_eq!(switch(&request), Switch::Connect);

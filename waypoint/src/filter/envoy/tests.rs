@@ -10,6 +10,9 @@ fn no_client_speaks_for_a_proxy() {
         "x-envoy-max-retries",
         "x-envoy-upstream-rq-timeout-ms",
         "x-envoy-original-path",
+        "x-envoy-external-address",
+        "x-envoy-force-trace",
+        "x-envoy-hedge-on-per-try-timeout",
         "x-envoy-attempt-count",
         "x-envoy-decorator-operation",
         "x-forwarded-client-cert",
@@ -22,7 +25,10 @@ fn no_client_speaks_for_a_proxy() {
     sanitize(&mut headers);
     let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
     left.sort_unstable();
-    assert_eq!(left, ["x-envoyer", "x-forwarded-for"]);
+    assert_eq!(
+        left,
+        ["x-envoy-external-address", "x-envoyer", "x-forwarded-for"]
+    );
 }
 
 #[test]

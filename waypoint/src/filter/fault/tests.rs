@@ -45,19 +45,3 @@ fn delays_and_aborts_are_drawn_independently() {
     assert!((4_500..5_500).contains(&seen[0][1]), "{seen:?}");
     assert!((4_500..5_500).contains(&seen[1][1]), "{seen:?}");
 }
-
-#[test]
-fn a_status_of_grpc_has_one_of_http() {
-    for (grpc, http) in [
-        (0, 200),
-        (1, 499),
-        (5, 404),
-        (7, 403),
-        (8, 429),
-        (13, 500),
-        (14, 503),
-        (99, 500),
-    ] {
-        assert_eq!(http_status(grpc).as_u16(), http, "{grpc}");
-    }
-}

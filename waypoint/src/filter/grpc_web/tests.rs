@@ -15,7 +15,12 @@ fn web(
     if let Some(accept) = accept {
         builder = builder.header(ACCEPT, accept);
     }
-    request(builder.body(Body::from(bytes::Bytes::from(body))).unwrap())
+    let request = builder.body(Body::from(bytes::Bytes::from(body))).unwrap();
+    let web = wanted(request.headers());
+    match web {
+        Some(web) => (web.request(request), Some(web)),
+        None => (request, None),
+    }
 }
 
 async fn bytes(body: Body) -> bytes::Bytes {

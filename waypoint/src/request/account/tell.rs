@@ -15,6 +15,7 @@ use telemetry::{
 };
 
 use super::Account;
+use crate::session::Told;
 
 /// Parts of what a worker keeps of series. Reason: each part is searched from one end to the other, and a worker sees more
 /// pairs of clients and endpoints than one part keeps.
@@ -27,9 +28,15 @@ thread_local! {
 
 impl Account {
     pub(super) fn give_up(&mut self) {
-        self.flags
-            .insert(ResponseFlag::DownstreamConnectionTermination);
-        self.details = Some(Details::DOWNSTREAM_REMOTE_DISCONNECT);
+        match self.session.ending.now() {
+            // It was us.
+            Some(told @ Told::Unenforced) => self.details = Some(Details::from(told.details())),
+            Some(Told::Unserved) | None => {
+                self.flags
+                    .insert(ResponseFlag::DownstreamConnectionTermination);
+                self.details = Some(Details::DOWNSTREAM_REMOTE_DISCONNECT);
+            }
+        }
         self.tell();
     }
 

@@ -128,6 +128,24 @@ async fn a_policy_that_cannot_be_enforced_lets_nobody_in_and_only_the_log_names_
 }
 
 #[tokio::test]
+async fn a_port_of_which_nothing_was_told_is_passed_to_nobody() {
+    let calls = Calls::default();
+    let counted = calls.clone();
+    let address = backend(Version::HTTP_11, move |_| {
+        counted.next();
+        async { Ok(text("ok")) }
+    })
+    .await;
+    let kit = Kit::new(&[address], Plan::default());
+    kit.forget_table();
+    check(&kit, 503, "", "NR", "route_table_missing").await;
+    assert_eq!(calls.count(), 0);
+    // One that says nothing of HTTP leads to the service itself.
+    let told = Kit::new(&[address], Plan::default());
+    assert_eq!(told.ask(get("/")).await.body, "ok");
+}
+
+#[tokio::test]
 async fn an_endpoint_that_cannot_be_reached_is_an_upstream_failure() {
     let kit = Kit::new(&[nobody().await], Plan::default());
     let answered = kit.ask(get("/")).await;

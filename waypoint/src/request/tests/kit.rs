@@ -16,7 +16,7 @@ use http::{Request, Response, Version, header::HOST};
 use http_body_util::BodyExt as _;
 use identity::{BoxFuture, CaError, CertificateAuthority, Issued, PeerCertificate, SigningRequest};
 use mesh::{
-    Delta, Resource, Service, ServiceKey, SpiffeId, Workload,
+    Delta, Resource, ResourceKey, Service, ServiceKey, SpiffeId, Workload,
     backend::{BackendKey, BackendPolicy, TrafficPolicy},
     route::{
         Action, Backend, Forward, HttpRule, HttpRules, Retry, RetryOn, RouteKey, RouteTable,
@@ -38,7 +38,7 @@ use crate::{
     body::Body,
     proxy::{Own, Proxy},
     request,
-    session::{Protocol, Session},
+    session::{Ending, Protocol, Session},
     upstream::{Clusters, Worker},
 };
 
@@ -105,6 +105,7 @@ pub(super) struct Kit {
 
 /// What a test says of the service, beside its endpoints.
 pub(super) struct Plan {
+    /// `None`: one without a rule.
     pub(super) table: Option<RouteTable>,
     pub(super) policy: TrafficPolicy,
     pub(super) default_retry: Option<Retry>,
@@ -186,7 +187,8 @@ impl Kit {
             endpoints,
             &service,
             &own,
-            plan.table,
+            plan.table
+                .unwrap_or_else(|| RouteTable::new(RouteKey::new(key(), 80))),
             plan.policy,
             plan.default_retry,
             plan.unenforced,
@@ -245,6 +247,7 @@ impl Kit {
             },
             sni: None,
             opened: net::clock::now(),
+            ending: Ending::default(),
         });
         Self {
             proxy,
@@ -260,6 +263,14 @@ impl Kit {
         self.publisher.publish(Delta {
             upserts: resources,
             removals: Vec::new(),
+        });
+    }
+
+    /// Takes the routes back.
+    pub(super) fn forget_table(&self) {
+        self.publisher.publish(Delta {
+            upserts: Vec::new(),
+            removals: vec![ResourceKey::RouteTable(RouteKey::new(key(), 80))],
         });
     }
 
@@ -328,7 +339,7 @@ fn publish(
     endpoints: &[SocketAddr],
     service: &Arc<Service>,
     own: &Own,
-    table: Option<RouteTable>,
+    table: RouteTable,
     policy: TrafficPolicy,
     default_retry: Option<Retry>,
     unenforced: Vec<mesh::Name>,
@@ -355,13 +366,13 @@ fn publish(
     let mut upserts = vec![
         Resource::WaypointSettings(Arc::new(settings)),
         Resource::Service(Arc::clone(service)),
+        Resource::RouteTable(Arc::new(table)),
         Resource::BackendPolicy(Arc::new(BackendPolicy {
             key: BackendKey::new(key(), ""),
             policy: Arc::new(policy),
             ports: BTreeMap::new(),
         })),
     ];
-    upserts.extend(table.map(|table| Resource::RouteTable(Arc::new(table))));
     upserts.extend(
         endpoints
             .iter()

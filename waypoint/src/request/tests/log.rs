@@ -148,3 +148,33 @@ async fn an_answer_that_does_not_end_in_time_is_cut() {
     assert_eq!(line["flags"], "UT");
     assert_eq!(line["details"], "response_timeout");
 }
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_is_given_up_in_time() {
+    let (sender, address) = fed(Version::HTTP_11).await;
+    let rule = mesh::route::HttpRule {
+        timeout: Some(std::time::Duration::from_millis(300)),
+        ..forward()
+    };
+    let kit = Kit::new(
+        &[address],
+        Plan {
+            table: Some(table(vec![rule])),
+            ..Plan::default()
+        },
+    );
+    let response = kit.serve(get("/")).await;
+    assert_eq!(response.status(), 200);
+    sender.send(Ok("part")).unwrap();
+    let line = kit.line_soon().await;
+    assert_eq!(line["flags"], "UT");
+    assert_eq!(line["sent"], 0);
+    let cluster = kit.proxy.clusters.all().remove(0);
+    let requests = crate::upstream::breaker::Limit::Requests;
+    assert_eq!(cluster.breakers().count(requests), 0);
+    // Whoever reads after all is told that it is not whole.
+    let mut body = response.into_body();
+    assert!(!http_body::Body::is_end_stream(&body));
+    assert!(body.frame().await.unwrap().is_err());
+    assert!(body.frame().await.is_none());
+}

@@ -1,15 +1,22 @@
-//! Other tries, and the time that they may take.
+//! Other tries.
 
 use std::{io, time::Duration};
 
 use http::Version;
 use http_body_util::BodyExt as _;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use mesh::{
     backend::{ConsistentHash, HashKey, HashTable, RetryBudget},
     route::{HttpRule, RetryOn},
 };
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 
 use super::{super::upload::MAX_REPLAY_BYTES, kit::*};
+use crate::body::{Body, BodyError};
 
 fn plan(rule: HttpRule) -> Plan {
     Plan {
@@ -187,49 +194,6 @@ async fn a_budget_bounds_other_tries() {
 }
 
 #[tokio::test]
-async fn a_request_that_takes_too_long_is_given_up() {
-    let address = backend(Version::HTTP_11, |_| std::future::pending()).await;
-    let rule = HttpRule {
-        timeout: Some(Duration::from_millis(50)),
-        ..forward()
-    };
-    let kit = Kit::new(&[address], plan(rule));
-    let answered = kit.ask(get("/")).await;
-    assert_eq!(
-        (answered.status(), &*answered.body),
-        (504, "upstream request timeout")
-    );
-    let line = kit.line();
-    assert_eq!(line["flags"], "UT");
-    assert_eq!(line["details"], "response_timeout");
-    let stats = kit.proxy.clusters.all().remove(0);
-    assert_eq!(stats.stats().upstream_rq_timeout.get(), 1);
-}
-
-#[tokio::test]
-async fn a_try_that_takes_too_long_is_followed_by_another() {
-    let calls = Calls::default();
-    let count = calls.clone();
-    let address = backend(Version::HTTP_11, move |_| {
-        let number = count.next();
-        async move {
-            if number == 1 {
-                std::future::pending::<()>().await;
-            }
-            Ok(text("second"))
-        }
-    })
-    .await;
-    let mut rule = retrying(10, RetryOn::SERVER_ERROR);
-    if let Some(retry) = &mut rule.retry {
-        retry.per_try_timeout = Some(Duration::from_millis(300));
-    }
-    let kit = Kit::new(&[address], plan(rule));
-    assert_eq!(kit.ask(get("/")).await.body, "second");
-    assert!(kit.line()["attempts"].as_u64() >= Some(2));
-}
-
-#[tokio::test]
 async fn the_last_try_that_takes_too_long_says_that_it_was_a_try() {
     let address = backend(Version::HTTP_11, |_| std::future::pending()).await;
     let mut rule = retrying(1, RetryOn::SERVER_ERROR);
@@ -241,23 +205,8 @@ async fn the_last_try_that_takes_too_long_says_that_it_was_a_try() {
     let line = kit.line();
     assert_eq!(line["flags"], "UT,URX");
     assert_eq!(line["details"], "upstream_per_try_timeout");
-}
-
-#[tokio::test]
-async fn the_time_of_the_request_bounds_all_of_its_tries() {
-    let calls = Calls::default();
-    let count = calls.clone();
-    let address = backend(Version::HTTP_11, move |_| {
-        count.next();
-        async { Ok(status(503)) }
-    })
-    .await;
-    let mut rule = retrying(1_000_000, RetryOn::SERVER_ERROR);
-    rule.timeout = Some(Duration::from_millis(500));
-    let kit = Kit::new(&[address], plan(rule));
-    assert_eq!(kit.ask(get("/")).await.status(), 504);
-    assert!(calls.count() > 1);
-    assert_eq!(kit.line()["flags"], "UT");
+    let cluster = kit.proxy.clusters.all().remove(0);
+    assert_eq!(cluster.stats().upstream_rq_timeout.get(), 0, "it was a try");
 }
 
 #[tokio::test]
@@ -318,5 +267,86 @@ async fn equal_keys_meet_the_same_endpoint_and_a_new_client_gets_a_cookie() {
         let answered = kit.ask(request).await;
         assert_eq!(answered.header("set-cookie"), None);
         assert_eq!(kit.line()["host"], first);
+    }
+}
+
+/// Answers 503 to the first request before its body has come, and reads on; the others get a server.
+async fn hasty(
+    said: tokio::sync::oneshot::Sender<()>,
+) -> (std::net::SocketAddr, tokio::sync::oneshot::Receiver<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (ended, end) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let (mut first, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(first.read_u8().await.unwrap());
+        }
+        let answer = b"HTTP/1.1 503 Not Yet\r\ncontent-length: 0\r\n\r\n";
+        first.write_all(answer).await.unwrap();
+        said.send(()).unwrap();
+        tokio::spawn(async move {
+            let mut rest = Vec::new();
+            // A reset is an end, too.
+            drop(first.read_to_end(&mut rest).await);
+            ended.send(rest.len()).unwrap();
+        });
+        let (second, _) = listener.accept().await.unwrap();
+        let service = service_fn(|request: http::Request<hyper::body::Incoming>| async move {
+            let attempt = request.headers()["x-envoy-attempt-count"].clone();
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            let said = format!("{} of try {}", body.len(), attempt.to_str().unwrap());
+            Ok::<_, io::Error>(text(&said))
+        });
+        let builder = hyper::server::conn::http1::Builder::new();
+        drop(
+            builder
+                .serve_connection(TokioIo::new(second), service)
+                .await,
+        );
+    });
+    (address, end)
+}
+
+#[tokio::test]
+async fn a_body_is_whole_after_an_answer_that_came_before_its_end() {
+    const PART: usize = 64 * 1024;
+    let total = MAX_REPLAY_BYTES + 4 * PART;
+    for length in [None, Some(total)] {
+        let (said, early) = tokio::sync::oneshot::channel();
+        let (address, ended) = hasty(said).await;
+        let mut rule = retrying(1, RetryOn::SERVER_ERROR);
+        if let Some(retry) = &mut rule.retry {
+            retry.backoff = Some(Duration::from_millis(400));
+        }
+        let kit = Kit::new(&[address], plan(rule));
+        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+        let frames = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx));
+        let body = Body::boxed(http_body_util::StreamBody::new(frames));
+        let mut request = post("/", "").map(|_| body);
+        *request.method_mut() = http::Method::PUT;
+        request.headers_mut().remove("content-length");
+        if let Some(length) = length {
+            let headers = request.headers_mut();
+            headers.insert("content-length", length.into());
+        }
+        let part = || Ok::<_, BodyError>(http_body::Frame::data(vec![7; PART].into()));
+        let feeding = async {
+            sender.send(part()).unwrap();
+            early.await.unwrap();
+            for _ in 1..total / PART {
+                // What was given up must not read it now.
+                sender.send(part()).unwrap();
+                tokio::task::yield_now().await;
+            }
+            drop(sender);
+        };
+        let (answered, ()) = tokio::join!(kit.ask(request), feeding);
+        assert_eq!(answered.status(), 200, "{length:?}");
+        assert_eq!(answered.body, format!("{total} of try 2"));
+        let read = tokio::time::timeout(PATIENCE, ended).await.unwrap();
+        assert!(read.unwrap() < total, "the first try broke off");
+        assert_eq!(kit.line()["received"], total);
     }
 }

@@ -147,3 +147,39 @@ async fn grpc_web_is_translated_where_the_port_says_so() {
     assert_eq!(line["grpc"], 0);
     assert_eq!(line["code"], 200);
 }
+
+#[tokio::test]
+async fn a_client_of_grpc_web_is_refused_in_its_own_words() {
+    for (rules, unenforced, status) in [
+        (Vec::new(), Vec::new(), "12"),
+        (
+            vec![forward()],
+            vec!["AuthorizationPolicy default/x".into()],
+            "7",
+        ),
+    ] {
+        let kit = Kit::new(
+            &[],
+            Plan {
+                table: Some(RouteTable {
+                    grpc_web: true,
+                    ..table(rules)
+                }),
+                unenforced,
+                ..Plan::default()
+            },
+        );
+        let mut request = post("/a.B/C", "AAAAAAF4");
+        request.headers_mut().insert(
+            "content-type",
+            "application/grpc-web-text+proto".parse().unwrap(),
+        );
+        let answered = kit.ask(request).await;
+        assert_eq!(answered.status(), 200);
+        assert_eq!(answered.header("grpc-status"), Some(status));
+        assert_eq!(
+            answered.header("content-type"),
+            Some("application/grpc-web-text+proto")
+        );
+    }
+}

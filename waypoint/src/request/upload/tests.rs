@@ -1,5 +1,3 @@
-use std::future::poll_fn;
-
 use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, StreamBody};
 use tokio::sync::mpsc;
@@ -27,7 +25,7 @@ async fn next(body: &mut Body) -> Option<Result<String, ()>> {
 }
 
 fn has_ended(upload: &Upload) -> bool {
-    poll_fn(|cx| upload.poll_ended(cx)).now_or_never().is_some()
+    upload.ended_at().is_some()
 }
 
 #[tokio::test]
@@ -181,7 +179,51 @@ async fn an_empty_body_costs_nothing_and_may_be_sent_for_ever() {
     }
     upload.release();
     assert!(upload.is_repeatable());
-    assert!(has_ended(&upload));
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_given_up_ends_at_once_and_reads_nothing_more() {
+    let (sender, body) = fed();
+    let upload = Upload::new(body, true, false, Vec::new());
+    let mut first = upload.attempt().unwrap();
+    let waiting = tokio::spawn(async move { next(&mut first).await });
+    while upload.0.as_ref().unwrap().lock().reader.is_none() {
+        tokio::task::yield_now().await;
+    }
+    let mut second = upload.attempt().unwrap();
+    // It is woken, though its client says nothing.
+    assert_eq!(waiting.await.unwrap(), Some(Err(())));
+    sender
+        .send(Ok(Frame::data(Bytes::from(vec![0; MAX_REPLAY_BYTES + 1]))))
+        .unwrap();
+    tokio::task::yield_now().await;
+    assert!(upload.is_repeatable());
+    assert_eq!(upload.received().bytes, 0);
+    let read = second.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(read.len(), MAX_REPLAY_BYTES + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_on_its_way_while_somebody_reads() {
+    let second = Duration::from_secs(1);
+    let (sender, body) = fed();
+    let upload = Upload::new(body, true, false, Vec::new());
+    assert_eq!(upload.on_its_way(), Duration::ZERO);
+    let mut first = upload.attempt().unwrap();
+    tokio::time::advance(second).await;
+    assert_eq!(upload.on_its_way(), Duration::ZERO, "nobody reads yet");
+    assert!(first.frame().now_or_never().is_none());
+    tokio::time::advance(second).await;
+    assert_eq!(upload.on_its_way(), second, "the client is waited for");
+    sender.send(data("one")).unwrap();
+    assert_eq!(next(&mut first).await, Some(Ok("one".into())));
+    tokio::time::advance(second).await;
+    assert_eq!(upload.on_its_way(), second, "the backend stands still");
+    assert!(first.frame().now_or_never().is_none());
+    assert_eq!(upload.on_its_way(), 2 * second, "it went on");
+    let _second = upload.attempt().unwrap();
+    tokio::time::advance(second).await;
+    assert_eq!(upload.on_its_way(), 2 * second, "the next has yet to read");
 }
 
 #[tokio::test]
@@ -215,4 +257,42 @@ async fn a_mirror_gets_each_frame_once_however_often_it_is_sent() {
             messages: 1
         }
     );
+}
+
+#[tokio::test]
+async fn what_all_bodies_keep_is_bounded_and_given_back() {
+    static SMALL: Budget = Budget::new(1000);
+    let begun = || {
+        let (sender, body) = fed();
+        let upload = Upload::within(&SMALL, body, true, false, Vec::new());
+        let attempt = upload.attempt().unwrap();
+        sender
+            .send(Ok(Frame::data(Bytes::from(vec![0; 500]))))
+            .unwrap();
+        (sender, upload, attempt)
+    };
+    let (_sender, kept, mut of_kept) = begun();
+    assert!(of_kept.frame().await.unwrap().is_ok());
+    assert!(kept.is_repeatable());
+    let held = SMALL.kept();
+    assert!(held > 500);
+    // The next one finds no room: it is sent, but once.
+    let (sender, unkept, mut of_unkept) = begun();
+    assert!(of_unkept.frame().await.unwrap().is_ok());
+    assert!(!unkept.is_repeatable());
+    assert_eq!(SMALL.kept(), held);
+    sender.send(data("rest")).unwrap();
+    assert_eq!(next(&mut of_unkept).await, Some(Ok("rest".into())));
+    // A second attempt has yet to take it when an answer begins.
+    let mut second = kept.attempt().unwrap();
+    kept.release();
+    assert_eq!(SMALL.kept(), held);
+    assert!(second.frame().await.unwrap().is_ok());
+    assert_eq!(SMALL.kept(), 0);
+    // One that is given up.
+    let (sender, dropped, mut of_dropped) = begun();
+    assert!(of_dropped.frame().await.unwrap().is_ok());
+    assert_eq!(SMALL.kept(), held);
+    drop((sender, dropped, of_dropped));
+    assert_eq!(SMALL.kept(), 0);
 }

@@ -12,7 +12,7 @@ use mesh::{
 };
 
 use super::kit::{Mesh, Server, backend, endpoint, service, service_key, until};
-use crate::upstream::{Ask, Worker, host::Way};
+use crate::upstream::{Ask, Worker, host::Way, ports::MAX_PORTS};
 
 fn somewhere(n: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 10_000 + n))
@@ -261,6 +261,40 @@ async fn a_workload_can_be_asked_for_by_its_own_address() {
 }
 
 #[tokio::test]
+async fn a_client_that_tries_all_ports_of_a_workload_leaves_room_for_others() {
+    let mesh = Mesh::new(service(), &[], TrafficPolicy::default());
+    let [searched, other] = [1, 2].map(|n| endpoint(n, somewhere(0)));
+    let ask = |workload: &Workload, port| {
+        let address = SocketAddr::new(workload.ips[0], port);
+        mesh.clusters.workload(workload, address)
+    };
+    let count = || mesh.clusters.all().len();
+    let (used, idle) = (ask(&searched, 1).unwrap(), ask(&searched, 2).unwrap());
+    let of_other = ask(&other, 1).unwrap();
+    let permit = used.request().unwrap();
+    for port in 3..1000 {
+        assert!(ask(&searched, port).is_some());
+        // One that is asked for again and again.
+        assert!(ask(&searched, 3).is_some());
+    }
+    assert_eq!(count(), MAX_PORTS + 1);
+    assert!(Arc::ptr_eq(&used, &ask(&searched, 1).unwrap()));
+    assert!(Arc::ptr_eq(&of_other, &ask(&other, 1).unwrap()));
+    let busy = ask(&searched, 3).unwrap();
+    assert!(!Arc::ptr_eq(&idle, &ask(&searched, 2).unwrap()));
+    assert!(Arc::ptr_eq(&busy, &ask(&searched, 3).unwrap()));
+    // Where all are in use there is no room, until one is not.
+    let permits: Vec<_> = (937..1000)
+        .map(|port| ask(&searched, port).unwrap().request().unwrap())
+        .collect();
+    assert!(ask(&searched, 2000).is_none());
+    assert!(ask(&other, 2000).is_some());
+    drop(permits);
+    assert!(ask(&searched, 2000).is_some());
+    drop(permit);
+}
+
+#[tokio::test]
 async fn a_name_is_resolved_before_the_first_request() {
     let server = Server::hello().await;
     let named = Workload {
@@ -383,4 +417,27 @@ fn workers_share_counts_and_nothing_else() {
     // One is allowed in any case, so that a worker is never without.
     assert_eq!(server.connections(), 2);
     assert_eq!(mesh.hosts()[0].active(), 0);
+}
+
+#[tokio::test]
+async fn endpoints_that_come_a_moment_after_their_backend_was_named_are_waited_for() {
+    let server = Server::hello().await;
+    let mesh = Mesh::new(service(), &[], TrafficPolicy::default());
+    mesh.run();
+    let cluster = mesh.cluster();
+    let mut waiting = Box::pin(cluster.warmed());
+    assert!(futures_util::FutureExt::now_or_never(&mut waiting).is_none());
+    mesh.publish([workload(endpoint(0, server.address))]);
+    super::kit::soon("the endpoint", waiting).await;
+    cluster.pick(&Ask::default()).unwrap();
+    // Where there are some, nobody waits; where there are none for long, neither.
+    assert!(futures_util::FutureExt::now_or_never(cluster.warmed()).is_some());
+    mesh.publisher.publish(Delta {
+        upserts: Vec::new(),
+        removals: vec![ResourceKey::Workload(endpoint(0, server.address).uid)],
+    });
+    until("it has gone", || mesh.hosts().is_empty()).await;
+    super::kit::soon("the end of the wait", cluster.warmed()).await;
+    assert!(futures_util::FutureExt::now_or_never(cluster.warmed()).is_some());
+    cluster.pick(&Ask::default()).unwrap_err();
 }

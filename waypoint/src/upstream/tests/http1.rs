@@ -10,7 +10,10 @@ use telemetry::http::ResponseFlag;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::kit::{Mesh, Server, answer, get, service, soon, text, until};
-use crate::{body::Body, upstream::SendError};
+use crate::{
+    body::Body,
+    upstream::{SendError, pool::Via},
+};
 
 fn mesh(server: &Server) -> Mesh {
     Mesh::new(service(), &[server.address], TrafficPolicy::default())
@@ -82,6 +85,45 @@ async fn a_body_goes_both_ways() {
         let sent = mesh.send(request).await.unwrap();
         assert_eq!(text(sent).await.len(), large.len());
     }
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_goes_whole_whatever_the_method() {
+    let server = Server::http1(|request| async move {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let coding = head.headers.get(header::TRANSFER_ENCODING).cloned();
+        let text = format!("{coding:?} {}", String::from_utf8_lossy(&body));
+        let mut answer = Response::new(Full::from(text.clone()));
+        let text = header::HeaderValue::from_str(&text).unwrap();
+        answer.headers_mut().insert("x-saw", text);
+        answer
+    })
+    .await;
+    let mesh = mesh(&server);
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS", "POST"] {
+        // As it comes from a client of HTTP/2 that says no length.
+        let frames = ["one, ", "two"].map(|text| Ok(http_body::Frame::data(Bytes::from(text))));
+        let frames = http_body_util::StreamBody::new(futures_util::stream::iter(frames));
+        let request = Request::builder()
+            .method(method)
+            .uri("http://cart/")
+            .version(Version::HTTP_2)
+            .body(Body::boxed(frames))
+            .unwrap();
+        let sent = mesh.send(request).await.unwrap();
+        let saw = sent.response.headers()["x-saw"].to_str().unwrap();
+        assert_eq!(saw, "Some(\"chunked\") one, two", "{method}");
+        drop(text(sent).await);
+    }
+    // What is known is said.
+    let request = Request::get("/")
+        .header("host", "cart")
+        .body(Body::Full(Bytes::from_static(b"three")))
+        .unwrap();
+    assert_eq!(text(mesh.send(request).await.unwrap()).await, "None three");
+    assert_eq!(text(mesh.send(get("/")).await.unwrap()).await, "None ");
     assert_eq!(server.connections(), 1);
 }
 
@@ -356,4 +398,37 @@ async fn a_connection_that_is_idle_or_old_ends() {
         mesh.get("/").await.unwrap();
         assert_eq!(server.connections(), 2);
     }
+}
+
+#[tokio::test]
+async fn a_stale_connection_casts_no_doubt_on_one_that_was_used_later() {
+    let server = Server::hello().await;
+    let mesh = mesh(&server);
+    let (cluster, host) = (mesh.cluster(), mesh.hosts().remove(0));
+    let mut sent = Vec::new();
+    for _ in 0..3 {
+        sent.push(mesh.send(get("/")).await.unwrap());
+    }
+    assert_eq!(server.connections(), 3);
+    let last = sent.pop().unwrap();
+    for sent in sent {
+        text(sent).await;
+    }
+    let limits = ConnectionPool::default();
+    let via = Via {
+        cluster: &cluster,
+        host: &host,
+        worker: &mesh.worker,
+        limits: &limits,
+    };
+    let (stale, _) = host.pool(0).http1(&via, None).await.unwrap();
+    text(last).await;
+    let (kept, is_reused) = host.pool(0).http1(&via, Some(stale.since())).await.unwrap();
+    assert!(is_reused);
+    assert!(kept.since() > stale.since());
+    until("the one that was idle for longer has ended", || {
+        host.connections() == 2
+    })
+    .await;
+    assert_eq!(server.connections(), 3);
 }

@@ -1,6 +1,12 @@
 //! Connections of HTTP/2: shared, limited, let go.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, Version, header};
@@ -13,11 +19,18 @@ use mesh::{
 use telemetry::http::ResponseFlag;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    sync::Semaphore,
+    sync::{Notify, Semaphore},
 };
 
 use super::kit::{Mesh, Server, answer, get, service, soon, text, until};
-use crate::{body::Body, upstream::SendError};
+use crate::{
+    body::Body,
+    upstream::{
+        SendError,
+        breaker::Limit,
+        pool::{Turn2, Via},
+    },
+};
 
 fn grpc() -> Service {
     Service {
@@ -349,4 +362,128 @@ async fn an_idle_connection_ends() {
     .await;
     mesh.get("/").await.unwrap();
     assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_new_connection_serves_as_many_of_those_who_wait_as_it_can() {
+    let (end, under_way) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+    let (told, count) = (Arc::clone(&end), Arc::clone(&under_way));
+    let server = Server::raw(move |number, socket| {
+        let (told, count) = (Arc::clone(&told), Arc::clone(&count));
+        async move {
+            let mut connection = h2::server::handshake(socket).await.unwrap();
+            let mut kept = Vec::new();
+            loop {
+                tokio::select! {
+                    Some(Ok(request)) = connection.accept() => kept.push(request),
+                    () = told.notified(), if number == 0 => return,
+                    else => return,
+                }
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    })
+    .await;
+    let pool = ConnectionPool {
+        max_connections: Some(1),
+        max_concurrent_streams: Some(2),
+        ..ConnectionPool::default()
+    };
+    let mesh = mesh(&server, pool);
+    let cluster = mesh.cluster();
+    let all = futures_util::future::join_all((0..6).map(|_| mesh.send(get("/"))));
+    let watch = async {
+        until("two are under way, four wait", || {
+            under_way.load(Ordering::SeqCst) == 2 && cluster.breakers().count(Limit::Pending) == 4
+        })
+        .await;
+        end.notify_one();
+        until("two more are under way at once", || {
+            under_way.load(Ordering::SeqCst) == 4 && cluster.breakers().count(Limit::Pending) == 2
+        })
+        .await;
+    };
+    tokio::select! {
+        _ = all => panic!("nobody answers"),
+        () = watch => {}
+    }
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_dial_that_is_cut_fails_those_who_wait_and_is_followed_by_another() {
+    let server = Server::http2(|_| async { answer("hello") }, 100).await;
+    let mesh = mesh(&server, ConnectionPool::default());
+    let (cluster, host) = (mesh.cluster(), mesh.hosts().remove(0));
+    let limits = ConnectionPool::default();
+    let via = Via {
+        cluster: &cluster,
+        host: &host,
+        worker: &mesh.worker,
+        limits: &limits,
+    };
+    let pool = host.pool(0);
+    let (mut one, mut other) = (None, None);
+    let turn = pool.turn2(&via, &mut one).unwrap().turn().await;
+    let Ok(Turn2::Dial(mut dialling)) = turn else {
+        panic!("{turn:?}");
+    };
+    let waiting = pool.turn2(&via, &mut other).unwrap();
+    let member = dialling.begin();
+    assert_eq!(host.connections(), 1);
+    // As it is where a task panics.
+    drop((member, dialling));
+    let turn = soon("a turn", waiting.turn()).await;
+    assert!(matches!(turn, Ok(Turn2::Failed(_))), "{turn:?}");
+    assert_eq!(host.connections(), 0);
+    drop((one, other));
+    assert_eq!(mesh.get("/").await.unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn a_dial_that_nobody_begins_is_the_next_ones() {
+    let server = Server::http2(|_| async { answer("hello") }, 100).await;
+    let mesh = mesh(&server, ConnectionPool::default());
+    let (cluster, host) = (mesh.cluster(), mesh.hosts().remove(0));
+    let limits = ConnectionPool::default();
+    let via = Via {
+        cluster: &cluster,
+        host: &host,
+        worker: &mesh.worker,
+        limits: &limits,
+    };
+    let pool = host.pool(0);
+    let (mut one, mut other) = (None, None);
+    let given_up = pool.turn2(&via, &mut one).unwrap();
+    let waiting = pool.turn2(&via, &mut other).unwrap();
+    drop(given_up);
+    let turn = soon("a turn", waiting.turn()).await;
+    assert!(matches!(turn, Ok(Turn2::Dial(_))), "{turn:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_ended_for_what_the_peer_sent_is_a_protocol_error() {
+    let server = Server::raw(|_, mut socket| async move {
+        // An empty SETTINGS frame, and DATA of stream 0, which is never allowed.
+        let frames = [[0, 0, 0, 4, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0, 0]];
+        socket.write_all(&frames[0]).await.unwrap();
+        let mut heard = [0; 1024];
+        let mut count = 0;
+        while !heard[..count]
+            .windows(5)
+            .any(|head| head[..2] == [0, 0] && head[3] == 1)
+        {
+            count += socket.read(&mut heard[count..]).await.unwrap();
+        }
+        socket.write_all(&frames[1]).await.unwrap();
+        while socket.read(&mut heard).await.is_ok_and(|read| read > 0) {}
+    })
+    .await;
+    let mesh = mesh(&server, ConnectionPool::default());
+    let error = mesh.send(get("/")).await.unwrap_err();
+    assert_eq!(
+        error.flag(),
+        ResponseFlag::UpstreamProtocolError,
+        "{error:?}"
+    );
 }

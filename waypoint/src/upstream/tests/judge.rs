@@ -1,9 +1,9 @@
 //! Outlier detection, from an answer to a choice.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use http::StatusCode;
-use mesh::backend::{OutlierDetection, TrafficPolicy};
+use mesh::backend::{ConsistentHash, HashKey, HashTable, OutlierDetection, TrafficPolicy};
 
 use super::kit::{Mesh, Server, answer, get, policy, service, text, until};
 use crate::upstream::Ask;
@@ -141,5 +141,87 @@ async fn a_timeout_counts_against_its_endpoint() {
         mesh.cluster().timed_out(host);
     }
     assert!(host.is_ejected());
-    assert_eq!(mesh.cluster().stats().upstream_rq_timeout.get(), 3);
+}
+
+#[tokio::test]
+async fn what_was_under_way_to_an_endpoint_that_has_left_counts_for_nothing() {
+    let (bad, good) = (Server::hello().await, Server::hello().await);
+    let mesh = Mesh::new(service(), &[bad.address, good.address], rules());
+    let cluster = mesh.cluster();
+    let hosts = mesh.hosts();
+    let left = hosts
+        .iter()
+        .find(|host| host.address() == bad.address)
+        .unwrap();
+    for _ in 0..3 {
+        cluster.timed_out(left);
+    }
+    assert_eq!(cluster.ejected(), 1);
+    mesh.publisher.publish(mesh::Delta {
+        upserts: Vec::new(),
+        removals: vec![mesh::ResourceKey::Workload(left.key().uid.clone())],
+    });
+    cluster.update(&mesh.publisher.view().load());
+    assert_eq!(cluster.ejected(), 0);
+    for _ in 0..9 {
+        cluster.timed_out(left);
+    }
+    cluster.recover(left);
+    assert_eq!(cluster.ejected(), 0);
+    // The only one that is left may be left out, as nobody else is.
+    let stays = &mesh.hosts()[0];
+    for _ in 0..3 {
+        cluster.timed_out(stays);
+    }
+    assert_eq!(cluster.ejected(), 1);
+}
+
+#[tokio::test]
+async fn a_choice_by_hash_passes_by_whoever_was_left_out_before_the_table_is_built_anew() {
+    let addresses: Vec<SocketAddr> = (1..=5)
+        .map(|n| SocketAddr::from(([127, 0, 0, 1], n)))
+        .collect();
+    let mut rules = rules();
+    rules.load_balancer.hash = Some(ConsistentHash {
+        key: HashKey::SourceIp,
+        table: HashTable::Maglev { table_size: 251 },
+    });
+    rules.outlier.as_mut().unwrap().max_ejection_percent = 100;
+    let mesh = Mesh::new(service(), &addresses, rules);
+    let cluster = mesh.cluster();
+    let chosen = |hash| {
+        let ask = Ask {
+            hash: Some(hash),
+            ..Ask::default()
+        };
+        cluster.pick(&ask).map(|pick| pick.host().address())
+    };
+    let hashes = || (0..200_u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let before: Vec<_> = hashes().map(|hash| chosen(hash).unwrap()).collect();
+    for (count, host) in mesh.hosts().iter().enumerate() {
+        assert!(hashes().all(|hash| chosen(hash).is_ok()), "{count}");
+        for _ in 0..3 {
+            cluster.timed_out(host);
+        }
+        let gone = host.address();
+        assert!(hashes().all(|hash| chosen(hash).ok() != Some(gone)));
+        if count == 0 {
+            // Those of the others stay where they were.
+            let after = hashes().map(|hash| chosen(hash).unwrap());
+            let mut both = before.iter().zip(after);
+            assert!(both.all(|(before, after)| *before == gone || *before == after));
+        }
+    }
+    assert!(hashes().all(|hash| chosen(hash).is_err()));
+    cluster.rebalance();
+    cluster.recover(&mesh.hosts()[0]);
+    cluster.unbalance();
+    assert!(hashes().all(|hash| chosen(hash).ok() == Some(addresses[0])));
+    assert_ne!(cluster.state.load().health, cluster.health());
+    mesh.run();
+    until("the table is built", || {
+        cluster.state.load().health == cluster.health()
+    })
+    .await;
+    assert!(hashes().all(|hash| chosen(hash).ok() == Some(addresses[0])));
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use mesh::backend::{ConnectionPool, RetryBudget, TrafficPolicy};
+use parking_lot::Mutex;
 use telemetry::http::ResponseFlag;
 use tokio::sync::Semaphore;
 
-use super::kit::{Mesh, Server, answer, get, service, soon, text, until};
+use super::kit::{Mesh, Server, answer, get, policy, service, soon, text, until};
 use crate::upstream::{
     SendError,
     breaker::{Limit, Overflow},
@@ -198,4 +199,63 @@ async fn connections_without_requests_are_limited_too() {
     drop(first);
     drop(cluster.connect(&mesh.worker, mesh.pick()).await.unwrap());
     assert_eq!(mesh.hosts()[0].active(), 0);
+}
+
+#[tokio::test]
+async fn other_limits_take_other_connections() {
+    let server = Server::hello().await;
+    let mesh = mesh(&server, ConnectionPool::default());
+    mesh.run();
+    for _ in 0..3 {
+        mesh.get("/").await.unwrap();
+    }
+    assert_eq!(server.connections(), 1);
+    let idle_timeout = Some(std::time::Duration::from_millis(20));
+    let pool = ConnectionPool {
+        idle_timeout,
+        ..ConnectionPool::default()
+    };
+    mesh.publish([policy(TrafficPolicy {
+        pool,
+        ..TrafficPolicy::default()
+    })]);
+    let cluster = mesh.cluster();
+    let held = || mesh.hosts()[0].connections();
+    until("the change is known", || {
+        cluster.policy().pool.idle_timeout == idle_timeout
+    })
+    .await;
+    until("the old connection has ended", || held() == 0).await;
+    mesh.get("/").await.unwrap();
+    assert_eq!(server.connections(), 2);
+    until("the new one has ended by its rules", || held() == 0).await;
+}
+
+#[tokio::test]
+async fn who_came_first_is_served_first() {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&order);
+    let server = Server::http1(move |request| {
+        seen.lock().push(request.uri().path().to_owned());
+        async { answer("done") }
+    })
+    .await;
+    let pool = ConnectionPool {
+        max_connections: Some(1),
+        ..ConnectionPool::default()
+    };
+    let mesh = mesh(&server, pool);
+    let held = mesh.send(get("/held")).await.unwrap();
+    let mut first = Box::pin(mesh.get("/first"));
+    let mut second = Box::pin(mesh.get("/second"));
+    assert!((&mut first).now_or_never().is_none());
+    assert!((&mut second).now_or_never().is_none());
+    // The connection is free from here on, and the one that comes now is polled before the others.
+    text(held).await;
+    let last: std::pin::Pin<Box<dyn Future<Output = _>>> = Box::pin(mesh.get("/last"));
+    let all = futures_util::future::join_all([last, first, second]);
+    let answers = soon("answers", all).await;
+    assert!(answers.into_iter().all(|answer| answer.is_ok()));
+    assert_eq!(*order.lock(), ["/held", "/first", "/second", "/last"]);
+    assert_eq!(server.connections(), 1);
 }
