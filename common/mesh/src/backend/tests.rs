@@ -1,3 +1,5 @@
+//! Tests of backend policies: which one counts for a port, and their defaults.
+
 use super::*;
 use crate::{
     service::Scope,

@@ -2,43 +2,39 @@
 //!
 //! In: a service, a Gateway, an object of routing, a workload. Out: their resources for waypoints, and conditions.
 //! Never: decides what rules mean ([`crate::render::routing`] does), looks through everything.
+//!
+//! `lookup` finds what objects name, `unenforced` knows the policies that close something, `readable` is the last check of
+//! what is sent.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use grpc::status::chain;
 use prost::Message as _;
-use wire::{
-    proto::{
-        Any, SUBSETS_EXTENSION, SUBSETS_TYPE,
-        waypoint::{BackendPolicy, RouteTable, Settings},
-        workload::Extension,
-    },
-    xds::Decoder,
-};
+use wire::proto::{Any, SUBSETS_EXTENSION, SUBSETS_TYPE, workload::Extension};
 
 use super::{
     dirty::Dirty,
     ids::Id,
-    routing::{Key, Routing, targets as targets_of},
-    store::{Store, split},
+    routing::{Key, Routing},
+    store::Store,
 };
 use crate::{
     objects::{
-        Action, AuthorizationPolicy, DestinationRule, Kind, Labels, Meta, Service, ServiceEntry,
-        ServiceType, TargetRef, TrafficPolicy, VirtualService,
-        route::{GrantFrom, GrpcRoute, HttpRoute, TcpRoute, TlsRoute},
+        DestinationRule, Kind, Labels, Service, ServiceEntry, ServiceType, TrafficPolicy,
+        VirtualService,
+        route::{GrpcRoute, HttpRoute, TcpRoute, TlsRoute},
     },
     output::{Account, Resource},
     render::{
-        policy,
         ports::Member,
-        routing::{
-            self as render, Effective, Lookup, ServiceFacts, Sources, Usability, WAYPOINT_ACCEPTED,
-        },
+        routing::{self as render, Effective, ServiceFacts, Sources},
         waypoint::{self, Binding, Class},
     },
-    status::{Condition, UNSUPPORTED_VALUE},
+    status::Condition,
 };
+
+mod lookup;
+mod readable;
+mod unenforced;
 
 /// Objects of routing about one service, by kind.
 #[derive(Default)]
@@ -100,13 +96,13 @@ impl Store {
                 .ports
                 .iter()
                 .filter_map(|port| render::route_table(facts, port.number, &sources, self, &mesh));
-            let tables = tables.map(readable_table);
+            let tables = tables.map(readable::table);
             resources.extend(tables.map(|table| Resource::RouteTable(table, audience.clone())));
         }
         let effective = render::effective(facts, &about.destination_rules, &mesh);
         let policies = &about.traffic_policies;
         let policies = render::backend_policies(facts, effective.as_ref(), policies, &mesh);
-        let policies = policies.into_iter().filter_map(readable_policy);
+        let policies = policies.into_iter().filter_map(readable::policy);
         resources.extend(policies.map(Resource::BackendPolicy));
         resources
     }
@@ -124,7 +120,7 @@ impl Store {
         let root = &mesh.config.root_namespace;
         unenforced.extend(self.unenforced(&class, Some(root)));
         let settings = render::settings(found.gateway, waypoint.traffic, &unenforced, &mesh);
-        Some(Resource::Settings(readable_settings(settings), account))
+        Some(Resource::Settings(readable::settings(settings), account))
     }
 
     /// The conditions of an object of routing.
@@ -236,154 +232,6 @@ impl Store {
         about
     }
 
-    /// The policies of layer 7 that are attached to what a key stands for; only those of a namespace, where one is given.
-    fn unenforced(&self, key: &Key, only: Option<&str>) -> Vec<String> {
-        let counts = |meta: &&Meta| only.is_none_or(|only| only == &*meta.namespace);
-        let named = |kind: &'static str| {
-            move |meta: &Meta| format!("{kind} {}/{}", meta.namespace, meta.name)
-        };
-        let policies = self
-            .guards(key)
-            .filter_map(|id| self.authorizations.get(id))
-            .filter(|it| denies(it))
-            .map(|it| &it.meta)
-            .filter(counts)
-            .map(named("AuthorizationPolicy"));
-        let authentications = self
-            .about(key)
-            .filter_map(|id| self.routing().get(id)?.request_authentication())
-            .map(|it| &it.meta)
-            .filter(counts)
-            .map(named("RequestAuthentication"));
-        let mut names: Vec<String> = policies.chain(authentications).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
-    }
-
-    /// The policies of layer 7 of the Gateways that stand before something, and of their classes.
-    fn unenforced_by_gateways(&self, binding: &Binding) -> Vec<String> {
-        let root = &self.mesh().config.root_namespace;
-        let mut names = Vec::new();
-        for (namespace, name) in gateways_of(binding) {
-            let Some(found) = self
-                .gateways
-                .find(namespace, name)
-                .and_then(|id| self.found(id))
-            else {
-                continue;
-            };
-            let gateway = Key::Gateway(namespace.into(), name.into());
-            names.extend(self.unenforced(&gateway, None));
-            let class = Key::Class(found.gateway.class.as_str().into());
-            names.extend(self.unenforced(&class, Some(root)));
-        }
-        names
-    }
-
-    /// The policies of layer 7 that hold for a service. What leads to it by another service's routes must not pass them by.
-    fn unenforced_for(&self, service: &ServiceFacts<'_>) -> Vec<String> {
-        let entry = self.entry_of(service);
-        let mut names = self.unenforced(&Key::Host((*service.hostname).into()), None);
-        if let Some(entry) = entry {
-            let meta = &entry.meta;
-            let key = Key::Entry((*meta.namespace).into(), (*meta.name).into());
-            names.extend(self.unenforced(&key, None));
-        }
-        let binding = match entry {
-            Some(entry) => self.binding_of_entry(entry),
-            None => self
-                .services
-                .find(service.namespace, service.name)
-                .and_then(|id| self.services.get(id))
-                .map_or(Binding::Unbound, |it| self.binding_of_service(it)),
-        };
-        if self.audience(&binding).is_empty() {
-            // Where no waypoint of ours stands before it, nothing of it is enforced, and a route to it changes nothing.
-            return Vec::new();
-        }
-        names.extend(self.unenforced_by_gateways(&binding));
-        names
-    }
-
-    /// The condition of an AuthorizationPolicy that is attached to something.
-    pub(super) fn condition_of_policy(&self, policy: &AuthorizationPolicy) -> Option<Condition> {
-        if denies(policy) {
-            return self.not_enforced("AuthorizationPolicy", &policy.meta, &policy.targets);
-        }
-        (!policy.targets.is_empty()).then(|| Condition {
-            kind: WAYPOINT_ACCEPTED,
-            status: false,
-            reason: UNSUPPORTED_VALUE,
-            message: "waypoints evaluate neither dry runs nor AUDIT yet: it has no effect"
-                .to_owned(),
-        })
-    }
-
-    /// The condition of a policy that waypoints do not enforce yet: what it closes, and where it does nothing.
-    fn not_enforced(&self, kind: &str, meta: &Meta, targets: &[TargetRef]) -> Option<Condition> {
-        let mesh = self.mesh();
-        let is_served = |target: &&TargetRef| {
-            let keys = targets_of(std::slice::from_ref(*target), &meta.namespace, &mesh);
-            keys.iter().any(|key| self.is_served(key, &meta.namespace))
-        };
-        let named = |targets: Vec<&TargetRef>| {
-            let names = targets.iter().map(|it| format!("{} {}", it.kind, it.name));
-            names.collect::<Vec<_>>().join(", ")
-        };
-        let (closed, open): (Vec<_>, Vec<_>) = targets.iter().partition(is_served);
-        if targets.is_empty() {
-            return None;
-        }
-        let mut messages = Vec::new();
-        if !closed.is_empty() {
-            messages.push(format!(
-                "waypoints do not enforce a {kind} yet: {} answers every request with 403 and ends every connection",
-                named(closed)
-            ));
-        }
-        if !open.is_empty() {
-            messages.push(format!(
-                "no waypoint of this controller stands before {}: it is not enforced there",
-                named(open)
-            ));
-        }
-        Some(Condition {
-            kind: WAYPOINT_ACCEPTED,
-            status: false,
-            reason: UNSUPPORTED_VALUE,
-            message: messages.join("; "),
-        })
-    }
-
-    /// Whether waypoints of ours stand before what a key stands for, or are it.
-    fn is_served(&self, key: &Key, namespace: &str) -> bool {
-        match key {
-            Key::Host(hostname) => self
-                .service_id(hostname)
-                .and_then(|id| self.services.get(id))
-                .is_some_and(|it| !self.audience(&self.binding_of_service(it)).is_empty()),
-            Key::Entry(namespace, name) => self
-                .service_entries
-                .find(namespace, name)
-                .and_then(|id| self.service_entries.get(id))
-                .is_some_and(|it| !self.audience(&self.binding_of_entry(it)).is_empty()),
-            Key::Gateway(namespace, name) => self
-                .gateways
-                .find(namespace, name)
-                .is_some_and(|id| self.served_account(id).is_some()),
-            Key::Class(name) => {
-                let mut gateways = self.gateways.iter();
-                let counts = *namespace == *self.mesh().config.root_namespace;
-                counts
-                    && gateways.any(|(id, gateway)| {
-                        *gateway.class == **name && self.served_account(id).is_some()
-                    })
-            }
-            Key::Pattern | Key::Grants(_) => false,
-        }
-    }
-
     fn service_facts<'a>(&'a self, service: &'a Service, binding: &Binding) -> ServiceFacts<'a> {
         let mut facts = ServiceFacts::of_service(service, &self.mesh());
         facts.waypoint = self.waypoint_namespace(binding);
@@ -443,13 +291,6 @@ impl Store {
         (!names.is_empty()).then(|| names.join(" ").into())
     }
 
-    /// Whether a namespace may know of a ServiceEntry (EG-08).
-    fn is_visible(&self, entry: &ServiceEntry, namespace: &str) -> bool {
-        let own = &entry.meta.namespace;
-        let object = self.space(own).and_then(|space| space.object.as_deref());
-        **own == *namespace || !self.mesh().has_private_entries(own, object)
-    }
-
     /// The namespace of the waypoint that something is bound to.
     fn waypoint_namespace(&self, binding: &Binding) -> Option<&str> {
         let Binding::Bound(bound) = binding else {
@@ -485,75 +326,6 @@ impl Store {
     }
 }
 
-impl Lookup for Store {
-    fn service(&self, namespace: &str, name: &str) -> Option<ServiceFacts<'_>> {
-        let service = self.services.get(self.services.find(namespace, name)?)?;
-        (service.kind != ServiceType::ExternalName)
-            .then(|| self.service_facts(service, &self.binding_of_service(service)))
-    }
-
-    fn entry(&self, namespace: &str, name: &str) -> Option<ServiceFacts<'_>> {
-        let id = self.service_entries.find(namespace, name)?;
-        let entry = self.service_entries.get(id)?;
-        let (hosts, _lost) = self.hosts(id, entry);
-        let binding = self.binding_of_entry(entry);
-        Some(self.entry_facts(entry, hosts.first()?, &binding))
-    }
-
-    fn host(&self, hostname: &str, namespace: &str) -> Option<ServiceFacts<'_>> {
-        if let Some((name, of)) = split(hostname, self.mesh().domain)
-            && let Some(found) = self.service(of, name)
-        {
-            return Some(found);
-        }
-        // Its own namespace's before others, a name before a pattern, then the oldest.
-        let mut entries: Vec<_> = self
-            .entries_of(hostname)
-            .into_iter()
-            .filter_map(|id| Some((id, self.service_entries.get(id)?)))
-            .filter(|(_, entry)| self.is_visible(entry, namespace))
-            .collect();
-        entries.sort_by_key(|(_, entry)| {
-            let exact = entry.hosts.iter().any(|host| host == hostname);
-            let meta = &entry.meta;
-            (
-                *meta.namespace != *namespace,
-                !exact,
-                meta.created,
-                Arc::clone(&meta.namespace),
-                Arc::clone(&meta.name),
-            )
-        });
-        entries.into_iter().find_map(|(id, entry)| {
-            let (hosts, _lost) = self.hosts(id, entry);
-            let host = hosts
-                .iter()
-                .find(|host| **host == hostname)
-                .or_else(|| hosts.iter().find(|host| render::covers(host, hostname)))?;
-            Some(self.entry_facts(entry, host, &self.binding_of_entry(entry)))
-        })
-    }
-
-    fn backend(&self, service: &ServiceFacts<'_>, port: u16, subset: &str) -> Usability {
-        if let Some(policy) = self.unenforced_for(service).into_iter().next() {
-            return Usability::Unenforced(policy);
-        }
-        let effective = self.effective_of(service, self.entry_of(service));
-        match effective {
-            Some(effective) => effective.usability(port, subset),
-            None if subset.is_empty() => Usability::Usable,
-            None => Usability::Unknown,
-        }
-    }
-
-    fn is_granted(&self, from: &GrantFrom, to: (&str, &str), namespace: &str, name: &str) -> bool {
-        self.about(&Key::Grants(namespace.into()))
-            .filter_map(|id| self.routing().get(id))
-            .filter_map(|object| object.reference_grant())
-            .any(|grant| grant.allows(from, to, name))
-    }
-}
-
 /// The namespace and name of the Gateways that stand before something.
 fn gateways_of(binding: &Binding) -> impl Iterator<Item = (&str, &str)> {
     let bound = match binding {
@@ -565,51 +337,4 @@ fn gateways_of(binding: &Binding) -> impl Iterator<Item = (&str, &str)> {
         std::iter::once(bound.name.as_str()).chain(canary)
     });
     names.filter_map(|name| name.split_once('/'))
-}
-
-/// Whether a policy of layer 7 can deny something: one that only looks on closes nothing.
-fn denies(policy: &AuthorizationPolicy) -> bool {
-    policy.action != Action::Audit && !policy::is_dry_run(policy)
-}
-
-/// A table as a waypoint reads it. One that none can read would leave the last one in force, whatever was closed since: in its
-/// place goes one that is closed.
-fn readable_table(table: RouteTable) -> RouteTable {
-    let Err(error) = Decoder::new().route_table(&table) else {
-        return table;
-    };
-    tracing::warn!(service = table.service, port = table.port, error = %chain(&error), "routes that no waypoint can read: the port answers 403 until they are mended");
-    let mut unenforced = table.unenforced;
-    unenforced.push("routes that cannot be read".to_owned());
-    RouteTable {
-        service: table.service,
-        port: table.port,
-        unenforced,
-        ..RouteTable::default()
-    }
-}
-
-/// A policy as a waypoint reads it; one that none can read is as if it were not there.
-fn readable_policy(policy: BackendPolicy) -> Option<BackendPolicy> {
-    match Decoder::new().backend_policy(&policy) {
-        Ok(_) => Some(policy),
-        Err(error) => {
-            tracing::warn!(service = policy.service, subset = policy.subset, error = %chain(&error), "a backend policy that no waypoint can read is left out");
-            None
-        }
-    }
-}
-
-/// Settings as a waypoint reads them: without what none can read.
-fn readable_settings(settings: Settings) -> Settings {
-    let Err(error) = Decoder::new().settings(&settings) else {
-        return settings;
-    };
-    tracing::warn!(gateway = settings.gateway, namespace = settings.namespace, error = %chain(&error), "settings of the mesh that no waypoint can read are left out");
-    Settings {
-        access_log: None,
-        default_retry: None,
-        default_policy: None,
-        ..settings
-    }
 }

@@ -1,3 +1,5 @@
+//! Tests of what the echo server makes of a path and of its switches.
+
 use super::switches::{Fault, Switches};
 
 fn failing(mut switches: Switches, requests: usize) -> usize {

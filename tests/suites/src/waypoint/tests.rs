@@ -1,3 +1,5 @@
+//! Tests of how answers and access logs are taken apart.
+
 use super::junit;
 use super::load::{h2load_sum, wrk_sum};
 use super::{Access, virtual_service};

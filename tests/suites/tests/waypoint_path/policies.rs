@@ -164,8 +164,8 @@ fn what_cannot_be_enforced_closes_what_it_is_attached_to() -> Result<()> {
         ensure!(line.flags == "NC", "{line:?}");
         ground.withdraw(&["policy", "detour"])?;
 
-        // One that allows everything closes nothing.
-        let all = "targetRefs: [{group: '', kind: Service, name: web}]\naction: ALLOW\nrules: [{}]";
+        // One that only looks on closes nothing.
+        let all = "targetRefs: [{group: '', kind: Service, name: web}]\naction: AUDIT\nrules: [{}]";
         ground.try_apply(
             "policy",
             &manifest(SECURITY, "AuthorizationPolicy", "guard", all),

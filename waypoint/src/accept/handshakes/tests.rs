@@ -1,3 +1,5 @@
+//! Tests of places for handshakes: one address does not take them all.
+
 use futures_util::FutureExt as _;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of keys for consistent hashing, and of cookies that are made.
+
 use std::{net::Ipv4Addr, time::Duration};
 
 use super::*;

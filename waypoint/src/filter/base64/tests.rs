@@ -1,3 +1,5 @@
+//! Tests of base64 as gRPC-Web cuts it.
+
 use super::*;
 
 fn decode(chunks: &[&[u8]]) -> Result<(Vec<u8>, bool), NotBase64> {

@@ -1,3 +1,5 @@
+//! Tests of headers that end at this hop.
+
 use super::*;
 
 fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {

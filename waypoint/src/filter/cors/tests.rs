@@ -1,3 +1,5 @@
+//! Tests of answers to preflights, and of headers on others.
+
 use mesh::route::StringMatch;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of edits of headers: remove, set, add, and formats.
+
 use telemetry::http::{Parties, RequestProtocol, Times};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of which of Envoy's headers a client may send.
+
 use std::time::Duration;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of delays and failures on purpose.
+
 use mesh::route::{Abort, Delay, Share};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of `grpc-timeout`: what it may look like and what it bounds.
+
 use http::HeaderValue;
 
 use super::*;

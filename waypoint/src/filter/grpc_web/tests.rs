@@ -1,3 +1,5 @@
+//! Tests of the translation between gRPC-Web and gRPC.
+
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 

@@ -1,3 +1,5 @@
+//! Tests of copies of requests: their share and their host.
+
 use super::*;
 
 #[test]

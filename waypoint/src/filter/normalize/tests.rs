@@ -1,3 +1,5 @@
+//! Tests of paths as routing and policy see them.
+
 use super::*;
 
 fn check(mode: Normalization, path: &str, expected: Result<&str, MalformedPath>) {

@@ -1,3 +1,5 @@
+//! Tests of what is prepared once for each rule.
+
 use mesh::route::{DirectResponse, HeaderText};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of when a request's time begins and ends.
+
 use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, StreamBody};
 use tokio::sync::mpsc;

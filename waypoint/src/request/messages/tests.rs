@@ -1,3 +1,5 @@
+//! Tests of counting the messages of gRPC.
+
 use super::*;
 
 fn stream(lengths: &[u32]) -> Vec<u8> {

@@ -1,3 +1,5 @@
+//! Tests of our own answers: texts, flags, and their form for gRPC.
+
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 

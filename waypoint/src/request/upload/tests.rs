@@ -1,3 +1,5 @@
+//! Tests of bodies that are kept for another try, and when they are let go.
+
 use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, StreamBody};
 use tokio::sync::mpsc;

@@ -1,3 +1,5 @@
+//! Tests of how a session is told to end.
+
 use futures_util::FutureExt as _;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of the copy of a body for a mirror: bounded, and never in the way.
+
 use http_body_util::BodyExt as _;
 
 use super::*;

@@ -1,0 +1,51 @@
+//! What waypoints can read: everything that is compiled is read once as they read it, before it is sent.
+//!
+//! In: a message. Out: the same, or what stands in its place. Never: something more open than what was asked for.
+
+use grpc::status::chain;
+use wire::{
+    proto::waypoint::{BackendPolicy, RouteTable, Settings},
+    xds::Decoder,
+};
+
+/// A table as a waypoint reads it. One that none can read would leave the last one in force, whatever was closed since: in its
+/// place goes one that is closed.
+pub(super) fn table(table: RouteTable) -> RouteTable {
+    let Err(error) = Decoder::new().route_table(&table) else {
+        return table;
+    };
+    tracing::warn!(service = table.service, port = table.port, error = %chain(&error), "routes that no waypoint can read: the port answers 403 until they are mended");
+    let mut unenforced = table.unenforced;
+    unenforced.push("routes that cannot be read".to_owned());
+    RouteTable {
+        service: table.service,
+        port: table.port,
+        unenforced,
+        ..RouteTable::default()
+    }
+}
+
+/// A policy as a waypoint reads it; one that none can read is as if it were not there.
+pub(super) fn policy(policy: BackendPolicy) -> Option<BackendPolicy> {
+    match Decoder::new().backend_policy(&policy) {
+        Ok(_) => Some(policy),
+        Err(error) => {
+            tracing::warn!(service = policy.service, subset = policy.subset, error = %chain(&error), "a backend policy that no waypoint can read is left out");
+            None
+        }
+    }
+}
+
+/// Settings as a waypoint reads them: without what none can read.
+pub(super) fn settings(settings: Settings) -> Settings {
+    let Err(error) = Decoder::new().settings(&settings) else {
+        return settings;
+    };
+    tracing::warn!(gateway = settings.gateway, namespace = settings.namespace, error = %chain(&error), "settings of the mesh that no waypoint can read are left out");
+    Settings {
+        access_log: None,
+        default_retry: None,
+        default_policy: None,
+        ..settings
+    }
+}
