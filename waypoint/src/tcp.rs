@@ -152,7 +152,12 @@ impl Open {
             () = idle(counters, limits.idle) => Some(Failure::Idle),
             () = lifetime(limits.whole) => Some(Failure::Duration),
             result = net::relay::relay(&mut downstream, &mut upstream, &meter) => {
-                result.err().map(Failure::Relay)
+                // The tunnel may be cut before this task is told.
+                let is_cut = session.proxy.draining.phase() >= Phase::Cut;
+                result.err().map(|error| match is_cut {
+                    true => Failure::Drained,
+                    false => Failure::Relay(error),
+                })
             }
         };
         if cut.is_some() {

@@ -146,7 +146,7 @@ impl Client {
     pub(crate) fn wait_ready(&self) -> Result<Arrival> {
         let mut received = None;
         while !self.status.is_ready() {
-            let [addresses, _] = self.state().types;
+            let addresses = self.state().types.into_iter().next().unwrap_or_default();
             if received.is_none() && addresses.messages > 0 {
                 received = Some(self.begun.elapsed());
             }

@@ -4,7 +4,7 @@
 //! says whether all of it was so. Never: tells anything that was not read from a log, a capture or a program.
 //!
 //! Reading order: [`stage`] (who is there), [`control`] (what the controller was given and who asked it), [`calls`] (what they do),
-//! [`record`] (what the ztunnels say about it), [`canary`] and [`line`] (what the waypoint does and says), [`link`] (what was on
+//! [`record`] (what the ztunnels say about it), [`canary`] and [`mod@line`] (what the waypoint does and says), [`link`] (what was on
 //! the wire), [`account`] (what is told). Ctrl-C ends the process by way of the lab, which
 //! removes itself first.
 

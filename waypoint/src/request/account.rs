@@ -36,6 +36,8 @@ pub struct Account {
     log: Option<Arc<AccessLog>>,
     times: Times,
     method: Method,
+    /// Nothing of the head could be read, so nothing is told of it.
+    is_unread: bool,
     version: Version,
     scheme: &'static str,
     named: Named,
@@ -91,6 +93,7 @@ impl Account {
             log: None,
             times: Times::new(net::clock::wall(), net::clock::now()),
             method: request.method().clone(),
+            is_unread: false,
             version: request.version(),
             scheme: "http",
             named: Named::of(request.uri(), request.headers()),
@@ -166,6 +169,12 @@ impl Account {
     #[must_use]
     pub fn path(&self) -> &PathAndQuery {
         &self.path
+    }
+
+    /// Nothing of its head could be read.
+    pub fn unread(&mut self) {
+        self.is_unread = true;
+        self.named = Named::default();
     }
 
     /// The head as it goes on, after all edits.

@@ -4,7 +4,7 @@
 //! with an id, and with its path in its normal form. Never: reads the body.
 
 use bytes::Bytes;
-use http::{Method, Request, Uri, uri::PathAndQuery};
+use http::{Method, Request, Uri, Version, uri::PathAndQuery};
 use hyper::upgrade::OnUpgrade;
 use mesh::settings::Normalization;
 
@@ -52,7 +52,12 @@ pub fn arrive(
     envoy::identify(headers, &mut call.random);
     // What is refused is told as well as what is not.
     let scheme = head::scheme(request.headers());
-    call.account.head(request.uri(), request.headers(), scheme);
+    if refusal.is_some() && version < Version::HTTP_2 {
+        // The guard lets nothing of a head through that has more than one meaning: there is no request to tell of.
+        call.account.unread();
+    } else {
+        call.account.head(request.uri(), request.headers(), scheme);
+    }
     if let Some(refusal) = refusal {
         return Err(Reply::refused(refusal));
     }

@@ -11,6 +11,16 @@ pub struct AccessLog {
     pub omit_empty: bool,
 }
 
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self {
+            path: "/dev/stdout".to_owned(),
+            format: LogFormat::default(),
+            omit_empty: false,
+        }
+    }
+}
+
 /// How a line looks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {

@@ -44,6 +44,25 @@ pub struct MeshConfig {
     pub locality_balancing: Option<LocalityBalancing>,
 }
 
+impl MeshConfig {
+    /// What proxies log of requests, where no Telemetry says otherwise: the first of `defaultProviders.accessLogging` that logs to
+    /// a file, if any are named there, whatever `accessLogFile` says; else that. `envoy` is a provider that is always there.
+    /// Source: Istio.
+    #[must_use]
+    pub fn default_access_log(&self) -> Option<AccessLog> {
+        let of_file = || self.access_log.clone();
+        if self.default_access_logs.is_empty() {
+            return of_file();
+        }
+        self.default_access_logs
+            .iter()
+            .find_map(|name| match self.access_log_providers.get(name) {
+                None if name == "envoy" => Some(of_file().unwrap_or_default()),
+                provider => provider.cloned(),
+            })
+    }
+}
+
 /// `pathNormalization.normalization`: what is done to paths before anything is decided by them. Source: RT-21.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PathNormalization {

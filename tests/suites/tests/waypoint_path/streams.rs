@@ -63,8 +63,10 @@ fn requests_of_one_connection_spread_over_replicas() -> Result<()> {
     })
 }
 
-/// How long a stream is watched. By hand it was ten minutes, which is what is asked for; nothing on the way has a timer between.
+/// How long a stream is watched, in the place of ten minutes, which was done by hand: no timer on the way lies between the two.
 const SECONDS: usize = 60;
+/// How long all may take then.
+const LONG_ENOUGH: Duration = Duration::from_secs(2 * SECONDS as u64);
 
 #[test]
 fn streams_and_websockets_outlive_changes_of_configuration() -> Result<()> {
@@ -90,7 +92,7 @@ fn streams_and_websockets_outlive_changes_of_configuration() -> Result<()> {
             servers.push(ground.pod("talk").spawn([program.as_str(), "serve", "9001", "talk"])?);
             ground.pod("talk").wait_listens(9001, PATIENCE)?;
             let url = format!("ws://{}:80/", ground.vip("chat")?);
-            calls.push(client.spawn([program.as_str(), "hold", &url, "50"])?);
+            calls.push(client.spawn([program.as_str(), "hold", &url, &(SECONDS - 10).to_string()])?);
         }
         // An upload of as many pieces, which the backend sends back while it comes.
         let url = format!("http://{}:{H2}/echo", ground.vip("web")?);
@@ -112,15 +114,15 @@ fn streams_and_websockets_outlive_changes_of_configuration() -> Result<()> {
             ground.withdraw(&["chat"])?;
         }
         for stream in &streams {
-            stream.wait(Duration::from_secs(120))?;
+            stream.wait(LONG_ENOUGH)?;
             let expected: String = (0..SECONDS).map(|number| format!("chunk {number}\n")).collect();
             ensure!(stream.log() == expected, "{}", stream.log());
         }
-        upload.wait(Duration::from_secs(60))?;
+        upload.wait(LONG_ENOUGH)?;
         let expected: String = (1..=SECONDS / 2).map(|number| format!("piece {number}\n")).collect();
         ensure!(upload.log() == expected, "{}", upload.log());
         for call in &calls {
-            call.wait(Duration::from_secs(60))?;
+            call.wait(LONG_ENOUGH)?;
             ensure!(call.log().trim() == "ok", "{}", call.log());
         }
         Ok(())

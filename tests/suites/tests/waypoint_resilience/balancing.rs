@@ -10,6 +10,9 @@ use suites::waypoint::{Counts, Ground};
 
 use super::policy;
 
+/// One scenario of a shared ground.
+type Scenario = fn(&Ground) -> Result<()>;
+
 const PODS: [&str; 4] = ["v1a", "v1b", "v2a", "v2b"];
 
 #[test]
@@ -18,7 +21,7 @@ fn endpoints_are_chosen_as_the_policy_says() -> Result<()> {
         return Ok(());
     };
     ground.lab.scenario(|| {
-        let scenarios: [(&str, fn(&Ground) -> Result<()>); 6] = [
+        let scenarios: [(&str, Scenario); 6] = [
             ("least request", a_slow_replica_is_avoided),
             ("in turn", turns_are_even),
             ("random", chance_is_even_in_the_long_run),

@@ -66,7 +66,7 @@ fn faults_are_injected_as_often_as_they_are_asked_for() -> Result<()> {
             );
             ensure!(answer.status == status, "{path}: {answer:?}");
             ensure!(
-                (status == 200) == !answer.pod().is_empty(),
+                (status == 200) != answer.pod().is_empty(),
                 "{path}: {answer:?}"
             );
             if status != 200 {

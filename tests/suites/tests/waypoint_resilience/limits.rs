@@ -10,6 +10,9 @@ use suites::waypoint::{Ground, HTTP, TCP, destination_rule, service};
 
 use super::stat_of;
 
+/// One scenario of a shared ground.
+type Scenario = fn(&Ground) -> Result<()>;
+
 /// A service with one endpoint, whose limits nobody else shares.
 const SOLO: &str = "solo";
 
@@ -56,7 +59,7 @@ fn a_full_pool_turns_requests_away() -> Result<()> {
         return Ok(());
     };
     ground.lab.scenario(|| {
-        let scenarios: [(&str, fn(&Ground) -> Result<()>); 6] = [
+        let scenarios: [(&str, Scenario); 6] = [
             ("pending", pending_requests),
             ("connections", connections_are_shared_in_turn),
             ("requests", requests_at_once),

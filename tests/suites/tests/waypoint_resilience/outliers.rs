@@ -9,6 +9,9 @@ use suites::waypoint::{Ground, virtual_service};
 
 use super::{policy, stat, wait_stat};
 
+/// One scenario of a shared ground.
+type Scenario = fn(&Ground) -> Result<()>;
+
 #[test]
 fn replicas_that_fail_are_left_out_for_a_while() -> Result<()> {
     let Some(ground) = Ground::builder("outliers").build()? else {
@@ -17,7 +20,7 @@ fn replicas_that_fail_are_left_out_for_a_while() -> Result<()> {
     ground.lab.scenario(|| {
         // Every failure is seen, unless a scenario says otherwise.
         retries(&ground, "attempts: 0")?;
-        let scenarios: [(&str, fn(&Ground) -> Result<()>); 6] = [
+        let scenarios: [(&str, Scenario); 6] = [
             ("errors", out_after_errors_and_back_in_time),
             ("crash", a_crash_loop_under_load_is_not_noticed),
             ("percent", only_a_part_is_left_out),

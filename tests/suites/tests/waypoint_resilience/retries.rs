@@ -9,6 +9,9 @@ use suites::waypoint::{GRPC, Ground, virtual_service};
 
 use super::{policy, stat, wait_stat};
 
+/// One scenario of a shared ground.
+type Scenario = fn(&Ground) -> Result<()>;
+
 /// Puts `retries` in force for `web`.
 fn retries(ground: &Ground, retries: &str) -> Result<()> {
     let rules = format!(
@@ -33,7 +36,7 @@ fn a_failing_replica_is_hidden_by_retries() -> Result<()> {
         return Ok(());
     };
     ground.lab.scenario(|| {
-        let scenarios: [(&str, fn(&Ground) -> Result<()>); 9] = [
+        let scenarios: [(&str, Scenario); 9] = [
             ("errors", errors_under_load),
             ("resets", resets_under_load),
             ("crash", a_crash_with_nothing_configured),

@@ -124,10 +124,10 @@ impl Account {
     pub fn record(&self) -> Record<'_> {
         let session = &self.session;
         let mut record = Record::new(self.times, self.parties());
-        record.method = Some(self.method.as_str());
+        record.method = Some(self.method.as_str()).filter(|_| !self.is_unread);
         record.scheme = Some(self.scheme);
         record.authority = Some(self.named.as_str()).filter(|named| !named.is_empty());
-        record.path = Some(self.path.as_str());
+        record.path = Some(self.path.as_str()).filter(|_| !self.is_unread);
         record.original_path = self.original_path.as_ref().map(PathAndQuery::as_str);
         record.version = Some(self.version);
         record.request = Headers::Captured(&self.request);

@@ -44,7 +44,7 @@ pub fn settings(
         namespace: gateway.meta.namespace.to_string(),
         gateway: gateway.meta.name.to_string(),
         unenforced,
-        access_log: config.access_log.as_ref().map(access_log),
+        access_log: config.default_access_log().as_ref().map(access_log),
         normalization: normalization.into(),
         protocol_detection_timeout_us: micros_or_none(config.protocol_detection_timeout),
         default_retry: Some(default_retry.map_or_else(retry::default, retry::of_istio)),

@@ -206,3 +206,28 @@ localityLbSetting: {failover: [{from: a, to: b}]}",
         refused(lines, error);
     }
 }
+
+#[test]
+fn default_providers_count_before_the_file() {
+    let providers = "extensionProviders:
+- {name: text, envoyFileAccessLog: {logFormat: {text: \"x\\n\"}}}
+- {name: other, zipkin: {service: z, port: 9411}}
+";
+    let text = || log("/dev/stdout", LogFormat::Text("x\n".to_owned()));
+    let json = || log("/f", LogFormat::DefaultJson);
+    let file = "accessLogFile: /f\naccessLogEncoding: JSON\n";
+    let cases = [
+        ("", "", None),
+        (file, "", Some(json())),
+        (file, "other, text", Some(text())),
+        ("", "text", Some(text())),
+        (file, "envoy, text", Some(json())),
+        ("", "envoy", Some(AccessLog::default())),
+        (file, "other", None),
+    ];
+    for (file, names, expected) in cases {
+        let defaults = format!("defaultProviders: {{accessLogging: [{names}]}}\n");
+        let config = good(&format!("{providers}{file}{defaults}"));
+        assert_eq!(config.default_access_log(), expected, "{file}{names}");
+    }
+}
