@@ -65,8 +65,8 @@ impl fmt::Display for RouteKey {
     }
 }
 
-/// The routes of one port of one service. A port without a table leads to the service itself, and so does an empty
-/// table. Source: `ambit.waypoint.v1.RouteTable`.
+/// The routes of one port of one service. An empty table leads to the service itself; a port without a table is refused.
+/// Source: `ambit.waypoint.v1.RouteTable`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteTable {
     /// What it is named by.

@@ -44,7 +44,7 @@
 //! [`GRPC`] is `grpc-`, [`TCP`] is `tcp-`. All have the label `istio.io/use-waypoint: waypoint`. Access logs are on.
 //! [`Builder`] adds pods, services, waypoints (`waypoint-2`, ...), lines of the MeshConfig.
 //!
-//! Reading order: [`ground`], [`manifest`], [`curl`] (a request and its answer), [`access`] (a line of the access log),
+//! Reading order: [`ground`], [`mod@manifest`], [`curl`] (a request and its answer), [`access`] (a line of the access log),
 //! [`load`] (wrk and h2load), [`raw`] (bytes to and fro), [`peers`] (programs that others wrote), [`junit`] (h2spec's report).
 
 pub mod access;

@@ -17,7 +17,7 @@ mod outliers;
 #[path = "waypoint_resilience/retries.rs"]
 mod retries;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use lab::eventually;
 use suites::policy::PATIENCE;
 use suites::waypoint::{Ground, destination_rule};
@@ -42,6 +42,22 @@ fn wait_stat(ground: &Ground, name: &str, holds: impl Fn(f64) -> bool) -> Result
         let value = stat(ground, name)?;
         ensure!(holds(value), "it is {value}");
         Ok(value)
+    })
+}
+
+/// Waits until the waypoint believes of no endpoint that it has a request: whatever ended, and however, is not counted any more.
+fn wait_idle(ground: &Ground) -> Result<()> {
+    eventually("no request is under way", PATIENCE, || {
+        let dump = ground.waypoint().config_dump()?;
+        let clusters = dump["clusters"].as_array().context("clusters")?;
+        let hosts = clusters
+            .iter()
+            .filter_map(|it| it["hosts"].as_array())
+            .flatten();
+        for host in hosts.filter_map(|it| it.as_str()) {
+            ensure!(host.contains(" active: 0,"), "{host}");
+        }
+        Ok(())
     })
 }
 

@@ -9,7 +9,7 @@
 //!    what they name.
 //! 2. [`effective`] DestinationRules of a service, then [`backend_policies`] of the service and [`subsets_of`] each
 //!    workload that serves it. What [`Lookup::backend`] answers is [`Effective::usability`].
-//! 3. [`settings`] for each Gateway that is a waypoint.
+//! 3. [`settings()`] for each Gateway that is a waypoint.
 //! 4. [`status`]: the conditions of each object by itself. They look at everything that the object names.
 //!
 //! What is decided here, where Istio and the Gateway API leave it open or differ:

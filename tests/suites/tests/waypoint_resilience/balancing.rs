@@ -8,7 +8,7 @@ use serde_json::json;
 use suites::policy::PATIENCE;
 use suites::waypoint::{Counts, Ground};
 
-use super::policy;
+use super::{policy, wait_idle};
 
 /// One scenario of a shared ground.
 type Scenario = fn(&Ground) -> Result<()>;
@@ -31,6 +31,7 @@ fn endpoints_are_chosen_as_the_policy_says() -> Result<()> {
         ];
         for (name, scenario) in scenarios {
             scenario(&ground).context(name)?;
+            wait_idle(&ground).context(name)?;
             ground.calm();
         }
         Ok(())

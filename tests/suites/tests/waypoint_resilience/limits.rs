@@ -8,7 +8,7 @@ use suites::policy::PATIENCE;
 use suites::traffic::dial;
 use suites::waypoint::{Ground, HTTP, TCP, destination_rule, service};
 
-use super::stat_of;
+use super::{stat_of, wait_idle};
 
 /// One scenario of a shared ground.
 type Scenario = fn(&Ground) -> Result<()>;
@@ -69,6 +69,7 @@ fn a_full_pool_turns_requests_away() -> Result<()> {
         ];
         for (name, scenario) in scenarios {
             scenario(&ground).context(name)?;
+            wait_idle(&ground).context(name)?;
             ground.calm();
         }
         Ok(())

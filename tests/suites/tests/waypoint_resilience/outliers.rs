@@ -7,7 +7,7 @@ use lab::{eventually, until};
 use suites::policy::PATIENCE;
 use suites::waypoint::{Ground, virtual_service};
 
-use super::{policy, stat, wait_stat};
+use super::{policy, stat, wait_idle, wait_stat};
 
 /// One scenario of a shared ground.
 type Scenario = fn(&Ground) -> Result<()>;
@@ -30,6 +30,7 @@ fn replicas_that_fail_are_left_out_for_a_while() -> Result<()> {
         ];
         for (name, scenario) in scenarios {
             scenario(&ground).context(name)?;
+            wait_idle(&ground).context(name)?;
             ground.calm();
             ground.withdraw(&["policy"])?;
             wait_stat(&ground, "outlier_detection_ejections_active", |it| {

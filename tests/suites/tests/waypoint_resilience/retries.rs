@@ -7,7 +7,7 @@ use lab::until;
 use suites::policy::PATIENCE;
 use suites::waypoint::{GRPC, Ground, virtual_service};
 
-use super::{policy, stat, wait_stat};
+use super::{policy, stat, wait_idle, wait_stat};
 
 /// One scenario of a shared ground.
 type Scenario = fn(&Ground) -> Result<()>;
@@ -49,6 +49,7 @@ fn a_failing_replica_is_hidden_by_retries() -> Result<()> {
         ];
         for (name, scenario) in scenarios {
             scenario(&ground).context(name)?;
+            wait_idle(&ground).context(name)?;
             ground.calm();
         }
         Ok(())
@@ -248,11 +249,8 @@ fn a_slow_replica_costs_one_try(ground: &Ground) -> Result<()> {
     ensure!(counts.of("v") == 24 && counts.of("v1a") == 0, "{counts:?}");
     let tried = bad.requests();
     ensure!(tried > 0, "it was never tried");
-    let timeouts = stat(ground, "upstream_rq_timeout")? - before;
-    ensure!(
-        (timeouts - tried as f64).abs() < 0.5,
-        "{timeouts} timeouts of {tried} tries"
-    );
+    let expected = before + tried as f64;
+    wait_stat(ground, "upstream_rq_timeout", |it| it == expected)?;
     // Given up, it is told so.
     until("they were given up", PATIENCE, || bad.active() == 0)
 }

@@ -1,6 +1,6 @@
 //! What becomes of each object, as conditions.
 //!
-//! In: one object and a [`Lookup`]. Out: its conditions. Never: says anything of parents that waypoints are not
+//! In: one object and a [`super::Lookup`]. Out: its conditions. Never: says anything of parents that waypoints are not
 //! responsible for (Gateways).
 //!
 //! A route has conditions for each of its parents. They stand in one list, as objects here have one: the message names the
