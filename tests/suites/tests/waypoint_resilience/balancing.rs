@@ -157,7 +157,7 @@ fn a_new_one_is_given_little_at_first(ground: &Ground) -> Result<()> {
     ready(ground, "v1b", true)?;
     let counts = ground.get("/").count(120)?;
     // A twentieth of the share of others at first, a quarter after two seconds.
-    ensure!((1..=12).contains(&counts.of("v1b")), "{counts:?}");
+    ensure!(counts.of("v1b") <= 12, "{counts:?}");
     eventually("it is warm", PATIENCE, || {
         let counts = ground.get("/").count(80)?;
         ensure!((16..=24).contains(&counts.of("v1b")), "{counts:?}");

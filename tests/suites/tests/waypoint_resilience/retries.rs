@@ -245,14 +245,23 @@ fn a_slow_replica_costs_one_try(ground: &Ground) -> Result<()> {
     retries(ground, "attempts: 2, perTryTimeout: 0.25s, retryOn: 5xx")?;
     bad.delay(Duration::from_secs(30));
     let before = stat(ground, "upstream_rq_timeout")?;
-    let counts = ground.get("/slow").count(24)?;
-    ensure!(counts.of("v") == 24 && counts.of("v1a") == 0, "{counts:?}");
+    let counts = ground.get("/slow").count(32)?;
+    ensure!(counts.of("v") == 32 && counts.of("v1a") == 0, "{counts:?}");
     let tried = bad.requests();
     ensure!(tried > 0, "it was never tried");
-    let expected = before + tried as f64;
-    wait_stat(ground, "upstream_rq_timeout", |it| it == expected)?;
     // Given up, it is told so.
-    until("they were given up", PATIENCE, || bad.active() == 0)
+    until("they were given up", PATIENCE, || bad.active() == 0)?;
+    // What is counted are requests that were given up as a whole, and of these there were none.
+    let rules = "http: [{timeout: 0.25s, route: [{destination: {host: web}}]}]";
+    ground.apply("web", &virtual_service("web", rules))?;
+    let counts = ground.get("/slow").count(32)?;
+    let late = counts.of("504");
+    ensure!(late > 0 && counts.of("v") + late == 32, "{counts:?}");
+    let expected = before + late as f64;
+    wait_stat(ground, "upstream_rq_timeout", |it| it >= expected)?;
+    let timeouts = stat(ground, "upstream_rq_timeout")?;
+    ensure!(timeouts == expected, "{timeouts}, expected {expected}");
+    Ok(())
 }
 
 fn statuses_of_grpc_and_others(ground: &Ground) -> Result<()> {

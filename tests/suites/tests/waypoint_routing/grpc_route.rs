@@ -32,6 +32,18 @@ fn call(ground: &Ground, path: &str, header: &str) -> Result<Answer> {
     call.body(EMPTY).send()
 }
 
+/// The same without a message. Reason: it is answered before its end, and curl 7.88 takes the reset that tells it so (RFC 9113
+/// §8.1) for a failure, depending on which comes first.
+fn call_nobody(ground: &Ground, path: &str, header: &str) -> Result<Answer> {
+    let call = ground
+        .get(path)
+        .to("web", GRPC)
+        .http2()
+        .header("te: trailers");
+    let call = call.header("content-type: application/grpc").header(header);
+    call.body([0_u8; 0]).send()
+}
+
 #[test]
 fn grpc_is_routed_by_service_method_and_header() -> Result<()> {
     let Some(ground) = Ground::builder("grpcroute").build()? else {
@@ -73,12 +85,12 @@ fn grpc_is_routed_by_service_method_and_header() -> Result<()> {
         ensure!(seen.iter().all(|it| it.version == "HTTP/2.0"), "{seen:?}");
 
         // No rule: unimplemented. A backend that does not exist: unavailable, or unknown as Envoy maps 500.
-        let answer = call(&ground, "/other.Service/Any", "x-tenant: red")?;
+        let answer = call_nobody(&ground, "/other.Service/Any", "x-tenant: red")?;
         ensure!(
             answer.status == 200 && answer.header("grpc-status").as_deref() == Some("12"),
             "{answer:?}"
         );
-        let answer = call(&ground, "/nobody.Home/Is", "x-none;")?;
+        let answer = call_nobody(&ground, "/nobody.Home/Is", "x-none;")?;
         let status = answer.header("grpc-status");
         ensure!(
             ["2", "14"].contains(&status.as_deref().unwrap_or_default()),
