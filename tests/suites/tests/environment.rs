@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 
 /// The folders whose README is held to the form.
-const FOLDERS: [&str; 11] = [
+const FOLDERS: [&str; 12] = [
     "common/mesh",
     "common/decision",
     "common/wire",
@@ -16,6 +16,7 @@ const FOLDERS: [&str; 11] = [
     "common/control",
     "common/telemetry",
     "ztunnel",
+    "waypoint",
     "tests/lab",
     "tests/fuzz",
 ];

@@ -35,8 +35,8 @@
 //! * `tcp`: good is a connection.
 //!
 //! After `unhealthyThreshold` bad answers in a row an endpoint gets no more requests, after `healthyThreshold` good ones it gets
-//! them again. One that has not been asked yet counts as healthy, so that a new endpoint does not wait. Where
-//! all are unhealthy, requests are answered 503 with the flag `UH`, unless `minHealthPercent` of a DestinationRule's
+//! them again. Endpoints that a waypoint finds at a backend's first use count as healthy until they are asked; one that comes later
+//! waits for its first good answer, as in Envoy. Where all are unhealthy, requests are answered 503 with the flag `UH`, unless `minHealthPercent` of a DestinationRule's
 //! `outlierDetection` says that all are to be used then.
 //!
 //! # Rules
