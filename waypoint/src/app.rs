@@ -165,7 +165,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let waiting = Arc::clone(&proxy);
     tokio::spawn(async move {
         // The store tries until there is one; whoever needs it meanwhile is told why there is none.
-        while waiting.credential().await.is_err() {
+        while waiting.store.fetch(&waiting.own.identity).await.is_err() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         certified.meet();

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use control::publish::View;
-use identity::{Credential, CrlFile, Store};
+use identity::{CrlFile, Store};
 use mesh::{
     ClusterId, Name, Namespace, Network, Service, ServiceAccount, ServiceKey, Snapshot, SpiffeId,
     service::GatewayDestination,
@@ -78,18 +78,5 @@ impl Own {
                             .is_some_and(|own| own.vips.iter().any(|vip| vip.ip == address.ip))
                 }
             })
-    }
-}
-
-impl Proxy {
-    /// Our current certificate, issued if it is the first time.
-    ///
-    /// # Errors
-    /// When there is none and none can be had.
-    pub async fn credential(&self) -> Result<Arc<Credential>, identity::Error> {
-        match self.store.current(&self.own.identity) {
-            Some(credential) => Ok(credential),
-            None => self.store.fetch(&self.own.identity).await,
-        }
     }
 }

@@ -93,7 +93,7 @@ async fn tunnel(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses) ->
         ..
     } = captured;
     let workload = proxy.own_workload(&pod).await?;
-    let credential = proxy.credential(&workload.identity()).await?;
+    let credential = proxy.store.fetch(&workload.identity()).await?;
     let socket = TcpStream::from_std(socket)?;
     let config = credential.server_config();
     let mut draining = pod.draining();

@@ -308,7 +308,7 @@ impl From<'_> {
         early: &mut Early<'_, TcpEnd>,
     ) -> Result<hbone::Stream, Error> {
         let id = self.source.identity();
-        let credential = self.proxy.credential(&id).await?;
+        let credential = self.proxy.store.fetch(&id).await?;
         let key = TunnelKey {
             source: id,
             generation: credential.generation(),

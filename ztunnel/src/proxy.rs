@@ -6,8 +6,8 @@ use control::{
     publish::View,
     xds::{Demand, Outcome},
 };
-use identity::{Credential, CrlFile, Store};
-use mesh::{SpiffeId, Workload};
+use identity::{CrlFile, Store};
+use mesh::Workload;
 use net::Workers;
 use telemetry::Telemetry;
 use tokio::sync::SetOnce;
@@ -106,16 +106,5 @@ impl Proxy {
     pub async fn ask(&self, name: &str) -> Outcome {
         let answer = tokio::time::timeout(TIMEOUT_DEMAND, self.demand.fetch(name)).await;
         answer.unwrap_or(Outcome::Disabled)
-    }
-
-    /// The current certificate of an identity, issued if it is the first time.
-    ///
-    /// # Errors
-    /// When there is none and none can be had.
-    pub async fn credential(&self, id: &SpiffeId) -> Result<Arc<Credential>, identity::Error> {
-        match self.store.current(id) {
-            Some(credential) => Ok(credential),
-            None => self.store.fetch(id).await,
-        }
     }
 }

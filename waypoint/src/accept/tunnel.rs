@@ -122,7 +122,7 @@ async fn handshake(
     peer: IpAddr,
 ) -> Result<server::Accepted, Error> {
     let proxy = &arrivals.proxy;
-    let credential = proxy.credential().await?;
+    let credential = proxy.store.fetch(&proxy.own.identity).await?;
     let socket = TcpStream::from_std(socket)?;
     socket.set_nodelay(true)?;
     let place = arrivals.handshakes.place(peer);

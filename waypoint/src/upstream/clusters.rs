@@ -19,7 +19,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use control::publish::View;
-use identity::{Credential, PeerCertificate, Store};
+use identity::{PeerCertificate, Store};
 use mesh::{Workload, pmap::PersistentMap, route::Backend};
 use net::{Workers, drain::Draining};
 use parking_lot::Mutex;
@@ -65,14 +65,6 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Our certificate, which is asked for if there is none.
-    pub(super) async fn credential(&self) -> Result<Arc<Credential>, identity::Error> {
-        match self.store.current(&self.own.identity) {
-            Some(credential) => Ok(credential),
-            None => self.store.fetch(&self.own.identity).await,
-        }
-    }
-
     /// The time since the first backend could be asked for.
     pub(super) fn since_epoch(&self) -> Duration {
         net::clock::now().saturating_duration_since(self.epoch)

@@ -81,7 +81,8 @@ pub(super) async fn open<D: Duplex>(
                 authority,
                 expected,
             } => {
-                let credential = shared.credential().await.map_err(ConnectError::Identity)?;
+                let credential = shared.store.fetch(&shared.own.identity).await;
+                let credential = credential.map_err(ConnectError::Identity)?;
                 let key = TunnelKey {
                     source: shared.own.identity.clone(),
                     generation: credential.generation(),

@@ -11,12 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use prost::Message as _;
 use wire::proto::{Any, SUBSETS_EXTENSION, SUBSETS_TYPE, workload::Extension};
 
-use super::{
-    dirty::Dirty,
-    ids::Id,
-    routing::{Key, Routing},
-    store::Store,
-};
+use super::{dirty::Dirty, ids::Id, routing::Routing, store::Store};
 use crate::{
     objects::{
         DestinationRule, Kind, Labels, Service, ServiceEntry, ServiceType, TrafficPolicy,
@@ -46,7 +41,6 @@ struct About<'a> {
     tls_routes: Vec<&'a TlsRoute>,
     tcp_routes: Vec<&'a TcpRoute>,
     traffic_policies: Vec<&'a TrafficPolicy>,
-    unenforced: Vec<String>,
 }
 
 impl Store {
@@ -82,8 +76,7 @@ impl Store {
         let mut resources = Vec::new();
         let audience = self.audience(binding);
         if !audience.is_empty() {
-            let mut unenforced = about.unenforced.clone();
-            unenforced.extend(self.unenforced_by_gateways(binding));
+            let unenforced = self.unenforced_behind(facts, entry, binding);
             let sources = Sources {
                 virtual_services: &about.virtual_services,
                 http_routes: &about.http_routes,
@@ -113,12 +106,7 @@ impl Store {
         let account = self.served_account(id)?;
         let mesh = self.mesh();
         let waypoint = waypoint::waypoint(found, &mesh)?;
-        let meta = &found.gateway.meta;
-        let gateway = Key::Gateway((*meta.namespace).into(), (*meta.name).into());
-        let mut unenforced = self.unenforced(&gateway, None);
-        let class = Key::Class(found.gateway.class.as_str().into());
-        let root = &mesh.config.root_namespace;
-        unenforced.extend(self.unenforced(&class, Some(root)));
+        let unenforced = self.unenforced_of_gateway(id);
         let settings = render::settings(found.gateway, waypoint.traffic, &unenforced, &mesh);
         Some(Resource::Settings(readable::settings(settings), account))
     }
@@ -220,14 +208,6 @@ impl Store {
                 Routing::TrafficPolicy(it) => about.traffic_policies.push(it),
                 Routing::RequestAuthentication(_) | Routing::ReferenceGrant(_) => {}
             }
-        }
-        about
-            .unenforced
-            .extend(self.unenforced(&Key::Host(hostname.into()), None));
-        if let Some(entry) = entry {
-            let meta = &entry.meta;
-            let key = Key::Entry((*meta.namespace).into(), (*meta.name).into());
-            about.unenforced.extend(self.unenforced(&key, None));
         }
         about
     }

@@ -48,6 +48,18 @@ pub(super) enum Key {
     Class(Box<str>),
 }
 
+impl Key {
+    /// The ServiceEntry of this metadata.
+    pub(super) fn entry(meta: &Meta) -> Self {
+        Self::Entry((*meta.namespace).into(), (*meta.name).into())
+    }
+
+    /// The Gateway of this metadata.
+    pub(super) fn gateway(meta: &Meta) -> Self {
+        Self::Gateway((*meta.namespace).into(), (*meta.name).into())
+    }
+}
+
 impl Routing {
     /// Its kind.
     pub(super) fn kind(&self) -> Kind {

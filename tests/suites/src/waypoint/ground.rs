@@ -46,6 +46,9 @@ pub struct Builder {
     logs: bool,
 }
 
+/// One of several scenarios that share a ground, one after the other.
+pub type Scenario = fn(&Ground) -> Result<()>;
+
 /// A lab with ztunnels, backends, and a waypoint before them.
 #[derive(Debug)]
 pub struct Ground {

@@ -6,12 +6,9 @@ use anyhow::{Context as _, Result, ensure};
 use lab::{eventually, until};
 use serde_json::json;
 use suites::policy::PATIENCE;
-use suites::waypoint::{Counts, Ground};
+use suites::waypoint::{Counts, Ground, Scenario};
 
 use super::{policy, wait_idle};
-
-/// One scenario of a shared ground.
-type Scenario = fn(&Ground) -> Result<()>;
 
 const PODS: [&str; 4] = ["v1a", "v1b", "v2a", "v2b"];
 

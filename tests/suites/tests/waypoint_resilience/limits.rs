@@ -6,12 +6,9 @@ use anyhow::{Context as _, Result, ensure};
 use lab::{Process, eventually, until};
 use suites::policy::PATIENCE;
 use suites::traffic::dial;
-use suites::waypoint::{Ground, HTTP, TCP, destination_rule, service};
+use suites::waypoint::{Ground, HTTP, Scenario, TCP, destination_rule, service};
 
 use super::{stat_of, wait_idle};
-
-/// One scenario of a shared ground.
-type Scenario = fn(&Ground) -> Result<()>;
 
 /// A service with one endpoint, whose limits nobody else shares.
 const SOLO: &str = "solo";

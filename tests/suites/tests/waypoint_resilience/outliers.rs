@@ -5,12 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use lab::{eventually, until};
 use suites::policy::PATIENCE;
-use suites::waypoint::{Ground, virtual_service};
+use suites::waypoint::{Ground, Scenario, virtual_service};
 
 use super::{policy, stat, wait_idle, wait_stat};
-
-/// One scenario of a shared ground.
-type Scenario = fn(&Ground) -> Result<()>;
 
 #[test]
 fn replicas_that_fail_are_left_out_for_a_while() -> Result<()> {

@@ -5,12 +5,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use lab::until;
 use suites::policy::PATIENCE;
-use suites::waypoint::{GRPC, Ground, virtual_service};
+use suites::waypoint::{GRPC, Ground, Scenario, virtual_service};
 
 use super::{policy, stat, wait_idle, wait_stat};
-
-/// One scenario of a shared ground.
-type Scenario = fn(&Ground) -> Result<()>;
 
 /// Puts `retries` in force for `web`.
 fn retries(ground: &Ground, retries: &str) -> Result<()> {

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, ensure};
 use lab::{eventually, until};
 use suites::policy::PATIENCE;
-use suites::waypoint::{GRPC, Ground, HTTP, TCP, destination_rule, virtual_service};
-
-/// One scenario of a shared ground.
-type Scenario = fn(&Ground) -> Result<()>;
+use suites::waypoint::{GRPC, Ground, HTTP, Scenario, TCP, destination_rule, virtual_service};
 
 type Labels = BTreeMap<String, String>;
 

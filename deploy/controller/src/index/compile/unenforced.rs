@@ -4,12 +4,13 @@
 //! Never: leaves a target open of which a waypoint of ours could have enforced something.
 
 use super::super::{
+    ids::Id,
     routing::{Key, targets as targets_of},
     store::Store,
 };
 use super::gateways_of;
 use crate::{
-    objects::{Action, AuthorizationPolicy, Meta, TargetRef},
+    objects::{Action, AuthorizationPolicy, Meta, ServiceEntry, TargetRef},
     render::{
         policy,
         routing::{ServiceFacts, WAYPOINT_ACCEPTED},
@@ -44,35 +45,38 @@ impl Store {
         names
     }
 
-    /// The policies of layer 7 of the Gateways that stand before something, and of their classes.
-    pub(super) fn unenforced_by_gateways(&self, binding: &Binding) -> Vec<String> {
+    /// The policies of layer 7 of a Gateway and of its class.
+    pub(super) fn unenforced_of_gateway(&self, id: Id) -> Vec<String> {
+        let Some(gateway) = self.gateways.get(id) else {
+            return Vec::new();
+        };
         let root = &self.mesh().config.root_namespace;
-        let mut names = Vec::new();
-        for (namespace, name) in gateways_of(binding) {
-            let Some(found) = self
-                .gateways
-                .find(namespace, name)
-                .and_then(|id| self.found(id))
-            else {
-                continue;
-            };
-            let gateway = Key::Gateway(namespace.into(), name.into());
-            names.extend(self.unenforced(&gateway, None));
-            let class = Key::Class(found.gateway.class.as_str().into());
-            names.extend(self.unenforced(&class, Some(root)));
+        let mut names = self.unenforced(&Key::gateway(&gateway.meta), None);
+        let class = Key::Class(gateway.class.as_str().into());
+        names.extend(self.unenforced(&class, Some(root)));
+        names
+    }
+
+    /// The policies of layer 7 that hold for a service behind waypoints: its own, and those of the Gateways.
+    pub(super) fn unenforced_behind(
+        &self,
+        service: &ServiceFacts<'_>,
+        entry: Option<&ServiceEntry>,
+        binding: &Binding,
+    ) -> Vec<String> {
+        let mut names = self.unenforced(&Key::Host((*service.hostname).into()), None);
+        if let Some(entry) = entry {
+            names.extend(self.unenforced(&Key::entry(&entry.meta), None));
         }
+        let gateways = gateways_of(binding)
+            .filter_map(|(namespace, name)| self.gateways.find(namespace, name));
+        names.extend(gateways.flat_map(|id| self.unenforced_of_gateway(id)));
         names
     }
 
     /// The policies of layer 7 that hold for a service. What leads to it by another service's routes must not pass them by.
     pub(super) fn unenforced_for(&self, service: &ServiceFacts<'_>) -> Vec<String> {
         let entry = self.entry_of(service);
-        let mut names = self.unenforced(&Key::Host((*service.hostname).into()), None);
-        if let Some(entry) = entry {
-            let meta = &entry.meta;
-            let key = Key::Entry((*meta.namespace).into(), (*meta.name).into());
-            names.extend(self.unenforced(&key, None));
-        }
         let binding = match entry {
             Some(entry) => self.binding_of_entry(entry),
             None => self
@@ -85,8 +89,7 @@ impl Store {
             // Where no waypoint of ours stands before it, nothing of it is enforced, and a route to it changes nothing.
             return Vec::new();
         }
-        names.extend(self.unenforced_by_gateways(&binding));
-        names
+        self.unenforced_behind(service, entry, &binding)
     }
 
     /// The condition of an AuthorizationPolicy that is attached to something.

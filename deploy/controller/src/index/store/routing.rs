@@ -98,8 +98,7 @@ impl Store {
         let mut ids: Vec<Id> = self.about.get(&Key::Host(hostname.into())).collect();
         ids.extend(self.about.get(&Key::Pattern));
         if let Some(entry) = entry {
-            let meta = &entry.meta;
-            let key = Key::Entry((*meta.namespace).into(), (*meta.name).into());
+            let key = Key::entry(&entry.meta);
             ids.extend(self.about.get(&key));
         }
         ids.sort_unstable();
@@ -163,8 +162,7 @@ impl Store {
 
     /// Marks what names a ServiceEntry by its name.
     pub(super) fn mark_naming_entry(&self, entry: &ServiceEntry, dirty: &mut Dirty) {
-        let meta = &entry.meta;
-        let key = Key::Entry((*meta.namespace).into(), (*meta.name).into());
+        let key = Key::entry(&entry.meta);
         dirty.routing.extend(self.about.get(&key));
         self.mark_naming(&key, dirty);
     }
@@ -183,9 +181,7 @@ impl Store {
         dirty.routing.extend(self.routing_about(hostname, entry));
         self.mark_naming(&Key::Host(hostname.into()), dirty);
         if let Some(entry) = entry {
-            let meta = &entry.meta;
-            let key = Key::Entry((*meta.namespace).into(), (*meta.name).into());
-            self.mark_naming(&key, dirty);
+            self.mark_naming(&Key::entry(&entry.meta), dirty);
         }
     }
 
@@ -271,9 +267,7 @@ impl Store {
             for host in &entry.hosts {
                 self.mark_naming(&Key::Host(host.as_str().into()), dirty);
             }
-            let meta = &entry.meta;
-            let key = Key::Entry((*meta.namespace).into(), (*meta.name).into());
-            self.mark_naming(&key, dirty);
+            self.mark_naming(&Key::entry(&entry.meta), dirty);
         }
     }
 
@@ -294,14 +288,12 @@ impl Store {
                 for host in &entry.hosts {
                     dirty.routing.extend(self.routing_about(host, Some(entry)));
                 }
-                let meta = &entry.meta;
-                keys.push(Key::Entry((*meta.namespace).into(), (*meta.name).into()));
+                keys.push(Key::entry(&entry.meta));
             }
         }
         for id in &dirty.gateways {
             if let Some(gateway) = self.gateways.get(*id) {
-                let meta = &gateway.meta;
-                keys.push(Key::Gateway((*meta.namespace).into(), (*meta.name).into()));
+                keys.push(Key::gateway(&gateway.meta));
                 keys.push(Key::Class(gateway.class.as_str().into()));
             }
         }
