@@ -88,6 +88,17 @@ pub struct TrafficPolicy {
     pub health_check: Option<HealthCheck>,
     /// Which endpoints are near; `None`: what the service prefers by itself.
     pub locality: Option<LocalityPolicy>,
+    /// Whether connections begin with a PROXY header that names the client. Source: DestinationRule `proxyProtocol`.
+    pub proxy_protocol: Option<ProxyVersion>,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProxyVersion {
+    /// Text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod authorization;
 pub mod backend;
 pub mod delta;

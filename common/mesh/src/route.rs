@@ -11,6 +11,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use crate::{
+    access::{ClientAddress, Policies},
     name::{Name, Namespace},
     service::ServiceKey,
 };
@@ -84,6 +85,10 @@ pub struct RouteTable {
     pub tcp: Vec<TcpRoute>,
     /// Whether gRPC-Web requests become gRPC.
     pub grpc_web: bool,
+    /// What is asked of who comes, besides what the settings say.
+    pub policies: Policies,
+    /// Whose word counts for the client's address; `None`: as the settings say.
+    pub client_address: Option<ClientAddress>,
 }
 
 impl RouteTable {
@@ -98,6 +103,8 @@ impl RouteTable {
             tls: Vec::new(),
             tcp: Vec::new(),
             grpc_web: false,
+            policies: Policies::default(),
+            client_address: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    access::{ClientAddress, Policies},
     backend::TrafficPolicy,
     name::{Hostname, Name, Namespace},
     route::Retry,
@@ -35,6 +36,14 @@ pub struct WaypointSettings {
     pub serves_workloads: bool,
     /// The domain of Kubernetes Services, for example `cluster.local`.
     pub domain: Hostname,
+    /// What is asked of whoever comes, whatever they ask for.
+    pub policies: Policies,
+    /// Whose word counts for the client's address; `None`: nobody's.
+    pub client_address: Option<ClientAddress>,
+    /// Whether applications get `x-forwarded-client-cert` (ID-12).
+    pub include_client_certificate: bool,
+    /// Whether destinations are told who the client is.
+    pub tell_client: bool,
 }
 
 impl WaypointSettings {
@@ -53,6 +62,10 @@ impl WaypointSettings {
             serves_services: false,
             serves_workloads: false,
             domain: "cluster.local".into(),
+            policies: Policies::default(),
+            client_address: None,
+            include_client_certificate: false,
+            tell_client: false,
         }
     }
 }

@@ -9,6 +9,16 @@ use bytes::Bytes;
 
 pub mod ca;
 pub mod discovery;
+#[expect(
+    missing_docs,
+    reason = "generated; names that say it all have no comment in the definition"
+)]
+pub mod external_auth;
+#[expect(
+    missing_docs,
+    reason = "generated; names that say it all have no comment in the definition"
+)]
+pub mod rate_limit;
 pub mod security;
 #[expect(
     missing_docs,

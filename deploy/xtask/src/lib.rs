@@ -17,15 +17,25 @@ use anyhow::{Context as _, Result, bail};
 /// Where the definitions are.
 const PROTOS: &str = "common/wire/proto";
 /// Package, the definition's file, and the module of `wire::proto` that holds its messages.
-const MESSAGES: [(&str, &str, &str); 5] = [
+const MESSAGES: [(&str, &str, &str); 7] = [
     ("istio.workload", "workload.proto", "workload"),
     ("istio.security", "security.proto", "security"),
     ("envoy.service.discovery.v3", "discovery.proto", "discovery"),
     ("istio.v1.auth", "ca.proto", "ca"),
     ("ambit.waypoint.v1", "waypoint.proto", "waypoint"),
+    (
+        "envoy.service.auth.v3",
+        "external_auth.proto",
+        "external_auth",
+    ),
+    (
+        "envoy.service.ratelimit.v3",
+        "rate_limit.proto",
+        "rate_limit",
+    ),
 ];
 /// Those of them that have a service.
-const SERVICES: [&str; 2] = ["discovery", "ca"];
+const SERVICES: [&str; 4] = ["discovery", "ca", "external_auth", "rate_limit"];
 
 /// One generated file.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ fn generated_code_is_what_its_definitions_give() {
         .nth(2)
         .unwrap();
     let generated = xtask::generate(root).unwrap();
-    assert_eq!(generated.len(), 7);
+    assert_eq!(generated.len(), 11);
     for file in generated {
         let committed = fs::read_to_string(root.join(&file.path)).unwrap_or_default();
         assert!(

@@ -21,6 +21,7 @@ pub const LADDER: [(&str, &[&str]); 21] = [
     // These see no decision.
     ("telemetry", &["mesh", "net", "wire"]),
     ("grpc", &["net", "wire"]),
+    ("jwt", &["mesh"]),
     // Certificates, tunnels, configuration.
     ("identity", &["mesh", "net", "wire", "grpc", "decision"]),
     ("hbone", &["mesh", "net", "wire", "decision", "identity"]),
@@ -52,6 +53,7 @@ pub const LADDER: [(&str, &[&str]); 21] = [
             "net",
             "wire",
             "grpc",
+            "jwt",
             "decision",
             "identity",
             "hbone",
@@ -68,6 +70,7 @@ pub const LADDER: [(&str, &[&str]); 21] = [
             "wire",
             "yaml",
             "grpc",
+            "jwt",
             "identity",
             "telemetry",
         ],

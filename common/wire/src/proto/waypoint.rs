@@ -33,6 +33,12 @@ pub struct RouteTable {
     /// gRPC-Web requests are translated to gRPC (a port named `grpc-web-...`).
     #[prost(bool, tag = "8")]
     pub grpc_web: bool,
+    /// What is asked of who comes, besides what Settings say: the policies of both count as one set.
+    #[prost(message, optional, tag = "9")]
+    pub policies: ::core::option::Option<Policies>,
+    /// Whose word counts for the client's address, in the place of what Settings say. Absent: as there.
+    #[prost(message, optional, tag = "10")]
+    pub client_address: ::core::option::Option<ClientAddress>,
 }
 /// Rules of HTTP in the order in which they are tried.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -115,6 +121,21 @@ pub struct HttpMatch {
     /// The authority without its port is one of these names or, beginning with `*.`, ends in it (HTTPRoute `hostnames`).
     #[prost(string, repeated, tag = "7")]
     pub hostnames: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// All of them.
+    #[prost(message, repeated, tag = "8")]
+    pub claims: ::prost::alloc::vec::Vec<ClaimMatch>,
+}
+/// A claim of the request's verified token (VirtualService header `@request.auth.claims.a.b`).
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClaimMatch {
+    /// The way into it.
+    #[prost(string, repeated, tag = "1")]
+    pub claim: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Absent: it is there. A list matches if one of its texts does.
+    #[prost(message, optional, tag = "2")]
+    pub value: ::core::option::Option<StringMatch>,
+    #[prost(bool, tag = "3")]
+    pub invert: bool,
 }
 /// How a path matches.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -466,6 +487,9 @@ pub struct TrafficPolicy {
     /// Absent: by the service's own preference (LB-03).
     #[prost(message, optional, tag = "6")]
     pub locality: ::core::option::Option<LocalityPolicy>,
+    /// Connections begin with a PROXY header that names the client. Source: DestinationRule `trafficPolicy.proxyProtocol`.
+    #[prost(enumeration = "ProxyProtocol", tag = "7")]
+    pub proxy_protocol: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LoadBalancer {
@@ -763,6 +787,369 @@ pub struct Settings {
     /// The domain of Kubernetes Services, for example `cluster.local`.
     #[prost(string, tag = "11")]
     pub domain: ::prost::alloc::string::String,
+    /// What is asked of whoever comes, whatever they ask for.
+    #[prost(message, optional, tag = "12")]
+    pub policies: ::core::option::Option<Policies>,
+    /// Whose word counts for the client's address. Absent: nobody's.
+    #[prost(message, optional, tag = "13")]
+    pub client_address: ::core::option::Option<ClientAddress>,
+    /// Applications get `x-forwarded-client-cert: URI=<client>` (ID-12).
+    #[prost(bool, tag = "14")]
+    pub include_client_certificate: bool,
+    /// Destinations are told who the client is (`x-ambit-client-principal` on the CONNECT).
+    #[prost(bool, tag = "15")]
+    pub tell_client: bool,
+}
+/// What is asked of requests and of connections before anything is done for them. The order is: CUSTOM, JWT, DENY, ALLOW, then
+/// rate limits. AUDIT and dry runs are evaluated beside it and change nothing.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Policies {
+    #[prost(message, repeated, tag = "1")]
+    pub authorization: ::prost::alloc::vec::Vec<AuthorizationPolicy>,
+    #[prost(message, repeated, tag = "2")]
+    pub authentication: ::prost::alloc::vec::Vec<RequestAuthentication>,
+    #[prost(message, repeated, tag = "3")]
+    pub rate_limits: ::prost::alloc::vec::Vec<RateLimit>,
+}
+/// Who may do what. Source: AuthorizationPolicy, with trust domain aliases and `when` keys resolved into fields.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AuthorizationPolicy {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "AuthorizationAction", tag = "3")]
+    pub action: i32,
+    /// It is evaluated for logs and metrics only. Not with CUSTOM.
+    #[prost(bool, tag = "4")]
+    pub dry_run: bool,
+    /// In the order of the object, whose numbers the access log shows. OR; none: it never matches, which for ALLOW denies everything.
+    #[prost(message, repeated, tag = "5")]
+    pub rules: ::prost::alloc::vec::Vec<AuthorizationRule>,
+    /// Whom CUSTOM asks; only with it.
+    #[prost(message, optional, tag = "6")]
+    pub external: ::core::option::Option<ExternalAuthorization>,
+}
+/// AND of clauses; none: it always matches.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AuthorizationRule {
+    #[prost(message, repeated, tag = "1")]
+    pub clauses: ::prost::alloc::vec::Vec<Clause>,
+}
+/// OR of matches, of which there is at least one.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Clause {
+    #[prost(message, repeated, tag = "1")]
+    pub matches: ::prost::alloc::vec::Vec<Match>,
+}
+/// AND of fields; none: it matches.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Match {
+    #[prost(message, repeated, tag = "1")]
+    pub fields: ::prost::alloc::vec::Vec<Field>,
+}
+/// One attribute, and values of which one must hold. An attribute that has several values (a list among claims) holds if one of
+/// them does; one that is absent never holds.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Field {
+    #[prost(enumeration = "Attribute", tag = "1")]
+    pub attribute: i32,
+    /// HEADER: the header, in lower case. METADATA: the filter.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// CLAIM, METADATA: the way into it.
+    #[prost(string, repeated, tag = "3")]
+    pub path: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// None of the values may hold, instead.
+    #[prost(bool, tag = "4")]
+    pub negate: bool,
+    /// For attributes that are text.
+    #[prost(message, repeated, tag = "5")]
+    pub texts: ::prost::alloc::vec::Vec<TextMatch>,
+    /// For addresses: `address/length`.
+    #[prost(string, repeated, tag = "6")]
+    pub blocks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// For ports.
+    #[prost(uint32, repeated, tag = "7")]
+    pub ports: ::prost::alloc::vec::Vec<u32>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TextMatch {
+    #[prost(oneof = "text_match::Kind", tags = "1, 2, 3, 4, 5")]
+    pub kind: ::core::option::Option<text_match::Kind>,
+}
+/// Nested message and enum types in `TextMatch`.
+pub mod text_match {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(string, tag = "1")]
+        Exact(::prost::alloc::string::String),
+        #[prost(string, tag = "2")]
+        Prefix(::prost::alloc::string::String),
+        #[prost(string, tag = "3")]
+        Suffix(::prost::alloc::string::String),
+        /// There, and not empty.
+        #[prost(bool, tag = "4")]
+        Present(bool),
+        /// A path template: `{*}` is one segment, `{**}` any number of them.
+        #[prost(string, tag = "5")]
+        Template(::prost::alloc::string::String),
+    }
+}
+/// Whom CUSTOM asks. Source: MeshConfig `extensionProviders\[\].envoyExtAuthzHttp` and `envoyExtAuthzGrpc`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExternalAuthorization {
+    /// The provider's name.
+    #[prost(string, tag = "1")]
+    pub provider: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub backend: ::core::option::Option<Backend>,
+    #[prost(uint64, tag = "5")]
+    pub timeout_us: u64,
+    /// What happens when nobody answers: the request goes on.
+    #[prost(bool, tag = "6")]
+    pub fail_open: bool,
+    /// Else it is answered with this.
+    #[prost(uint32, tag = "7")]
+    pub status_on_error: u32,
+    /// Absent: bodies are not sent.
+    #[prost(message, optional, tag = "8")]
+    pub include_body: ::core::option::Option<IncludeBody>,
+    #[prost(oneof = "external_authorization::Protocol", tags = "3, 4")]
+    pub protocol: ::core::option::Option<external_authorization::Protocol>,
+}
+/// Nested message and enum types in `ExternalAuthorization`.
+pub mod external_authorization {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Protocol {
+        #[prost(message, tag = "3")]
+        Http(super::ExternalHttp),
+        #[prost(message, tag = "4")]
+        Grpc(super::ExternalGrpc),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExternalHttp {
+    /// Before the request's own path.
+    #[prost(string, tag = "1")]
+    pub path_prefix: ::prost::alloc::string::String,
+    /// Names and `prefix*`, `*suffix` of headers that are sent beside Host, Method, Path, Content-Length and Authorization. Lower case.
+    #[prost(message, repeated, tag = "2")]
+    pub include_headers: ::prost::alloc::vec::Vec<TextMatch>,
+    #[prost(message, repeated, tag = "3")]
+    pub additional_headers: ::prost::alloc::vec::Vec<Header>,
+    /// Headers of its answer that go on with the request, in the place of those that it has.
+    #[prost(message, repeated, tag = "4")]
+    pub upstream_on_allow: ::prost::alloc::vec::Vec<TextMatch>,
+    #[prost(message, repeated, tag = "5")]
+    pub downstream_on_deny: ::prost::alloc::vec::Vec<TextMatch>,
+    #[prost(message, repeated, tag = "6")]
+    pub downstream_on_allow: ::prost::alloc::vec::Vec<TextMatch>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExternalGrpc {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IncludeBody {
+    #[prost(uint32, tag = "1")]
+    pub max_bytes: u32,
+    /// A longer body is cut, and marked with `x-envoy-auth-partial-body`; otherwise it is answered with 413.
+    #[prost(bool, tag = "2")]
+    pub allow_partial: bool,
+    /// gRPC: as `raw_body`.
+    #[prost(bool, tag = "3")]
+    pub as_bytes: bool,
+}
+/// Whose tokens are believed. Source: RequestAuthentication.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RequestAuthentication {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "3")]
+    pub rules: ::prost::alloc::vec::Vec<JwtRule>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct JwtRule {
+    #[prost(string, tag = "1")]
+    pub issuer: ::prost::alloc::string::String,
+    /// Empty: any.
+    #[prost(string, repeated, tag = "2")]
+    pub audiences: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// No place of any of the three kinds: `Authorization: Bearer` and the query parameter `access_token`.
+    #[prost(message, repeated, tag = "5")]
+    pub from_headers: ::prost::alloc::vec::Vec<JwtHeader>,
+    #[prost(string, repeated, tag = "6")]
+    pub from_params: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "7")]
+    pub from_cookies: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Lower case; empty: none.
+    #[prost(string, tag = "8")]
+    pub output_payload_to_header: ::prost::alloc::string::String,
+    #[prost(bool, tag = "9")]
+    pub forward_original_token: bool,
+    #[prost(message, repeated, tag = "10")]
+    pub output_claim_to_headers: ::prost::alloc::vec::Vec<ClaimToHeader>,
+    /// For the keys' host to answer.
+    #[prost(uint64, tag = "11")]
+    pub timeout_us: u64,
+    /// Claims whose text is a list, besides `scope` and `permission`.
+    #[prost(string, repeated, tag = "12")]
+    pub space_delimited_claims: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Neither: by the issuer's `/.well-known/openid-configuration`.
+    #[prost(oneof = "jwt_rule::Keys", tags = "3, 4")]
+    pub keys: ::core::option::Option<jwt_rule::Keys>,
+}
+/// Nested message and enum types in `JwtRule`.
+pub mod jwt_rule {
+    /// Neither: by the issuer's `/.well-known/openid-configuration`.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Keys {
+        #[prost(string, tag = "3")]
+        Jwks(::prost::alloc::string::String),
+        #[prost(string, tag = "4")]
+        JwksUri(::prost::alloc::string::String),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JwtHeader {
+    /// Lower case.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// With its blank, if it has one.
+    #[prost(string, tag = "2")]
+    pub prefix: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClaimToHeader {
+    /// Lower case.
+    #[prost(string, tag = "1")]
+    pub header: ::prost::alloc::string::String,
+    /// The way into nested claims.
+    #[prost(string, repeated, tag = "2")]
+    pub claim: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// How often. Requests that match one of `matches` take one token each. Source: TrafficPolicy `rateLimits`, EnvoyFilter.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RateLimit {
+    /// For statistics and logs.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// None: all requests.
+    #[prost(message, repeated, tag = "2")]
+    pub matches: ::prost::alloc::vec::Vec<HttpMatch>,
+    /// Names of routes to which it applies. None: all.
+    #[prost(string, repeated, tag = "3")]
+    pub routes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What tells requests apart: each combination of values has tokens of its own. A request that lacks one is not limited.
+    #[prost(message, repeated, tag = "4")]
+    pub keys: ::prost::alloc::vec::Vec<LimitKey>,
+    /// 0: 429.
+    #[prost(uint32, tag = "7")]
+    pub status: u32,
+    /// Added to the answer that refuses.
+    #[prost(message, repeated, tag = "8")]
+    pub response_headers: ::prost::alloc::vec::Vec<Header>,
+    /// Shares of requests that are looked at, and of those over the limit that are refused.
+    #[prost(uint32, tag = "9")]
+    pub enabled_ppm: u32,
+    #[prost(uint32, tag = "10")]
+    pub enforced_ppm: u32,
+    /// Of gRPC: RESOURCE_EXHAUSTED (8) in the place of UNAVAILABLE (14).
+    #[prost(bool, tag = "11")]
+    pub resource_exhausted: bool,
+    #[prost(oneof = "rate_limit::Kind", tags = "5, 6")]
+    pub kind: ::core::option::Option<rate_limit::Kind>,
+}
+/// Nested message and enum types in `RateLimit`.
+pub mod rate_limit {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(message, tag = "5")]
+        Local(super::TokenBucket),
+        #[prost(message, tag = "6")]
+        Global(super::GlobalLimit),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LimitKey {
+    /// The descriptor's key for the global service.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(oneof = "limit_key::Value", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    pub value: ::core::option::Option<limit_key::Value>,
+}
+/// Nested message and enum types in `LimitKey`.
+pub mod limit_key {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Value {
+        /// Lower case.
+        #[prost(string, tag = "2")]
+        Header(::prost::alloc::string::String),
+        #[prost(message, tag = "3")]
+        Claim(super::ClaimPath),
+        /// The certified client.
+        #[prost(bool, tag = "4")]
+        Principal(bool),
+        /// The client that a trusted proxy names, else the peer.
+        #[prost(bool, tag = "5")]
+        RemoteAddress(bool),
+        /// The rule that the request meets.
+        #[prost(bool, tag = "6")]
+        Route(bool),
+        /// The same for all: for the global service.
+        #[prost(string, tag = "7")]
+        Constant(::prost::alloc::string::String),
+        /// The service that was asked for.
+        #[prost(bool, tag = "8")]
+        Service(bool),
+        #[prost(bool, tag = "9")]
+        Path(bool),
+        #[prost(bool, tag = "10")]
+        Method(bool),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClaimPath {
+    #[prost(string, repeated, tag = "1")]
+    pub claim: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Source: Envoy's token bucket. One for all workers of a waypoint, each replica its own.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokenBucket {
+    #[prost(uint32, tag = "1")]
+    pub max_tokens: u32,
+    #[prost(uint32, tag = "2")]
+    pub tokens_per_fill: u32,
+    #[prost(uint64, tag = "3")]
+    pub fill_interval_us: u64,
+}
+/// Asks `envoy.service.ratelimit.v3.RateLimitService`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GlobalLimit {
+    #[prost(string, tag = "1")]
+    pub domain: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub backend: ::core::option::Option<Backend>,
+    #[prost(uint64, tag = "3")]
+    pub timeout_us: u64,
+    /// What happens when nobody answers: the request is refused with 500. Otherwise it goes on.
+    #[prost(bool, tag = "4")]
+    pub fail_closed: bool,
+}
+/// Whose word counts for the client's address.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ClientAddress {
+    /// Certified clients that speak for others (`SOURCE_PRINCIPAL`). From anybody else `x-forwarded-for` is removed, and a PROXY header refused.
+    #[prost(message, repeated, tag = "1")]
+    pub trusted_peers: ::prost::alloc::vec::Vec<TextMatch>,
+    /// Proxies before them that append to `x-forwarded-for`: the address is that many from the right, counted after the peer's own word.
+    /// Source: `gatewayTopology.numTrustedProxies`.
+    #[prost(uint32, tag = "2")]
+    pub trusted_proxies: u32,
+    /// Their connections begin with a PROXY header, v1 or v2.
+    #[prost(bool, tag = "3")]
+    pub proxy_protocol: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AccessLog {
@@ -814,6 +1201,35 @@ impl PortFrom {
             "PORT_UNSPECIFIED" => Some(Self::PortUnspecified),
             "PORT_FROM_PROTOCOL_DEFAULT" => Some(Self::ProtocolDefault),
             "PORT_FROM_REQUEST" => Some(Self::Request),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ProxyProtocol {
+    ProxyNone = 0,
+    ProxyV1 = 1,
+    ProxyV2 = 2,
+}
+impl ProxyProtocol {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::ProxyNone => "PROXY_NONE",
+            Self::ProxyV1 => "PROXY_V1",
+            Self::ProxyV2 => "PROXY_V2",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PROXY_NONE" => Some(Self::ProxyNone),
+            "PROXY_V1" => Some(Self::ProxyV1),
+            "PROXY_V2" => Some(Self::ProxyV2),
             _ => None,
         }
     }
@@ -884,6 +1300,136 @@ impl Upgrade {
             "UPGRADE_HTTP2" => Some(Self::Http2),
             "UPGRADE_HTTP1" => Some(Self::Http1),
             "UPGRADE_CLIENT" => Some(Self::Client),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AuthorizationAction {
+    ActionUnspecified = 0,
+    Allow = 1,
+    Deny = 2,
+    Audit = 3,
+    Custom = 4,
+}
+impl AuthorizationAction {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::ActionUnspecified => "ACTION_UNSPECIFIED",
+            Self::Allow => "ALLOW",
+            Self::Deny => "DENY",
+            Self::Audit => "AUDIT",
+            Self::Custom => "CUSTOM",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ACTION_UNSPECIFIED" => Some(Self::ActionUnspecified),
+            "ALLOW" => Some(Self::Allow),
+            "DENY" => Some(Self::Deny),
+            "AUDIT" => Some(Self::Audit),
+            "CUSTOM" => Some(Self::Custom),
+            _ => None,
+        }
+    }
+}
+/// What a field looks at. Those marked HTTP are not there for connections of which no request is read: a rule with one never
+/// matches there if its policy allows, and is taken without it if its policy denies (AZ-05).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Attribute {
+    Unspecified = 0,
+    /// `<trust domain>/ns/<namespace>/sa/<service account>`: the certified client.
+    SourcePrincipal = 1,
+    SourceNamespace = 2,
+    /// `<namespace>/<service account>`.
+    SourceServiceAccount = 3,
+    SourceTrustDomain = 4,
+    /// The peer of the tunnel.
+    SourceIp = 5,
+    /// The client that a trusted proxy names, else the peer.
+    RemoteIp = 6,
+    /// `<iss>/<sub>` of the verified token. HTTP.
+    RequestPrincipal = 7,
+    /// HTTP.
+    Audiences = 8,
+    /// `azp`. HTTP.
+    Presenter = 9,
+    /// HTTP.
+    Claim = 10,
+    /// The authority as it was sent, in lower case; a value without port also matches one with any (Istio). HTTP.
+    Host = 11,
+    /// HTTP.
+    Method = 12,
+    /// The normalised path without query. HTTP.
+    Path = 13,
+    /// Several values count as one, joined by ",". HTTP.
+    Header = 14,
+    /// Where the client thinks it is connected to.
+    DestinationIp = 15,
+    /// The port of the service or of the workload that was asked for.
+    DestinationPort = 16,
+    /// The server name of the client's own TLS, if it is TLS.
+    Sni = 17,
+    /// What an external authorizer has said beside its answer. HTTP.
+    Metadata = 18,
+}
+impl Attribute {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ATTRIBUTE_UNSPECIFIED",
+            Self::SourcePrincipal => "SOURCE_PRINCIPAL",
+            Self::SourceNamespace => "SOURCE_NAMESPACE",
+            Self::SourceServiceAccount => "SOURCE_SERVICE_ACCOUNT",
+            Self::SourceTrustDomain => "SOURCE_TRUST_DOMAIN",
+            Self::SourceIp => "SOURCE_IP",
+            Self::RemoteIp => "REMOTE_IP",
+            Self::RequestPrincipal => "REQUEST_PRINCIPAL",
+            Self::Audiences => "AUDIENCES",
+            Self::Presenter => "PRESENTER",
+            Self::Claim => "CLAIM",
+            Self::Host => "HOST",
+            Self::Method => "METHOD",
+            Self::Path => "PATH",
+            Self::Header => "HEADER",
+            Self::DestinationIp => "DESTINATION_IP",
+            Self::DestinationPort => "DESTINATION_PORT",
+            Self::Sni => "SNI",
+            Self::Metadata => "METADATA",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ATTRIBUTE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SOURCE_PRINCIPAL" => Some(Self::SourcePrincipal),
+            "SOURCE_NAMESPACE" => Some(Self::SourceNamespace),
+            "SOURCE_SERVICE_ACCOUNT" => Some(Self::SourceServiceAccount),
+            "SOURCE_TRUST_DOMAIN" => Some(Self::SourceTrustDomain),
+            "SOURCE_IP" => Some(Self::SourceIp),
+            "REMOTE_IP" => Some(Self::RemoteIp),
+            "REQUEST_PRINCIPAL" => Some(Self::RequestPrincipal),
+            "AUDIENCES" => Some(Self::Audiences),
+            "PRESENTER" => Some(Self::Presenter),
+            "CLAIM" => Some(Self::Claim),
+            "HOST" => Some(Self::Host),
+            "METHOD" => Some(Self::Method),
+            "PATH" => Some(Self::Path),
+            "HEADER" => Some(Self::Header),
+            "DESTINATION_IP" => Some(Self::DestinationIp),
+            "DESTINATION_PORT" => Some(Self::DestinationPort),
+            "SNI" => Some(Self::Sni),
+            "METADATA" => Some(Self::Metadata),
             _ => None,
         }
     }

@@ -6,7 +6,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use mesh::backend::{
-    BackendKey, BackendPolicy, ConnectionPool, RetryBudget, TcpKeepalive, TrafficPolicy, Upgrade,
+    BackendKey, BackendPolicy, ConnectionPool, ProxyVersion, RetryBudget, TcpKeepalive,
+    TrafficPolicy, Upgrade,
     pool::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_IDLE_TIMEOUT},
 };
 
@@ -60,6 +61,16 @@ pub(super) fn traffic_policy(read: Option<&proto::TrafficPolicy>) -> Result<Traf
         retry_budget: optional("retry_budget", read.retry_budget.as_ref(), retry_budget)?,
         health_check: optional("health_check", read.health_check.as_ref(), health::check)?,
         locality: optional("locality", read.locality.as_ref(), locality::read)?,
+        proxy_protocol: proxy_protocol(read.proxy_protocol)?,
+    })
+}
+
+fn proxy_protocol(number: i32) -> Result<Option<ProxyVersion>, Fault> {
+    let expected = "a number of the enum ProxyProtocol";
+    Ok(match field::choice("proxy_protocol", number, expected)? {
+        proto::ProxyProtocol::ProxyNone => None,
+        proto::ProxyProtocol::ProxyV1 => Some(ProxyVersion::V1),
+        proto::ProxyProtocol::ProxyV2 => Some(ProxyVersion::V2),
     })
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mesh::{
     Name,
+    access::Policies,
     settings::{AccessLog, AccessLogFormat, Normalization, WaypointSettings},
 };
 
@@ -41,6 +42,10 @@ pub(super) fn read(read: &proto::Settings, names: &mut Names) -> Result<Waypoint
             "" => "cluster.local".into(),
             given => field::hostname("domain", given)?.into(),
         },
+        policies: Policies::default(),
+        client_address: None,
+        include_client_certificate: read.include_client_certificate,
+        tell_client: read.tell_client,
     })
 }
 

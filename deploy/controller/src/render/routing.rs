@@ -119,6 +119,8 @@ pub fn route_table(
         tls: stream::tls(&virtual_services, sources.tls_routes, &at),
         tcp: stream::tcp(&virtual_services, sources.tcp_routes, &at),
         grpc_web: at.port.is_grpc_web(),
+        policies: None,
+        client_address: None,
     })
 }
 

@@ -138,7 +138,7 @@ pub(super) fn settings() -> WaypointSettings {
         default_policy: Arc::default(),
         serves_services: true,
         serves_workloads: true,
-        domain: "cluster.local".into(),
+        ..WaypointSettings::new("shop".into(), "waypoint".into())
     }
 }
 

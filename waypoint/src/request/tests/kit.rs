@@ -361,7 +361,7 @@ fn publish(
         default_policy: Arc::new(TrafficPolicy::default()),
         serves_services: true,
         serves_workloads: true,
-        domain: "cluster.local".into(),
+        ..WaypointSettings::new("shop".into(), "waypoint".into())
     };
     let mut upserts = vec![
         Resource::WaypointSettings(Arc::new(settings)),

@@ -64,6 +64,7 @@ pub(super) fn of_virtual_service(it: &virtual_service::HttpMatch) -> HttpMatch {
             Text::Regex(_) => text(it),
         }),
         hostnames: Vec::new(),
+        claims: Vec::new(),
     }
 }
 

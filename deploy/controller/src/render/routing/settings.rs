@@ -52,6 +52,10 @@ pub fn settings(
         serves_services: services,
         serves_workloads: workloads,
         domain: mesh.domain.to_owned(),
+        policies: None,
+        client_address: None,
+        include_client_certificate: false,
+        tell_client: false,
     }
 }
 

@@ -3,7 +3,7 @@
 use wire::proto::waypoint::{
     ConnectionPool as WirePool, ConsistentHash as WireHash, GrpcCheck, HashCookie, Header,
     HealthCheck as WireCheck, HttpCheck, LoadBalancer as WireBalancer, Maglev,
-    OutlierDetection as WireOutlier, RetryBudget as WireBudget, RingHash, Simple,
+    OutlierDetection as WireOutlier, ProxyProtocol, RetryBudget as WireBudget, RingHash, Simple,
     StatusRange as WireRange, TcpCheck, TcpKeepalive, TrafficPolicy, Upgrade, Warmup,
     consistent_hash::{Key, Table},
     health_check,
@@ -36,6 +36,7 @@ pub(in crate::render::routing) fn traffic_policy(
         retry_budget: None,
         health_check: None,
         locality: locality(blocks, has_preference, config),
+        proxy_protocol: ProxyProtocol::ProxyNone.into(),
     }
 }
 

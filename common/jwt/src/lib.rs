@@ -1,0 +1,3 @@
+//! JSON Web Tokens: what they say, and whether to believe it.
+
+#![forbid(unsafe_code)]
