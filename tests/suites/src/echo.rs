@@ -51,47 +51,23 @@ mod switches;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
-use lab::{Pod, eventually};
-use parking_lot::Mutex;
-use socket2::{Domain, Socket, Type};
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
+use anyhow::Result;
+use lab::Pod;
 
 pub use self::seen::Seen;
 use self::serve::Shared;
 use self::switches::Fault;
-
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 4096;
+use crate::listeners::Listeners;
 
 /// A running server, on IPv4 and IPv6. Dropping it ends it and its connections.
+#[derive(Debug)]
 pub struct Echo {
-    pod: Arc<Pod>,
-    ports: Vec<u16>,
     shared: Arc<Shared>,
-    accepting: Mutex<Vec<AbortHandle>>,
-    runtime: Handle,
-    end: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl fmt::Debug for Echo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Echo")
-            .field("pod", &self.pod.name())
-            .field("ports", &self.ports)
-            .field("requests", &self.requests())
-            .finish_non_exhaustive()
-    }
+    listeners: Listeners,
 }
 
 impl Echo {
@@ -101,35 +77,17 @@ impl Echo {
     ///
     /// When a port is taken or the thread cannot be started.
     pub fn start(pod: &Arc<Pod>, ports: &[u16]) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("a runtime")?;
-        let handle = runtime.handle().clone();
-        let (end, ended) = oneshot::channel();
-        let thread = std::thread::Builder::new()
-            .name(format!("echo-{}", pod.name()))
-            .spawn(move || {
-                // The sender's drop is as good as its word.
-                let _ = runtime.block_on(ended);
-            })
-            .context("a thread")?;
-        let echo = Self {
-            pod: Arc::clone(pod),
-            ports: ports.to_vec(),
-            shared: Arc::new(Shared::new(pod.name())),
-            accepting: Mutex::default(),
-            runtime: handle,
-            end: Some(end),
-            thread: Some(thread),
-        };
-        echo.listen_again()?;
-        Ok(echo)
+        let shared = Arc::new(Shared::new(pod.name()));
+        let for_all = Arc::clone(&shared);
+        let listeners = Listeners::open(pod, ports, move |listener| {
+            serve::accept(listener, Arc::clone(&for_all))
+        })?;
+        Ok(Self { shared, listeners })
     }
 
     /// The pod that it is in.
     pub fn pod(&self) -> &Arc<Pod> {
-        &self.pod
+        self.listeners.pod()
     }
 
     /// Answers with this status in the place of what the path says; `None`: no longer.
@@ -179,12 +137,7 @@ impl Echo {
 
     /// Closes its ports: new connections are refused, those that are open go on.
     pub fn stop_listening(&self) {
-        for task in self.accepting.lock().drain(..) {
-            task.abort();
-        }
-        // The listener goes with its task, on the runtime's thread.
-        let closed = || self.ports.iter().all(|port| !self.pod.listens(*port));
-        let _ = lab::until("the ports close", crate::policy::PATIENCE, closed);
+        self.listeners.close();
     }
 
     /// Closes its ports and resets every connection, as a process that is killed.
@@ -204,23 +157,7 @@ impl Echo {
     ///
     /// When a port is taken.
     pub fn listen_again(&self) -> Result<()> {
-        let mut accepting = self.accepting.lock();
-        if !accepting.is_empty() {
-            return Ok(());
-        }
-        for port in &self.ports {
-            let what = || format!("port {port} of {}", self.pod.name());
-            // A port that was closed a moment ago may still have connections on their way out.
-            let listener = eventually("a free port", Duration::from_secs(5), || {
-                self.pod.run(|| listen(*port))?.with_context(what)
-            })?;
-            let shared = Arc::clone(&self.shared);
-            let task = self
-                .runtime
-                .spawn(async move { serve::accept(listener, shared).await });
-            accepting.push(task.abort_handle());
-        }
-        Ok(())
+        self.listeners.open_again()
     }
 
     /// How many requests have reached it since it started or [`Echo::forget`], those that failed too; no health checks.
@@ -269,26 +206,4 @@ impl Echo {
     pub fn forget(&self) {
         self.shared.forget();
     }
-}
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        drop(self.end.take());
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked has said so.
-            let _ = thread.join();
-        }
-    }
-}
-
-fn listen(port: u16) -> Result<TcpListener> {
-    let socket = Socket::new(Domain::IPV6, Type::STREAM, None)?;
-    socket.set_only_v6(false)?;
-    socket.set_reuse_address(true)?;
-    socket
-        .bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)).into())
-        .map_err(|error| anyhow!("bind: {error}"))?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
 }
