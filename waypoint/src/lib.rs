@@ -23,6 +23,7 @@ pub mod filter;
 pub mod http1;
 pub mod io;
 pub mod proxy;
+mod rarely;
 pub mod request;
 pub mod serve;
 pub mod session;

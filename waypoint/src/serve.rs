@@ -42,6 +42,7 @@ use crate::{
     drain::{Departure, TIMEOUT_IDLE, Why},
     http1::{Gate, Guard, Refusal},
     io::DuplexIo,
+    rarely::rarely,
     request,
     session::{Session, Told},
 };
@@ -125,8 +126,9 @@ async fn serve1<D: Duplex + Send + Unpin + 'static>(
         mut draining,
     } = ends;
     let session = Arc::clone(&conversation.session);
-    let mut leave = pin!(leave(departure, &session));
-    let mut forbidden = pin!(session.ending.told(Told::Unenforced));
+    let mut leave = pin!(rarely(leave(departure, &session)));
+    let mut forbidden = pin!(rarely(session.ending.told(Told::Unenforced)));
+    let mut cut = pin!(rarely(draining.reached(Phase::Cut)));
     let mut idle = pin!(tokio::time::sleep(TIMEOUT_IDLE));
     let (mut leaving, mut closing) = (false, false);
     loop {
@@ -144,7 +146,7 @@ async fn serve1<D: Duplex + Send + Unpin + 'static>(
             }
             // What is open was let in before: it must not go on.
             _told = forbidden.as_mut() => return,
-            () = draining.reached(Phase::Cut) => return,
+            () = cut.as_mut() => return,
         }
     }
 }
@@ -157,7 +159,8 @@ async fn serve2<D: Duplex + Send + Unpin + 'static>(
     let at = Arc::clone(&conversation);
     let service = service_fn(move |request| {
         let at = Arc::clone(&at);
-        async move { Ok::<_, Infallible>(at.answer2(request).await) }
+        // The engine makes a task of it, and moves it several times on the way.
+        Box::pin(async move { Ok::<_, Infallible>(at.answer2(request).await) })
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
@@ -175,8 +178,9 @@ async fn serve2<D: Duplex + Send + Unpin + 'static>(
         mut draining,
     } = ends;
     let session = Arc::clone(&conversation.session);
-    let mut leave = pin!(leave(departure, &session));
-    let mut forbidden = pin!(session.ending.told(Told::Unenforced));
+    let mut leave = pin!(rarely(leave(departure, &session)));
+    let mut forbidden = pin!(rarely(session.ending.told(Told::Unenforced)));
+    let mut cut = pin!(rarely(draining.reached(Phase::Cut)));
     let mut leaving = false;
     loop {
         tokio::select! {
@@ -195,7 +199,7 @@ async fn serve2<D: Duplex + Send + Unpin + 'static>(
                 .await;
                 return;
             }
-            () = draining.reached(Phase::Cut) => return,
+            () = cut.as_mut() => return,
         }
     }
 }

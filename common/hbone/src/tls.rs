@@ -5,9 +5,10 @@
 //!
 //! Two things make it more than an adapter. Reads take as much as the socket has in one system call, where
 //! rustls alone would ask for 4 KiB. And writes are only encrypted at first: [`TlsIo::poll_drain`] sends what
-//! has gathered, once per turn of the tunnel's task, so that frames of many streams share a `writev`.
+//! has gathered, once per turn of the tunnel's task, so that frames of many streams share a `writev`, and small ones a record.
 
 use std::{
+    cell::Cell,
     io::{self, BufRead as _, IoSlice, Write as _},
     pin::Pin,
     sync::Arc,
@@ -29,12 +30,21 @@ use tokio::{
 
 /// Encrypted bytes that wait for the socket before the engine is told to wait. Units: bytes.
 const MAX_UNSENT_BYTES: usize = 256 * 1024;
+/// Writes up to this size gather until they fill a record: a copy costs less than a record of one's own. Units: bytes.
+const MAX_SMALL_BYTES: usize = 4 * 1024;
+/// What a record holds. Units: bytes.
+const RECORD_BYTES: usize = 16 * 1024;
 /// What one system call reads. Units: bytes.
 const READ_BYTES: usize = 128 * 1024;
 
 /// What the engine is given in one turn of its tunnel, so that the streams get theirs, and other tunnels. It bounds
 /// the small frames that gather in the engine meanwhile, which it would end the tunnel for. Units: bytes.
 const MAX_TURN_BYTES: usize = 256 * 1024;
+
+thread_local! {
+    /// What small writes gather in, between two turns.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// Why a TLS connection could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +85,9 @@ struct Inner {
     arrived: Bytes,
     /// The socket has said that no more will come.
     ended: bool,
-    /// Plaintext that was encrypted since the socket last took everything. Units: bytes.
+    /// Small writes of this turn, which are not encrypted yet. It has room only while there are some.
+    small: Vec<u8>,
+    /// Plaintext that was taken since the socket last took everything. Units: bytes.
     unsent: usize,
     /// Plaintext that was read in this turn of the tunnel. Units: bytes.
     turn: usize,
@@ -107,6 +119,7 @@ impl TlsIo {
             tls,
             arrived: Bytes::new(),
             ended: false,
+            small: Vec::new(),
             unsent: 0,
             turn: 0,
         };
@@ -224,6 +237,7 @@ impl Inner {
     }
 
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.seal()?;
         while self.tls.wants_write() {
             match self.tls.write_tls(&mut NonBlocking(&self.tcp)) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -246,9 +260,36 @@ impl Inner {
         if self.unsent >= MAX_UNSENT_BYTES {
             ready!(self.poll_drain(cx))?;
         }
-        let written = self.tls.writer().write_vectored(slices)?;
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        if self.small.len() + length > RECORD_BYTES || length > MAX_SMALL_BYTES {
+            self.seal()?;
+        }
+        let written = if length > MAX_SMALL_BYTES {
+            self.tls.writer().write_vectored(slices)?
+        } else {
+            if self.small.capacity() == 0 {
+                self.small = SPARE.take();
+                self.small.reserve(RECORD_BYTES);
+            }
+            for slice in slices {
+                self.small.extend_from_slice(slice);
+            }
+            length
+        };
         self.unsent += written;
         Poll::Ready(Ok(written))
+    }
+
+    /// Makes a record of what has gathered.
+    fn seal(&mut self) -> io::Result<()> {
+        if self.small.is_empty() {
+            return Ok(());
+        }
+        let mut small = std::mem::take(&mut self.small);
+        let sealed = self.tls.writer().write_all(&small);
+        small.clear();
+        SPARE.set(small);
+        sealed
     }
 }
 
@@ -295,6 +336,7 @@ impl AsyncWrite for TlsIo {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.0.lock();
+        inner.seal()?;
         inner.tls.send_close_notify();
         ready!(inner.poll_drain(cx))?;
         Pin::new(&mut inner.tcp).poll_shutdown(cx)

@@ -245,6 +245,26 @@ async fn megabytes_pass_both_ways_and_each_side_ends_by_itself() {
 }
 
 #[tokio::test]
+async fn small_and_large_writes_of_many_streams_keep_their_order() {
+    let (server, client) = setup(Settings::default()).await;
+    let all = (0..8_u8).map(|stream| {
+        let client = &client;
+        async move {
+            let mut tcp = client.connect().await;
+            // Around what gathers, and what a record holds.
+            for length in [1, 100, 4_000, 4_087, 4_097, 300, 16_375, 16_400, 2] {
+                let text: Vec<u8> = (0..length)
+                    .map(|i: u32| stream ^ u8::try_from(i % 251).unwrap())
+                    .collect();
+                ping(&mut tcp, &text).await;
+            }
+        }
+    });
+    futures_util::future::join_all(all).await;
+    assert_eq!(server.tunnels.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn streams_share_a_tunnel_up_to_its_limit() {
     let (server, client) = setup(Settings {
         max_streams: 10,

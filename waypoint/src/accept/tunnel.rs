@@ -24,6 +24,7 @@ use super::{Addresses, Arrivals, StdStream, admit, error::Error, report};
 use crate::{
     drain::{self, INTERVAL_BALANCE, MAX_TUNNEL_AGE, jittered},
     proxy::Proxy,
+    rarely::rarely,
     upstream,
 };
 
@@ -89,11 +90,12 @@ async fn run(
     });
     let served = {
         let mut served = pin!(served);
-        let mut leave = pin!(leave(&tunnel, &drain));
+        let mut leave = pin!(rarely(leave(&tunnel, &drain)));
+        let mut revoked = pin!(rarely(revoked(proxy, &tunnel.certificate)));
         tokio::select! {
             served = served.as_mut() => served,
             () = leave.as_mut() => served.await,
-            () = revoked(proxy, &tunnel.certificate) => {
+            () = revoked.as_mut() => {
                 let (peer, identity) = (addresses.peer, &tunnel.certificate.id);
                 tracing::warn!(%peer, %identity, "tunnel closed: peer certificate revoked by CRL");
                 Ok(())

@@ -16,12 +16,7 @@ use crate::{
         normalize::normalize,
     },
     http1::Refusal,
-    request::{
-        call::Call,
-        head::{self, Named},
-        reply::Reply,
-        rules::Rules,
-    },
+    request::{call::Call, head, reply::Reply, rules::Rules},
 };
 
 /// A client that wants a WebSocket, and the connection or stream that would become one.
@@ -81,10 +76,7 @@ pub fn arrive(
             })
         }
     };
-    if Named::of(request.uri(), request.headers())
-        .as_str()
-        .is_empty()
-    {
+    if call.account.named().as_str().is_empty() {
         return Err(Reply::missing_host());
     }
     let path = normal_path(request.uri(), rules.settings.normalization)?;

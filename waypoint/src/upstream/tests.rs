@@ -1,6 +1,7 @@
 //! The whole way from a backend's name to an answer, over sockets of the loopback interface, to servers of hyper and to
 //! scripted ones.
 
+mod ahead;
 mod checks;
 mod endpoints;
 mod http1;

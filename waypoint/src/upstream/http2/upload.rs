@@ -11,12 +11,18 @@ use http_body::Body as _;
 
 use crate::body::{Body, BodyError};
 
+/// What the first frame of a body may have to go without waiting for room: h2 gives a stream none before its head has left, so a
+/// short body would leave by itself, one turn of the connection later. The peer's windows are kept to by h2. Units: bytes.
+const MAX_FIRST_BYTES: usize = 16 * 1024;
+
 /// A request's body on its way.
 pub(super) struct Upload {
     pub(super) body: Body,
     stream: SendStream<Bytes>,
     /// What was read and has no room in the window yet.
     pending: Option<Bytes>,
+    /// Nothing was handed to h2.
+    is_first: bool,
     /// Nothing was asked of the body.
     pub(super) is_whole: bool,
     pub(super) is_done: bool,
@@ -29,6 +35,7 @@ impl Upload {
             body,
             stream,
             pending: None,
+            is_first: true,
             is_whole: true,
             is_done: is_empty,
         }
@@ -38,7 +45,8 @@ impl Upload {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         while !self.is_done {
             if let Some(bytes) = &mut self.pending {
-                if self.stream.capacity() == 0 {
+                let is_ahead = std::mem::take(&mut self.is_first) && bytes.len() <= MAX_FIRST_BYTES;
+                if !is_ahead && self.stream.capacity() == 0 {
                     self.stream.reserve_capacity(bytes.len());
                     match ready!(self.stream.poll_capacity(cx)) {
                         Some(Ok(_)) => {}
@@ -49,7 +57,11 @@ impl Upload {
                         }
                     }
                 }
-                let room = self.stream.capacity().min(bytes.len());
+                let room = if is_ahead {
+                    bytes.len()
+                } else {
+                    self.stream.capacity().min(bytes.len())
+                };
                 if room > 0 {
                     let part = bytes.split_to(room);
                     let is_last = bytes.is_empty() && self.body.is_end_stream();
