@@ -212,6 +212,7 @@ fn connection<'a>(destination: &'a Workload, identity: &'a SpiffeId) -> Connecti
     Connection {
         destination,
         identity: Some(identity),
+        behind: None,
         source_ip: [10, 0, 0, 5].into(),
         destination_addr: ([10, 0, 1, 7], 8081).into(),
     }

@@ -135,6 +135,7 @@ impl Asked {
             path: self.path.clone(),
             query: Some(self.query.clone()),
             headers: self.headers.iter().map(header).collect(),
+            ..oracle::Plain::default()
         }
     }
 }

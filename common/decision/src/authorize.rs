@@ -26,6 +26,10 @@ pub struct Connection<'a> {
     pub destination: &'a Workload,
     /// Who the peer is by its certificate; `None` for plaintext. Never taken from an address or a header.
     pub identity: Option<&'a SpiffeId>,
+    /// For whom the peer comes, as it says itself: taken only from a peer that is the destination's own waypoint, and then beside
+    /// `identity`, never in its place. A field about the source's identity holds if it holds for one of the two, and its
+    /// `not` form only if it does for neither. It is no word about addresses.
+    pub behind: Option<&'a SpiffeId>,
     /// The address that the connection comes from.
     pub source_ip: IpAddr,
     /// The workload's own address and the port on which the application is to be reached.
@@ -104,11 +108,14 @@ pub fn evaluate(policies: &PolicyIndex, connection: &Connection<'_>) -> Verdict 
             dry_run: None,
         };
     }
-    let query = Query::new(
+    let mut query = Query::new(
         connection.identity,
         connection.source_ip,
         connection.destination_addr,
     );
+    if let Some(client) = connection.behind {
+        query = query.behind(client);
+    }
     let enforced = Findings::new(&applicable, Mode::Enforced, &query);
     let dry_run = dry_run.then(|| {
         let found = Findings::new(&applicable, Mode::DryRun, &query);

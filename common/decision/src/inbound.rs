@@ -1,10 +1,11 @@
 //! Whether a connection that has arrived at a pod may go on to its application, and where exactly that is.
 //!
-//! In: a snapshot and [`Facts`]: who connects, to which of the pod's addresses, and what it asks for.
+//! In: a snapshot and [`Facts`]: who connects, to which of the pod's addresses, what it asks for, and for whom it says that it comes.
 //! Out: [`Admitted`], which nothing else can make, or a [`Refusal`].
-//! Never: awaits, resolves a name, takes an identity from an address or a header.
+//! Never: awaits, resolves a name, takes the peer's identity from an address or a header; the word of a peer for whom it comes, unless it is
+//! a waypoint of this workload ([`Speakers`]).
 //!
-//! Order: the pod's workload as it is now; the peer's trust domain; where the request leads; self calls; policy.
+//! Order: the pod's workload as it is now; the peer's trust domain; where the request leads; self calls; for whom the peer comes; policy.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -15,10 +16,12 @@ use mesh::{Network, Snapshot, SpiffeId, Workload};
 
 mod admitted;
 mod refusal;
+mod speakers;
 mod target;
 
 pub use admitted::{Admitted, ProxyHeader};
 pub use refusal::{Flag, Refusal, Status};
+pub use speakers::Speakers;
 use target::Target;
 
 use crate::authorize::{Connection, Outcome, authorize};
@@ -49,9 +52,25 @@ pub enum Arrival<'a> {
         identity: &'a SpiffeId,
         /// What the CONNECT request asks for.
         authority: Authority<'a>,
+        /// For whom the peer says that it comes.
+        claim: Claim<'a>,
+        /// The network that the peer says it is in, if it came through a gateway.
+        network: Option<&'a str>,
     },
     /// As it is, redirected to port 15006.
     Plaintext,
+}
+
+/// For whom a peer says that it comes. Source: the header `x-ambit-client-principal`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Claim<'a> {
+    /// It says nothing: for itself.
+    #[default]
+    None,
+    /// For this one.
+    Named(&'a SpiffeId),
+    /// It says something that names nobody.
+    Unreadable,
 }
 
 /// What a CONNECT request asks for.
@@ -90,11 +109,13 @@ pub fn admit(snapshot: &Snapshot, facts: &Facts<'_>) -> Result<Admitted, Refusal
             uid: workload.uid.clone(),
         });
     }
-    let (identity, target) = match facts.arrival {
-        Arrival::Plaintext => (None, Target::plain(local)),
+    let (identity, claim, target) = match facts.arrival {
+        Arrival::Plaintext => (None, Claim::None, Target::plain(local)),
         Arrival::Tunnel {
             identity,
             authority,
+            claim,
+            network,
         } => {
             // The handshake has checked it already; a mistake there must not be enough.
             if identity.trust_domain != workload.trust_domain {
@@ -103,8 +124,12 @@ pub fn admit(snapshot: &Snapshot, facts: &Facts<'_>) -> Result<Admitted, Refusal
                     expected: workload.trust_domain.clone(),
                 });
             }
+            // Where it leads through another network's gateway, it does not come from a waypoint before this workload.
+            let is_from_here =
+                network.is_none_or(|network| network.eq_ignore_ascii_case(&workload.network));
             (
                 Some(identity),
+                if is_from_here { claim } else { Claim::None },
                 Target::resolve(snapshot, workload, local.ip(), authority)?,
             )
         }
@@ -114,9 +139,11 @@ pub fn admit(snapshot: &Snapshot, facts: &Facts<'_>) -> Result<Admitted, Refusal
     if OWN_PORTS.contains(&target.address.port()) || OWN_PORTS.contains(&destination.port()) {
         return Err(Refusal::SelfCall);
     }
+    let behind = behind(snapshot, workload, target.address.port(), identity, claim)?;
     let connection = Connection {
         destination: workload,
         identity,
+        behind,
         source_ip: peer.ip(),
         destination_addr: target.address,
     };
@@ -124,12 +151,18 @@ pub fn admit(snapshot: &Snapshot, facts: &Facts<'_>) -> Result<Admitted, Refusal
     if let Outcome::Deny(denial) = verdict.enforced {
         return Err(Refusal::Rejected {
             denial,
+            behind: behind.cloned().map(Box::new),
             dry_run: verdict.dry_run.map(Box::new),
         });
     }
     Ok(Admitted {
         workload: Arc::clone(workload),
         identity: identity.cloned(),
+        claimed: match claim {
+            Claim::Named(client) => Some(client.clone()),
+            Claim::None | Claim::Unreadable => None,
+        },
+        behind: behind.cloned(),
         peer,
         policy_address: target.address,
         destination,
@@ -138,6 +171,35 @@ pub fn admit(snapshot: &Snapshot, facts: &Facts<'_>) -> Result<Admitted, Refusal
         source: source(snapshot, workload, peer.ip(), identity),
         verdict,
     })
+}
+
+/// For whom the peer comes, as far as its word counts.
+///
+/// # Errors
+/// Where its word counts and names nobody, or somebody whom it cannot know.
+fn behind<'c>(
+    snapshot: &Snapshot,
+    workload: &Workload,
+    port: u16,
+    identity: Option<&SpiffeId>,
+    claim: Claim<'c>,
+) -> Result<Option<&'c SpiffeId>, Refusal> {
+    let (Some(identity), Claim::Named(_) | Claim::Unreadable) = (identity, claim) else {
+        return Ok(None);
+    };
+    if !Speakers::of(snapshot, workload).may_speak(identity, port) {
+        return Ok(None);
+    }
+    match claim {
+        Claim::Named(client) if client.trust_domain == workload.trust_domain => Ok(Some(client)),
+        // A waypoint has clients of its own trust domain alone.
+        Claim::Named(client) => Err(Refusal::TrustDomain {
+            peer: client.trust_domain.clone(),
+            expected: workload.trust_domain.clone(),
+        }),
+        Claim::Unreadable => Err(Refusal::Claim),
+        Claim::None => Ok(None),
+    }
 }
 
 /// The workload that the connection comes from, for telemetry alone. With an identity at hand, an address that

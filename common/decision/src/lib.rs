@@ -5,16 +5,18 @@
 //!
 //! Reading order: [`outbound`] (where a connection of a local pod goes), [`authorize`] (whether policies
 //! allow one to reach a pod), [`inbound`] (whether one that has arrived may go on). At layer 7: [`route`] (which rule a
-//! request follows), [`locality`], [`balance`] and [`hash`] (which endpoint it is given to), [`outlier`] (which endpoints
+//! request follows), [`access`] (whether policies let it pass), [`locality`], [`balance`] and [`hash`] (which endpoint it is given to), [`outlier`] (which endpoints
 //! are left out), [`retry`] and [`budget`] (whether it is tried again).
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod authorize;
 pub mod balance;
 pub mod budget;
 pub mod hash;
 pub mod inbound;
+pub mod limit;
 pub mod locality;
 pub mod outbound;
 pub mod outlier;

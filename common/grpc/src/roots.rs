@@ -42,7 +42,10 @@ impl Roots {
     }
 
     /// The trust anchors as they are now.
-    pub(crate) async fn load(&self) -> Result<RootCertStore, RootsError> {
+    ///
+    /// # Errors
+    /// When there are none, or one cannot be believed.
+    pub async fn load(&self) -> Result<RootCertStore, RootsError> {
         let origin = self.to_string();
         match self {
             Self::File(path) => {

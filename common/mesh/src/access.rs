@@ -8,11 +8,13 @@ use std::sync::Arc;
 pub mod authorization;
 pub mod client;
 pub mod external;
+pub mod facts;
 pub mod jwt;
 pub mod limit;
 
 pub use authorization::{Policy, Rulebook};
 pub use client::ClientAddress;
+pub use facts::{Certified, Facts, RequestPrincipal};
 pub use jwt::RequestAuthentication;
 pub use limit::RateLimit;
 

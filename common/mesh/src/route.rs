@@ -37,8 +37,8 @@ pub use edit::{
 pub use forward::{Backend, Forward, Mirror, Missing, Target, WeightedBackend};
 pub use pattern::{Pattern, PatternError};
 pub use retry::{Retry, RetryOn};
-pub use rule::{Action, DirectResponse, HeaderMatch, HttpMatch, HttpRule, QueryMatch};
-pub use rules::{Facts, Found, HttpRules};
+pub use rule::{Action, ClaimMatch, DirectResponse, HeaderMatch, HttpMatch, HttpRule, QueryMatch};
+pub use rules::{Claims, Facts, Found, HttpRules};
 pub use stream::{TcpRoute, TlsRoute};
 pub use substitution::{RegexRewrite, RewriteError};
 pub use text::{HostMatch, PathKind, PathMatch, StringMatch};

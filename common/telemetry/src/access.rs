@@ -2,7 +2,8 @@
 //!
 //! A waypoint's connections have their lines in the access log of layer 7; only one that is refused has one here.
 //!
-//! **Source:** the fields, their order and which are quoted are those of Istio's node proxy.
+//! **Source:** the fields, their order and which are quoted are those of Istio's node proxy; `src.client.identity` is ours, and there only where a
+//! waypoint has said for whom it comes.
 
 use std::time::Duration;
 
@@ -71,6 +72,7 @@ fn facts(line: &mut Line<'_>, connection: &Connection) {
         source,
         destination,
         source_identity,
+        client_identity,
         destination_identity,
         ..
     } = connection;
@@ -79,6 +81,7 @@ fn facts(line: &mut Line<'_>, connection: &Connection) {
         names(line, ["src.workload", "src.namespace"], source);
     }
     identity(line, "src.identity", source_identity.as_ref());
+    identity(line, "src.client.identity", client_identity.as_ref());
     if let Some(source) = source {
         named(line, "src.cluster", &source.cluster);
     }

@@ -107,6 +107,8 @@ pub struct Connection {
     pub service: Option<Arc<Service>>,
     /// The certified identity of the source: from a TLS handshake, never looked up by address.
     pub source_identity: Option<SpiffeId>,
+    /// For whom the source, a waypoint, says that it comes: its word, where that counts, and no proof.
+    pub client_identity: Option<SpiffeId>,
     /// The certified identity of the destination: from a TLS handshake, never looked up by address.
     pub destination_identity: Option<SpiffeId>,
     /// What protects it.
@@ -132,6 +134,7 @@ impl Connection {
             destination: None,
             service: None,
             source_identity: None,
+            client_identity: None,
             destination_identity: None,
             security: Security::Unknown,
             passthrough: false,

@@ -6,9 +6,10 @@
 //!
 //! Reading order: [`record`] (the facts), [`flags`], [`details`] and [`grpc`] (their words), [`capture`] (headers that
 //! outlive their map), [`access`] (the log), [`series`] and [`handles`] (who counts where), [`outcomes`] (what is
-//! counted), [`clusters`] (statistics of backends).
+//! counted), [`clusters`] (statistics of backends), [`authorization`] (of policies).
 
 pub(crate) mod access;
+pub(crate) mod authorization;
 pub(crate) mod capture;
 pub(crate) mod clusters;
 pub(crate) mod collector;
@@ -24,6 +25,7 @@ pub(crate) mod series;
 
 pub use crate::metrics::facts::{Parties, RequestProtocol};
 pub use access::{AccessLog, DEFAULT_FIELDS, DEFAULT_TEXT, InvalidAccessLog, MAX_FIELDS};
+pub use authorization::{Authorization, DryRun, Verdicts};
 pub use capture::{Capture, Captured, Captures, Headers};
 pub use clusters::{ClusterStats, Count, Level};
 pub use details::Details;

@@ -5,7 +5,8 @@
 //! Never: a decision on whether the tunnel is allowed; trust in any header.
 //!
 //! Method and authority are the request: if one is wrong, the request is refused with 400. The headers
-//! beside them only describe the caller, so one that cannot be read is as good as absent.
+//! beside them only describe the caller, so one that cannot be read is as good as absent; but for [`crate::principal`], of which
+//! it is told, as a decision may rest on it.
 //!
 //! Source: RFC 9113 §8.5 (CONNECT), Istio HBONE.
 
@@ -18,6 +19,7 @@ use crate::{
     baggage::{self, Baggage},
     forwarded::{self, Forwarded},
     header,
+    principal::Claim,
     traceparent::{self, Traceparent},
 };
 
@@ -42,6 +44,8 @@ pub struct ConnectHead {
     pub forwarded: Option<Forwarded>,
     /// The trace to continue.
     pub traceparent: Option<Traceparent>,
+    /// For whom the caller says that it comes. Who may say so is a decision.
+    pub client: Claim,
     /// The network the caller says it is in, if it reached us through a gateway. Visible ASCII, not
     /// empty, case kept.
     pub network: Option<String>,
@@ -95,6 +99,7 @@ impl ConnectHead {
             baggage: Baggage::from_headers(&parts.headers),
             forwarded: Forwarded::from_headers(&parts.headers),
             traceparent: Traceparent::from_headers(&parts.headers),
+            client: Claim::from_headers(&parts.headers),
             network: network(&parts.headers),
         })
     }

@@ -5,7 +5,7 @@
 //! Never: I/O, tasks, clocks, randomness, a lookup in the mesh, a decision.
 //!
 //! Reading order: [`connect`] (the head of an HBONE tunnel) and what it is made of, [`authority`],
-//! [`baggage`], [`forwarded`] and [`traceparent`]; then [`zds`] (the node agent's packets); then [`proto`] and
+//! [`baggage`], [`forwarded`], [`principal`] and [`traceparent`]; [`proxy_protocol`]; then [`zds`] (the node agent's packets); then [`proto`] and
 //! [`xds`] (what the control plane sends).
 //!
 //! A parser here never panics, never allocates more than a small multiple of what it was given, and
@@ -18,7 +18,9 @@ pub mod baggage;
 pub mod connect;
 pub mod forwarded;
 mod header;
+pub mod principal;
 pub mod proto;
+pub mod proxy_protocol;
 pub mod traceparent;
 pub mod xds;
 pub mod zds;

@@ -9,7 +9,7 @@
 //! waypoint or send in plain text what was to be encrypted.
 //!
 //! Reading order: [`name`] (how resources are named), `workload`, `service` and `gateway`, `authorization`, `route`,
-//! `backend`, `settings`; `field` holds the scalars, `names` shares equal texts.
+//! `access` (policies of layer 7), `backend`, `settings`; `field` holds the scalars, `names` shares equal texts.
 
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ use prost::Message as _;
 
 use crate::proto::{self, discovery, security, waypoint, workload::address};
 
+mod access;
 mod authorization;
 mod backend;
 mod error;

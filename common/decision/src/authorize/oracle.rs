@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use mesh::{
-    Authorization, PolicyKey,
+    Authorization, PolicyKey, SpiffeId,
     authorization::{Action, Clause, Match, Rule, Scope, StringMatch},
 };
 
@@ -94,30 +94,35 @@ fn clause_holds(clause: &Clause, connection: &Connection<'_>) -> bool {
             .any(|one| match_holds(one, connection))
 }
 
-/// AND of fields, but none is false.
+/// AND of fields, but none is false. What is not there is like nothing; of two identities each may be what a field means.
 fn match_holds(one: &Match, connection: &Connection<'_>) -> bool {
     if *one == Match::default() {
         return false;
     }
-    let namespace = connection.identity.map(|id| id.namespace.as_str());
-    let account = connection
+    let sources: Vec<&SpiffeId> = connection
         .identity
-        .map(|id| (id.namespace.as_str(), id.service_account.as_str()));
-    let principal = connection.identity.map(ToString::to_string);
-    let principal = principal
-        .as_deref()
-        .and_then(|id| id.strip_prefix("spiffe://"));
+        .into_iter()
+        .chain(connection.behind)
+        .collect();
     let source = connection.source_ip.to_canonical();
     let destination = connection.destination_addr.ip().to_canonical();
     let port = connection.destination_addr.port();
 
-    let in_namespace = |condition: &StringMatch| text_is(namespace, condition);
-    let by_principal = |condition: &StringMatch| text_is(principal, condition);
+    let in_namespace = |condition: &StringMatch| {
+        let mut namespaces = sources.iter().map(|id| id.namespace.as_str());
+        namespaces.any(|namespace| text_is(namespace, condition))
+    };
+    let by_principal = |condition: &StringMatch| {
+        let mut principals = sources.iter().map(|id| id.principal());
+        principals.any(|principal| text_is(&principal, condition))
+    };
     let from = |range: &IpNet| range_holds(range, source);
     let to = |range: &IpNet| range_holds(range, destination);
     let accounts = |list: &[mesh::authorization::ServiceAccountMatch]| {
         list.iter().any(|wanted| {
-            account == Some((wanted.namespace.as_str(), wanted.service_account.as_str()))
+            sources.iter().any(|id| {
+                id.namespace == wanted.namespace && id.service_account == wanted.service_account
+            })
         })
     };
 
@@ -135,11 +140,7 @@ fn match_holds(one: &Match, connection: &Connection<'_>) -> bool {
         && !one.not_destination_ports.contains(&port)
 }
 
-/// What is not there is like nothing.
-fn text_is(text: Option<&str>, condition: &StringMatch) -> bool {
-    let Some(text) = text else {
-        return false;
-    };
+fn text_is(text: &str, condition: &StringMatch) -> bool {
     match condition {
         StringMatch::Exact(wanted) => text == wanted,
         StringMatch::Prefix(wanted) => text.starts_with(wanted.as_str()),

@@ -14,6 +14,7 @@ use mesh::{
 use super::{Connection, Verdict, evaluate, oracle};
 
 mod attacks;
+mod behind;
 mod edge_cases;
 mod order;
 mod properties;
@@ -50,6 +51,7 @@ fn workload() -> Workload {
 /// A connection to 10.0.1.7:8080 of [`workload`].
 struct Peer {
     identity: Option<SpiffeId>,
+    behind: Option<SpiffeId>,
     source_ip: IpAddr,
     destination: SocketAddr,
     workload: Workload,
@@ -58,6 +60,7 @@ struct Peer {
 fn plaintext() -> Peer {
     Peer {
         identity: None,
+        behind: None,
         source_ip: [10, 0, 0, 5].into(),
         destination: ([10, 0, 1, 7], 8080).into(),
         workload: workload(),
@@ -77,6 +80,7 @@ fn verdict(policies: &[Authorization], peer: &Peer) -> Verdict {
     let connection = Connection {
         destination: &peer.workload,
         identity: peer.identity.as_ref(),
+        behind: peer.behind.as_ref(),
         source_ip: peer.source_ip,
         destination_addr: peer.destination,
     };

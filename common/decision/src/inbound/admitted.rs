@@ -3,11 +3,14 @@
 //! In: made by [`admit`](super::admit) alone. Out: where to connect to and what to log.
 //! Never: built elsewhere; its fields are private to the decision.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use mesh::{Service, Snapshot, SpiffeId, Workload};
 
-use super::{Refusal, owns};
+use super::{Claim, Refusal, behind, owns};
 use crate::authorize::{Connection, Denial, Outcome, Verdict, authorize};
 
 /// The proof that a connection was admitted, and what it was admitted for.
@@ -15,6 +18,10 @@ use crate::authorize::{Connection, Denial, Outcome, Verdict, authorize};
 pub struct Admitted {
     pub(super) workload: Arc<Workload>,
     pub(super) identity: Option<SpiffeId>,
+    /// For whom the peer says that it comes, whether or not that counts.
+    pub(super) claimed: Option<SpiffeId>,
+    /// The same, if it counted.
+    pub(super) behind: Option<SpiffeId>,
     pub(super) peer: SocketAddr,
     pub(super) policy_address: SocketAddr,
     pub(super) destination: SocketAddr,
@@ -36,13 +43,28 @@ pub struct ProxyHeader {
 }
 
 impl Admitted {
-    /// Where to connect to, within the pod's network namespace.
+    /// The application's address of its pod, which is in the pod's network namespace.
     #[must_use]
     pub fn destination(&self) -> SocketAddr {
         self.destination
     }
 
-    /// The client's address, which the application is to see where [`Self::destination`] is not a loopback one.
+    /// Where to connect to: over loopback, if `tunnels_on_loopback` and the application is to get a PROXY header, since
+    /// an application that believes such headers must listen where nobody but its ztunnel can send one. Source: Istio ztunnel,
+    /// `LOCALHOST_APP_TUNNEL`.
+    #[must_use]
+    pub fn reached_at(&self, tunnels_on_loopback: bool) -> SocketAddr {
+        if !tunnels_on_loopback || self.proxy.is_none() {
+            return self.destination;
+        }
+        let loopback: IpAddr = match self.destination {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        SocketAddr::new(loopback, self.destination.port())
+    }
+
+    /// The client's address, which the application is to see where [`Self::reached_at`] is not a loopback one.
     #[must_use]
     pub fn client(&self) -> SocketAddr {
         self.peer
@@ -60,10 +82,16 @@ impl Admitted {
         self.service.as_ref()
     }
 
-    /// The client's certified identity; `None` for plaintext.
+    /// The peer's certified identity; `None` for plaintext.
     #[must_use]
     pub fn identity(&self) -> Option<&SpiffeId> {
         self.identity.as_ref()
+    }
+
+    /// For whom the peer, a waypoint of this workload, said that it comes: its word, on which the admission rests beside the certificate.
+    #[must_use]
+    pub fn behind(&self) -> Option<&SpiffeId> {
+        self.behind.as_ref()
     }
 
     /// The client's workload by its address, for telemetry alone; its identity agrees with the certified one.
@@ -102,9 +130,12 @@ impl Admitted {
                 uid: self.workload.uid.clone(),
             });
         }
+        let (port, identity) = (self.policy_address.port(), self.identity.as_ref());
+        let claim = self.claimed.as_ref().map_or(Claim::None, Claim::Named);
         let connection = Connection {
             destination: workload,
-            identity: self.identity.as_ref(),
+            identity,
+            behind: behind(snapshot, workload, port, identity, claim)?,
             source_ip: self.peer.ip(),
             destination_addr: self.policy_address,
         };

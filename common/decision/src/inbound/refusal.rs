@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use mesh::{ServiceKey, TrustDomain, Uid};
+use mesh::{ServiceKey, SpiffeId, TrustDomain, Uid};
 
 use crate::authorize::{Denial, DryRun};
 
@@ -54,11 +54,17 @@ pub enum Refusal {
         /// The workload's.
         expected: TrustDomain,
     },
+    /// A waypoint of the workload says for whom it comes, and names nobody. Not to know for whom it speaks is no reason to let it in as
+    /// itself.
+    #[error("x-ambit-client-principal names nobody: expected one SPIFFE ID")]
+    Claim,
     /// The policies deny it.
     #[error("connection closed due to policy rejection: {denial}")]
     Rejected {
         /// Which, or how.
         denial: Denial,
+        /// For whom the peer, a waypoint of the workload, said that it comes.
+        behind: Option<Box<SpiffeId>>,
         /// What dry-run policies said besides.
         dry_run: Option<Box<DryRun>>,
     },
@@ -119,9 +125,10 @@ impl Refusal {
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
-            Self::IpMismatch { .. } | Self::UnknownHostname { .. } | Self::SelfCall => {
-                Status::BadRequest
-            }
+            Self::IpMismatch { .. }
+            | Self::UnknownHostname { .. }
+            | Self::SelfCall
+            | Self::Claim => Status::BadRequest,
             Self::NoPort { .. } | Self::WorkloadNotFound { .. } | Self::WorkloadMismatch { .. } => {
                 Status::ServiceUnavailable
             }

@@ -4,7 +4,7 @@
 //! Never: another pod's address, whatever was asked for.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     num::NonZeroU16,
     sync::Arc,
 };
@@ -116,9 +116,8 @@ impl Target {
         let Some(tunnel) = tunnel else {
             return (self.address, None);
         };
-        let destination = tunnel.port.map_or(self.address, |port| {
-            (Ipv4Addr::LOCALHOST, port.get()).into()
-        });
+        let port = tunnel.port.map_or(self.address.port(), NonZeroU16::get);
+        let destination = SocketAddr::new(self.address.ip(), port);
         let proxy = match tunnel.protocol {
             ApplicationProtocol::None => None,
             ApplicationProtocol::Proxy => Some(ProxyHeader {
@@ -132,7 +131,7 @@ impl Target {
 }
 
 /// The endpoint's own word on a port goes before the service's.
-fn target_port(workload: &Workload, service: &Service, port: u16) -> Option<u16> {
+pub(super) fn target_port(workload: &Workload, service: &Service, port: u16) -> Option<u16> {
     let own = workload
         .services
         .get(&service.key())

@@ -1,6 +1,6 @@
 //! Inbound admission: a small mesh to be admitted to, and the rules in files by what they are about.
 
-use super::{Admitted, Arrival, Authority, Facts, Flag, Refusal, Status, admit};
+use super::{Admitted, Arrival, Authority, Claim, Facts, Flag, Refusal, Speakers, Status, admit};
 use mesh::authorization::{Action, Clause, Match, Rule, Scope};
 use mesh::service::{NetworkAddress, PortMap};
 use mesh::workload::{ApplicationProtocol, ApplicationTunnel};
@@ -10,6 +10,7 @@ use mesh::{
 use std::{collections::HashMap, num::NonZeroU16, sync::Arc};
 
 mod admission;
+mod behind;
 mod target;
 
 const POD: &str = "10.0.1.7:15008";
@@ -116,6 +117,16 @@ fn tunnel_as(
     identity: &SpiffeId,
     authority: &str,
 ) -> Result<Admitted, Refusal> {
+    tunnel_for(snapshot, identity, authority, Claim::None, None)
+}
+
+fn tunnel_for(
+    snapshot: &Snapshot,
+    identity: &SpiffeId,
+    authority: &str,
+    claim: Claim<'_>,
+    network: Option<&str>,
+) -> Result<Admitted, Refusal> {
     let authority = match authority.parse() {
         Ok(address) => Authority::Address(address),
         Err(_) => {
@@ -133,6 +144,8 @@ fn tunnel_as(
         arrival: Arrival::Tunnel {
             identity,
             authority,
+            claim,
+            network,
         },
     };
     admit(snapshot, &facts)

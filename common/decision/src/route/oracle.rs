@@ -3,7 +3,7 @@
 //! It shares nothing with the index, nor with how conditions are judged there; only expressions are matched by the same
 //! engine.
 
-use mesh::route::{HeaderMatch, HostMatch, HttpMatch, HttpRule, PathKind, StringMatch};
+use mesh::route::{ClaimMatch, HeaderMatch, HostMatch, HttpMatch, HttpRule, PathKind, StringMatch};
 
 /// A request in its simplest form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Plain {
     pub query: Option<String>,
     /// As sent, names in lower case.
     pub headers: Vec<(String, String)>,
+    /// Of the verified token: the way into each, joined by a slash, and one of its texts.
+    pub claims: Vec<(String, String)>,
 }
 
 /// The place of the first rule that matches.
@@ -79,7 +81,8 @@ fn holds(one: &HttpMatch, request: &Plain) -> bool {
             return false;
         }
     }
-    one.headers.iter().all(|wanted| header(wanted, request))
+    one.claims.iter().all(|wanted| claim(wanted, request))
+        && one.headers.iter().all(|wanted| header(wanted, request))
         && one.query.iter().all(|wanted| {
             let parameters = request.query.as_deref().unwrap_or_default().split('&');
             let mut values = parameters.filter(|text| !text.is_empty()).map(|text| {
@@ -96,6 +99,16 @@ fn holds(one: &HttpMatch, request: &Plain) -> bool {
                 (Some((_, value)), Some(wanted)) => is(wanted, &decoded(value)),
             }
         })
+}
+
+fn claim(wanted: &ClaimMatch, request: &Plain) -> bool {
+    let names: Vec<&str> = wanted.claim.iter().map(|name| name.as_str()).collect();
+    let way = names.join("/");
+    let mut held = false;
+    for (found, text) in &request.claims {
+        held |= *found == way && wanted.value.as_ref().is_none_or(|value| is(value, text));
+    }
+    if wanted.invert { !held } else { held }
 }
 
 fn header(wanted: &HeaderMatch, request: &Plain) -> bool {

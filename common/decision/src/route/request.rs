@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, cell::OnceCell, fmt};
 
-use mesh::route::Facts;
+use mesh::route::{Claims, Facts};
 
 use super::{authority, query::Parameters};
 
@@ -53,6 +53,7 @@ pub struct Request<'a> {
     /// In lower case.
     authority: Cow<'a, str>,
     headers: &'a dyn Headers,
+    claims: Option<&'a dyn Claims>,
     parameters: OnceCell<Parameters<'a>>,
 }
 
@@ -69,8 +70,16 @@ impl<'a> Request<'a> {
                 Cow::Borrowed(head.authority)
             },
             headers,
+            claims: None,
             parameters: OnceCell::new(),
         }
+    }
+
+    /// With what its verified token says; without this call it has none.
+    #[must_use]
+    pub fn with_claims(mut self, claims: Option<&'a dyn Claims>) -> Self {
+        self.claims = claims;
+        self
     }
 
     /// The head, as it was given.
@@ -120,6 +129,10 @@ impl Facts for Request<'_> {
         let query = self.head.query?;
         let parameters = self.parameters.get_or_init(|| Parameters::read(query));
         parameters.first(name.as_bytes())
+    }
+
+    fn claims(&self) -> Option<&dyn Claims> {
+        self.claims
     }
 }
 

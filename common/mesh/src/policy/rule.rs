@@ -291,7 +291,7 @@ impl List {
             return self.keys.iter().any(|key| query.satisfies(key));
         };
         let in_tries = Attribute::ALL.into_iter().any(|attribute| {
-            query.text(attribute).is_some_and(|text| {
+            query.texts(attribute).any(|text| {
                 long.tries[attribute.index()]
                     .visit(text, |()| ControlFlow::Break(()))
                     .is_break()

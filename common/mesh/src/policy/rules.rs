@@ -69,7 +69,7 @@ impl Rules {
     pub(super) fn first_match(&self, query: &Query) -> Option<&Entry> {
         let mut best = None;
         for attribute in Attribute::ALL {
-            if let Some(text) = query.text(attribute) {
+            for text in query.texts(attribute) {
                 let _: ControlFlow<()> = self.buckets[attribute.index()].visit(text, |bucket| {
                     bucket.improve(query, &mut best);
                     ControlFlow::Continue(())

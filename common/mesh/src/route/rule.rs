@@ -96,6 +96,19 @@ pub struct HttpMatch {
     pub authority: Option<StringMatch>,
     /// Of the authority without port. **Shape:** any of them; none: all. Source: HTTPRoute `hostnames`.
     pub hostnames: Vec<HostMatch>,
+    /// **Shape:** all of them.
+    pub claims: Vec<ClaimMatch>,
+}
+
+/// A condition on a claim of the request's verified token. Source: VirtualService header `@request.auth.claims`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimMatch {
+    /// The way into it. **Shape:** at least one name.
+    pub claim: Vec<Name>,
+    /// Of one of its texts. `None`: it has one.
+    pub value: Option<StringMatch>,
+    /// Must not hold. What is not there does not hold. Source: VirtualService `withoutHeaders`.
+    pub invert: bool,
 }
 
 /// A condition on a header.

@@ -7,9 +7,10 @@ use std::{borrow::Cow, sync::Arc};
 
 use super::{
     index::Index,
-    rule::{HeaderMatch, HttpMatch, HttpRule, QueryMatch},
+    rule::{ClaimMatch, HeaderMatch, HttpMatch, HttpRule, QueryMatch},
     text::PathMatch,
 };
+use crate::name::Name;
 
 /// What rules look at.
 pub trait Facts {
@@ -28,6 +29,14 @@ pub trait Facts {
     fn header(&self, name: &str) -> Option<Cow<'_, [u8]>>;
     /// The value of the first query parameter of a name, both decoded; `None` where it is not there.
     fn parameter(&self, name: &str) -> Option<&[u8]>;
+    /// What the request's verified token says; `None` where it has none. Claims of a token that nobody has verified do not count.
+    fn claims(&self) -> Option<&dyn Claims>;
+}
+
+/// What a verified token says.
+pub trait Claims {
+    /// Whether one of the texts of a claim is wanted. `claim` is the way into it; what is not there has no texts.
+    fn any(&self, claim: &[Name], wanted: &dyn Fn(&str) -> bool) -> bool;
 }
 
 /// Rules in the order in which they are tried. A clone is cheap.
@@ -158,6 +167,24 @@ impl HttpMatch {
                 .query
                 .iter()
                 .all(|wanted| wanted.holds(facts.parameter(&wanted.name)))
+            && (self.claims.is_empty() || {
+                let claims = facts.claims();
+                self.claims.iter().all(|wanted| wanted.holds(claims))
+            })
+    }
+}
+
+impl ClaimMatch {
+    /// Whether it holds for what a verified token says; `None` where there is none.
+    #[must_use]
+    pub fn holds(&self, claims: Option<&dyn Claims>) -> bool {
+        let matches = claims.is_some_and(|claims| {
+            claims.any(&self.claim, &|text| {
+                let wanted = self.value.as_ref();
+                wanted.is_none_or(|wanted| wanted.matches(text.as_bytes()))
+            })
+        });
+        matches != self.invert
     }
 }
 

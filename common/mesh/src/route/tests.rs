@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use super::{
-    Action, DirectResponse, Facts, HeaderMatch, HostMatch, HttpMatch, HttpRule, HttpRules,
+    Action, Claims, DirectResponse, Facts, HeaderMatch, HostMatch, HttpMatch, HttpRule, HttpRules,
     PathKind, PathMatch, Pattern, RetryOn, Share, StringMatch,
 };
 
@@ -205,6 +205,10 @@ impl Facts for Get<'_> {
     }
 
     fn parameter(&self, _: &str) -> Option<&[u8]> {
+        None
+    }
+
+    fn claims(&self) -> Option<&dyn Claims> {
         None
     }
 }

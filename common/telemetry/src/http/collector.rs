@@ -101,6 +101,7 @@ impl Collector for Collected {
                 }
             }
         }
+        self.0.authorization.encode(&mut encoder)?;
         self.0.clusters.encode(&mut encoder)
     }
 }

@@ -78,6 +78,12 @@ details! {
     LOW_VERSION = "low_version";
     /// The endpoint did not go on to another protocol.
     UPGRADE_FAILED = "upgrade_failed";
+    /// The external authorizer denied it.
+    EXT_AUTHZ_DENIED = "ext_authz_denied";
+    /// The external authorizer did not answer, or not as it should.
+    EXT_AUTHZ_ERROR = "ext_authz_error";
+    /// Policies have changed while it was open, and it cannot be told whether it may go on.
+    POLICY_CHANGED = "policy_changed";
     /// We are overloaded.
     OVERLOAD = "overload";
 }

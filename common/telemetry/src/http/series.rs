@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 
 use super::{
     Parties, Record,
+    authorization::Authorization,
     clusters::{ClusterStats, Clusters},
     collector::Collected,
     outcomes::{Budget, MAX_ALL_OUTCOMES, Outcome, Requests},
@@ -38,6 +39,7 @@ pub(super) struct Shared {
     pub(super) store: Store<Requests>,
     pub(super) budget: Arc<Budget>,
     pub(super) clusters: Clusters,
+    pub(super) authorization: Authorization,
     /// How often workloads have left, so that handles that are kept notice.
     departures: AtomicU64,
 }
@@ -57,6 +59,7 @@ impl Http {
             store: Store::counting(began, limits, Arc::clone(&budget)),
             budget,
             clusters: Clusters::default(),
+            authorization: Authorization::default(),
             departures: AtomicU64::new(0),
         }))
     }
@@ -80,6 +83,12 @@ impl Http {
     #[must_use]
     pub fn cluster(&self, name: &str) -> Arc<ClusterStats> {
         self.0.clusters.of(name)
+    }
+
+    /// What policies have said.
+    #[must_use]
+    pub fn authorization(&self) -> &Authorization {
+        &self.0.authorization
     }
 
     pub(crate) fn forget_workloads(&self, is_gone: impl Fn(&mesh::Uid) -> bool) {

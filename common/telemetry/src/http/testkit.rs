@@ -51,6 +51,7 @@ impl World {
             destination: Some(&self.destination),
             service: Some(&self.service),
             source_identity: Some(&self.source_identity),
+            client_identity: None,
             destination_identity: Some(&self.destination_identity),
             passthrough: false,
         }

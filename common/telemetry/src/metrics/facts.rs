@@ -31,6 +31,8 @@ pub struct Parties<'a> {
     pub service: Option<&'a Arc<Service>>,
     /// The certified identity of the source: from a TLS handshake, never looked up by address.
     pub source_identity: Option<&'a SpiffeId>,
+    /// For whom the source, a waypoint, says that it comes.
+    pub client_identity: Option<&'a SpiffeId>,
     /// The certified identity of the destination: from a TLS handshake, never looked up by address.
     pub destination_identity: Option<&'a SpiffeId>,
     /// Whether nobody of the mesh was dialled.
@@ -49,6 +51,7 @@ impl Parties<'_> {
             destination: None,
             service: None,
             source_identity: None,
+            client_identity: None,
             destination_identity: None,
             passthrough: false,
         }
@@ -65,6 +68,7 @@ impl<'a> From<&'a Connection> for Parties<'a> {
             destination: connection.destination.as_ref(),
             service: connection.service.as_ref(),
             source_identity: connection.source_identity.as_ref(),
+            client_identity: connection.client_identity.as_ref(),
             destination_identity: connection.destination_identity.as_ref(),
             passthrough: connection.passthrough,
         }
@@ -101,6 +105,7 @@ pub(super) struct Facts<'a> {
     destination: usize,
     service: usize,
     source_identity: Option<&'a SpiffeId>,
+    client_identity: Option<&'a SpiffeId>,
     destination_identity: Option<&'a SpiffeId>,
     direction: Direction,
     security: Security,
@@ -124,6 +129,7 @@ impl Known for Parties<'_> {
             destination: address(self.destination),
             service: address(self.service),
             source_identity: self.source_identity,
+            client_identity: self.client_identity,
             destination_identity: self.destination_identity,
             direction: self.direction,
             security: self.security,
@@ -141,6 +147,7 @@ pub(crate) struct Key {
     service: Option<Weak<Service>>,
     uids: [Option<Uid>; 2],
     source_identity: Option<SpiffeId>,
+    client_identity: Option<SpiffeId>,
     destination_identity: Option<SpiffeId>,
     direction: Direction,
     security: Security,
@@ -157,6 +164,7 @@ impl Key {
             uids: [parties.source, parties.destination]
                 .map(|workload| workload.map(|workload| workload.uid.clone())),
             source_identity: parties.source_identity.cloned(),
+            client_identity: parties.client_identity.cloned(),
             destination_identity: parties.destination_identity.cloned(),
             direction: parties.direction,
             security: parties.security,
@@ -202,6 +210,7 @@ impl Known for Key {
                 .as_ref()
                 .map_or(0, |shared| shared.as_ptr().addr()),
             source_identity: self.source_identity.as_ref(),
+            client_identity: self.client_identity.as_ref(),
             destination_identity: self.destination_identity.as_ref(),
             direction: self.direction,
             security: self.security,

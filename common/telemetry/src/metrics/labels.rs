@@ -1,7 +1,8 @@
 //! The labels of L4 metrics, in the order and wording of Istio's node proxy.
 //!
-//! One departure: a connection that is passed on because nobody of the mesh was dialled carries
-//! `destination_service_name="PassthroughCluster"`, the name that sidecars use and dashboards ask for.
+//! Two departures: a connection that is passed on because nobody of the mesh was dialled carries
+//! `destination_service_name="PassthroughCluster"`, the name that sidecars use and dashboards ask for. And where a waypoint has said for whom
+//! it comes, there is `client_principal` beside its own `source_principal`; elsewhere the label is absent.
 
 use std::fmt::{self, Display, Write as _};
 
@@ -24,6 +25,8 @@ pub(crate) struct Labels {
     pub(crate) protocol: RequestProtocol,
     pub(crate) source: Option<Peer>,
     pub(crate) source_principal: Option<SpiffeId>,
+    /// For whom the source says that it comes. Boxed, as it is rarely there.
+    client_principal: Option<Box<SpiffeId>>,
     pub(crate) destination: Option<Peer>,
     pub(crate) destination_principal: Option<SpiffeId>,
     service: ServiceLabels,
@@ -85,6 +88,7 @@ impl Labels {
             protocol: parties.protocol,
             source: parties.source.map(|workload| Peer::from(&**workload)),
             source_principal: parties.source_identity.cloned(),
+            client_principal: parties.client_identity.cloned().map(Box::new),
             destination: parties.destination.map(|workload| Peer::from(&**workload)),
             destination_principal: parties.destination_identity.cloned(),
             service,
@@ -103,6 +107,7 @@ impl Labels {
             protocol,
             source: None,
             source_principal: None,
+            client_principal: None,
             destination: None,
             destination_principal: None,
             service: ServiceLabels::Unknown,
@@ -184,6 +189,7 @@ impl EncodeLabelSet for Flagged<'_> {
             protocol,
             source,
             source_principal,
+            client_principal,
             destination,
             destination_principal,
             service: _,
@@ -192,6 +198,9 @@ impl EncodeLabelSet for Flagged<'_> {
         let mut out = Writer { encoder };
         out.text("reporter", direction.reporter())?;
         out.source(source, source_principal.as_ref())?;
+        if let Some(client) = client_principal {
+            out.value("client_principal", client)?;
+        }
         let [hostname, namespace, name] = self.labels.service();
         out.text("destination_service", hostname)?;
         out.text("destination_service_namespace", namespace)?;

@@ -13,7 +13,9 @@ use crate::{
     event::{Connection, Direction, Outcome, Reason},
     logging::Format,
     metrics::Exposition,
-    testkit::{Scrape, bare, connection, read_open_metrics, read_prometheus, sum, telemetry},
+    testkit::{
+        Scrape, bare, connection, identity, read_open_metrics, read_prometheus, sum, telemetry,
+    },
 };
 
 fn scrape(telemetry: &Telemetry) -> Scrape {
@@ -25,6 +27,26 @@ fn scrape(telemetry: &Telemetry) -> Scrape {
         "both formats say the same"
     );
     text
+}
+
+#[test]
+fn the_client_behind_a_waypoint_is_logged_and_counted_beside_it() {
+    let (telemetry, sink, now) = telemetry(Format::Text, "info");
+    let behind = Connection {
+        client_identity: Some(identity("browser")),
+        ..connection()
+    };
+    telemetry.opened(behind, now).close(Outcome::Complete, now);
+    let line = sink.take(telemetry.logging());
+    let both = "src.identity=\"spiffe://cluster.local/ns/default/sa/client\" \
+                src.client.identity=\"spiffe://cluster.local/ns/default/sa/browser\" ";
+    assert!(line.contains(both), "{line}");
+    let labels = [
+        "source_principal=\"spiffe://cluster.local/ns/default/sa/client\"",
+        "client_principal=\"spiffe://cluster.local/ns/default/sa/browser\"",
+    ];
+    let opened = "istio_tcp_connections_opened_total";
+    assert_eq!(sum(&scrape(&telemetry), opened, &labels), 1.0);
 }
 
 #[test]

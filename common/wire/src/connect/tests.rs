@@ -76,6 +76,7 @@ fn the_head_we_send_is_the_head_a_peer_reads() {
             baggage,
             forwarded,
             traceparent: Some(traceparent),
+            client: Claim::Absent,
             network: None
         }
     );
@@ -97,6 +98,7 @@ fn a_bare_connect_is_enough() {
             baggage,
             forwarded: None,
             traceparent: None,
+            client: Claim::Absent,
             network: None
         }
     );
@@ -180,6 +182,7 @@ fn bad_headers_never_refuse_a_request() {
             baggage,
             forwarded: None,
             traceparent: None,
+            client: Claim::Absent,
             network: None
         }
     );

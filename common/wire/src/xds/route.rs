@@ -11,6 +11,7 @@ use mesh::{
 };
 
 use super::{
+    access,
     error::{Fault, each},
     field,
     names::Names,
@@ -21,9 +22,11 @@ mod behavior;
 mod edit;
 mod forward;
 mod matching;
-mod scalar;
+pub(super) mod scalar;
 
 pub(super) use behavior::retry;
+pub(super) use forward::backend;
+pub(super) use matching::http as http_match;
 
 /// The longest body of a direct response. Units: bytes. Source: Istio, `HTTPBody`.
 const MAX_BODY_BYTES: usize = 1 << 20;
@@ -53,6 +56,8 @@ pub(super) fn read(read: &proto::RouteTable, names: &mut Names) -> Result<RouteT
     table.tls = each("tls", &read.tls, |route| tls(route, names))?;
     table.tcp = each("tcp", &read.tcp, |route| tcp(route, names))?;
     table.grpc_web = read.grpc_web;
+    table.policies = access::policies("policies", read.policies.as_ref(), names)?;
+    table.client_address = access::client_address(read.client_address.as_ref())?;
     Ok(table)
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use mesh::{
     Name,
-    access::Policies,
     settings::{AccessLog, AccessLogFormat, Normalization, WaypointSettings},
 };
 
 use super::{
+    access,
     backend::{duration, optional, traffic_policy},
     error::{Fault, each},
     field,
@@ -42,8 +42,8 @@ pub(super) fn read(read: &proto::Settings, names: &mut Names) -> Result<Waypoint
             "" => "cluster.local".into(),
             given => field::hostname("domain", given)?.into(),
         },
-        policies: Policies::default(),
-        client_address: None,
+        policies: access::policies("policies", read.policies.as_ref(), names)?,
+        client_address: access::client_address(read.client_address.as_ref())?,
         include_client_certificate: read.include_client_certificate,
         tell_client: read.tell_client,
     })

@@ -185,6 +185,7 @@ fn policy(names: u8) -> impl Strategy<Value = Authorization> {
 #[derive(Clone, Debug)]
 struct Peer {
     identity: Option<SpiffeId>,
+    behind: Option<SpiffeId>,
     source_ip: IpAddr,
     destination: (IpAddr, u16),
     workload: Workload,
@@ -195,6 +196,7 @@ impl Peer {
         Connection {
             destination: &self.workload,
             identity: self.identity.as_ref(),
+            behind: self.behind.as_ref(),
             source_ip: self.source_ip,
             destination_addr: self.destination.into(),
         }
@@ -202,14 +204,20 @@ impl Peer {
 }
 
 fn peer(names: u8) -> impl Strategy<Value = Peer> {
-    let identity = (
-        select(&["t", "u"][..]),
-        select(&NAMESPACES[..]),
-        select(&NAMESPACES[..]),
-    )
-        .prop_map(|(domain, namespace, name)| {
+    let identity = || {
+        let parts = (
+            select(&["t", "u"][..]),
+            select(&NAMESPACES[..]),
+            select(&NAMESPACES[..]),
+        );
+        parts.prop_map(|(domain, namespace, name)| {
             SpiffeId::new(domain.into(), namespace.into(), name.into())
-        });
+        })
+    };
+    let identities = (
+        prop::option::weighted(0.8, identity()),
+        prop::option::weighted(0.3, identity()),
+    );
     let address = || select(&ADDRESSES[..]).prop_map(|address| address.parse().unwrap());
     let listed = prop::collection::vec((select(&["a", "b"][..]), 0..names), 0..4);
     let workload =
@@ -222,18 +230,21 @@ fn peer(names: u8) -> impl Strategy<Value = Peer> {
             ..Workload::default()
         });
     (
-        prop::option::weighted(0.8, identity),
+        identities,
         address(),
         address(),
         select(&PORTS[..]),
         workload,
     )
-        .prop_map(|(identity, source_ip, destination, port, workload)| Peer {
-            identity,
-            source_ip,
-            destination: (destination, port),
-            workload,
-        })
+        .prop_map(
+            |((identity, behind), source_ip, destination, port, workload)| Peer {
+                identity,
+                behind,
+                source_ip,
+                destination: (destination, port),
+                workload,
+            },
+        )
 }
 
 proptest! {

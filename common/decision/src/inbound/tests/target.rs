@@ -167,7 +167,9 @@ fn our_own_ports_are_refused_as_self_calls() {
 fn an_application_tunnel_takes_any_address_to_its_own_port() {
     let snapshot = with_workload(&mesh(), tunnelled(ApplicationProtocol::Proxy, Some(15088)));
     let admitted = tunnel(&snapshot, "10.96.0.99:80").unwrap();
-    assert_eq!(admitted.destination(), "127.0.0.1:15088".parse().unwrap());
+    assert_eq!(admitted.destination(), "10.0.1.7:15088".parse().unwrap());
+    let reached = [true, false].map(|on_loopback| admitted.reached_at(on_loopback).to_string());
+    assert_eq!(reached, ["127.0.0.1:15088", "10.0.1.7:15088"]);
     let header = ProxyHeader {
         source: CLIENT.parse().unwrap(),
         destination: "10.96.0.99:80".parse().unwrap(),
@@ -185,6 +187,12 @@ fn an_application_tunnel_takes_any_address_to_its_own_port() {
     let admitted = tunnel(&snapshot, "10.96.0.99:80").unwrap();
     assert_eq!(admitted.destination(), "10.0.1.7:80".parse().unwrap());
     assert_eq!(admitted.proxy_header(), None);
+
+    // Without a header there is no reason to hide behind loopback.
+    let snapshot = with_workload(&mesh(), tunnelled(ApplicationProtocol::None, Some(15088)));
+    let admitted = tunnel(&snapshot, "10.96.0.99:80").unwrap();
+    let reached = [true, false].map(|on_loopback| admitted.reached_at(on_loopback).to_string());
+    assert_eq!(reached, ["10.0.1.7:15088", "10.0.1.7:15088"]);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! What a request shows to rules.
 
-use mesh::route::{Facts, HeaderMatch, HostMatch, QueryMatch, StringMatch};
+use mesh::{
+    Name,
+    route::{ClaimMatch, Claims, Facts, HeaderMatch, HostMatch, QueryMatch, StringMatch},
+};
 
 use super::{Head, HttpMatch, HttpRules, Pattern, Request, answer, exact, head, headers, pick};
 use crate::route::{Headers as _, authority::split};
@@ -210,4 +213,50 @@ fn methods_know_case_and_the_path_is_without_query() {
         },
         &[]
     ));
+}
+
+/// A token that says one thing.
+struct Says(&'static [&'static str], &'static [&'static str]);
+
+impl Claims for Says {
+    fn any(&self, claim: &[Name], wanted: &dyn Fn(&str) -> bool) -> bool {
+        let is_it = claim
+            .iter()
+            .map(|name| name.as_str())
+            .eq(self.0.iter().copied());
+        is_it && self.1.iter().any(|text| wanted(text))
+    }
+}
+
+fn claims(one: ClaimMatch, token: Option<&dyn Claims>) -> bool {
+    let headers = headers(&[]);
+    let request = Request::new(head(), &headers).with_claims(token);
+    let one = HttpMatch {
+        claims: vec![one],
+        ..HttpMatch::default()
+    };
+    let rules = HttpRules::new(vec![answer(vec![one])]);
+    pick(&rules, &request).is_some()
+}
+
+#[test]
+fn a_claim_matches_by_one_of_its_texts_and_only_of_a_verified_token() {
+    let wants = |value: Option<StringMatch>, invert| ClaimMatch {
+        claim: vec!["realm".into(), "roles".into()],
+        value,
+        invert,
+    };
+    let token = Says(&["realm", "roles"], &["user", "admin"]);
+    let other = Says(&["roles"], &["admin"]);
+    let admin = || Some(text("admin"));
+    assert!(claims(wants(admin(), false), Some(&token)));
+    assert!(claims(wants(None, false), Some(&token)));
+    assert!(!claims(wants(Some(text("root")), false), Some(&token)));
+    assert!(!claims(wants(admin(), false), Some(&other)));
+    assert!(!claims(wants(admin(), false), None));
+    assert!(!claims(wants(None, false), None));
+    // What must not hold does not hold where there is no token.
+    assert!(!claims(wants(admin(), true), Some(&token)));
+    assert!(claims(wants(admin(), true), Some(&other)));
+    assert!(claims(wants(admin(), true), None));
 }

@@ -5,7 +5,10 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use mesh::route::{HeaderMatch, HostMatch, QueryMatch, StringMatch};
+use mesh::{
+    Name,
+    route::{ClaimMatch, Claims, HeaderMatch, HostMatch, QueryMatch, StringMatch},
+};
 use proptest::{collection::vec, option, prelude::*, sample::select, test_runner::Config};
 
 use super::{
@@ -24,6 +27,7 @@ const PATHS: [&str; 16] = [
 const PREFIXES: [&str; 9] = ["/", "/a", "/a/", "/a/b", "/A", "/ab", "/b", "/a/b/c", ""];
 const VALUES: [&str; 6] = ["", "1", "2", "12", "a,1", "v"];
 const NAMES: [&str; 3] = ["x", "y", ":method"];
+const WAYS: [&str; 3] = ["role", "realm/role", "realm"];
 const KEYS: [&str; 3] = ["k", "l", "k k"];
 const HOSTS: [&str; 5] = ["web", "a.web", "b.a.web", "other.example", "[fd00::1]"];
 
@@ -91,6 +95,16 @@ fn condition() -> impl Strategy<Value = HttpMatch> {
                 value,
             }
         });
+    let claim = (
+        select(&WAYS[..]),
+        option::weighted(0.8, text(&VALUES)),
+        prop::bool::weighted(0.2),
+    )
+        .prop_map(|(way, value, invert)| ClaimMatch {
+            claim: way.split('/').map(Name::from).collect(),
+            value,
+            invert,
+        });
     let host = select(
         &[
             "web",
@@ -111,9 +125,10 @@ fn condition() -> impl Strategy<Value = HttpMatch> {
         option::weighted(0.1, text(&["http", "https"])),
         option::weighted(0.2, text(&["web", "web:80", "a.web"])),
         prop_oneof![3 => Just(Vec::new()), 1 => vec(host, 1..3)],
+        prop_oneof![4 => Just(Vec::new()), 1 => vec(claim, 1..3)],
     )
         .prop_map(
-            |(path, headers, query, method, scheme, authority, hostnames)| HttpMatch {
+            |(path, headers, query, method, scheme, authority, hostnames, claims)| HttpMatch {
                 path,
                 headers,
                 query,
@@ -121,6 +136,7 @@ fn condition() -> impl Strategy<Value = HttpMatch> {
                 scheme,
                 authority,
                 hostnames,
+                claims,
             },
         )
 }
@@ -135,6 +151,8 @@ fn rule() -> impl Strategy<Value = HttpRule> {
 fn request() -> impl Strategy<Value = oracle::Plain> {
     let header = (select(&["x", "y", "z"][..]), select(&VALUES[..]))
         .prop_map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let claim = (select(&WAYS[..]), select(&VALUES[..]))
+        .prop_map(|(way, text)| (way.to_owned(), text.to_owned()));
     let parameter = (
         select(&["k", "l", "%6b", "k%20k", "K"][..]),
         select(&["", "=", "=1", "=2", "=%31", "=12", "=a,1", "=v=1"][..]),
@@ -160,17 +178,31 @@ fn request() -> impl Strategy<Value = oracle::Plain> {
         select(&PATHS[..]),
         option::of(query),
         vec(header, 0..4),
+        vec(claim, 0..4),
     )
         .prop_map(
-            |(method, scheme, authority, path, query, headers)| oracle::Plain {
+            |(method, scheme, authority, path, query, headers, claims)| oracle::Plain {
                 method: method.to_owned(),
                 scheme: scheme.to_owned(),
                 authority,
                 path: path.to_owned(),
                 query,
                 headers,
+                claims,
             },
         )
+}
+
+/// A token of a request: without claims there is none.
+struct Said<'t>(&'t [(String, String)]);
+
+impl Claims for Said<'_> {
+    fn any(&self, claim: &[Name], wanted: &dyn Fn(&str) -> bool) -> bool {
+        let names: Vec<&str> = claim.iter().map(|name| name.as_str()).collect();
+        let way = names.join("/");
+        let mut texts = self.0.iter().filter(|(found, _)| *found == way);
+        texts.any(|(_, text)| wanted(text))
+    }
 }
 
 fn by_index(rules: &HttpRules, plain: &oracle::Plain) -> Option<usize> {
@@ -185,7 +217,9 @@ fn by_index(rules: &HttpRules, plain: &oracle::Plain) -> Option<usize> {
         query: plain.query.as_deref(),
         port: 80,
     };
-    pick(rules, &Request::new(head, &headers)).map(|found| found.position)
+    let said = Said(&plain.claims);
+    let token = Some(&said as &dyn Claims).filter(|_| !plain.claims.is_empty());
+    pick(rules, &Request::new(head, &headers).with_claims(token)).map(|found| found.position)
 }
 
 #[test]

@@ -107,6 +107,18 @@ fn a_principal_comes_from_tls_only() {
 }
 
 #[test]
+fn the_client_behind_a_waypoint_stands_beside_the_waypoint() {
+    let behind = Connection {
+        client_identity: Some(crate::testkit::identity("browser")),
+        ..connection()
+    };
+    let labels = encoded(&behind, Flag::None);
+    assert!(labels.contains("source_principal=\"spiffe://cluster.local/ns/default/sa/client\"\n"));
+    assert!(labels.contains("client_principal=\"spiffe://cluster.local/ns/default/sa/browser\"\n"));
+    assert!(!encoded(&connection(), Flag::None).contains("client_principal"));
+}
+
+#[test]
 fn nobody_of_the_mesh_is_the_passthrough_cluster() {
     let labels = encoded(
         &Connection {

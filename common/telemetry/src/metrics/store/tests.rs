@@ -85,6 +85,14 @@ fn each_fact_that_labels_show_makes_another_series() {
             ..base.clone()
         },
         Connection {
+            client_identity: Some(identity("behind")),
+            ..base.clone()
+        },
+        Connection {
+            client_identity: Some(identity("another")),
+            ..base.clone()
+        },
+        Connection {
             destination_identity: None,
             ..base.clone()
         },

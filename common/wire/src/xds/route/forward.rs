@@ -52,7 +52,7 @@ fn missing(read: &proto::Missing) -> Result<Missing, Fault> {
     })
 }
 
-fn backend(read: &proto::Backend, names: &mut Names) -> Result<Backend, Fault> {
+pub(in crate::xds) fn backend(read: &proto::Backend, names: &mut Names) -> Result<Backend, Fault> {
     let (namespace, hostname) = field::namespaced_hostname("service", &read.service)?;
     Ok(Backend {
         service: names.service(namespace, &hostname),

@@ -2,9 +2,12 @@
 
 use std::{error::Error as _, sync::Arc};
 
-use mesh::route::{
-    HeaderMatch, HostMatch, HttpMatch, PathKind, PathMatch, Pattern, PatternError, QueryMatch,
-    StringMatch,
+use mesh::{
+    Name,
+    route::{
+        ClaimMatch, HeaderMatch, HostMatch, HttpMatch, PathKind, PathMatch, Pattern, PatternError,
+        QueryMatch, StringMatch,
+    },
 };
 
 use super::{optional, scalar};
@@ -16,9 +19,12 @@ use crate::{
     },
 };
 
+/// The most names of a way into a claim. Reason: no token is read that nests deeper.
+const MAX_CLAIM_DEPTH: usize = 32;
+
 const PSEUDO: &[&str] = &[":method", ":path", ":scheme", ":authority"];
 
-pub(super) fn http(read: &proto::HttpMatch) -> Result<HttpMatch, Fault> {
+pub(in crate::xds) fn http(read: &proto::HttpMatch) -> Result<HttpMatch, Fault> {
     Ok(HttpMatch {
         path: optional("path", read.path.as_ref(), path)?,
         headers: each("headers", &read.headers, header)?,
@@ -27,6 +33,33 @@ pub(super) fn http(read: &proto::HttpMatch) -> Result<HttpMatch, Fault> {
         scheme: optional("scheme", read.scheme.as_ref(), string)?,
         authority: optional("authority", read.authority.as_ref(), string)?.map(lower_case),
         hostnames: each("hostnames", &read.hostnames, |text| host(text))?,
+        claims: each("claims", &read.claims, claim)?,
+    })
+}
+
+fn claim(read: &proto::ClaimMatch) -> Result<ClaimMatch, Fault> {
+    Ok(ClaimMatch {
+        claim: way("claim", &read.claim)?,
+        value: optional("value", read.value.as_ref(), string)?,
+        invert: read.invert,
+    })
+}
+
+/// The way into a claim.
+fn way(field: &'static str, names: &[String]) -> Result<Vec<Name>, Fault> {
+    if names.is_empty() || names.len() > MAX_CLAIM_DEPTH {
+        let expected = "from 1 to 32 names";
+        return Err(Fault::new(
+            field,
+            format!("{} names", names.len()),
+            expected,
+        ));
+    }
+    each(field, names, |name| {
+        if name.is_empty() {
+            return Err(Fault::missing("", "the name of a claim"));
+        }
+        scalar::text("", name).map(|text| Name::from(&*text))
     })
 }
 

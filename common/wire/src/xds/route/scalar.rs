@@ -16,7 +16,7 @@ pub(super) fn duration(us: u64) -> Option<Duration> {
 }
 
 /// A status that a response may have.
-pub(super) fn status(field: &str, number: u32) -> Result<u16, Fault> {
+pub(in crate::xds) fn status(field: &str, number: u32) -> Result<u16, Fault> {
     match u16::try_from(number) {
         Ok(status @ 200..=599) => Ok(status),
         Ok(_) | Err(_) => {
@@ -35,7 +35,7 @@ pub(super) fn failure(field: &str, number: u32) -> Result<u16, Fault> {
 }
 
 /// Any text that a request may hold: no control characters but a tab.
-pub(super) fn text(field: &str, text: &str) -> Result<Arc<str>, Fault> {
+pub(in crate::xds) fn text(field: &str, text: &str) -> Result<Arc<str>, Fault> {
     if text.len() <= MAX_TEXT_BYTES && !text.chars().any(|c| c.is_control() && c != '\t') {
         Ok(text.into())
     } else {
@@ -45,7 +45,7 @@ pub(super) fn text(field: &str, text: &str) -> Result<Arc<str>, Fault> {
 }
 
 /// What may stand in a request's target: visible ASCII without a fragment. Source: RFC 3986 §3.3.
-pub(super) fn target(field: &str, target: &str) -> Result<Arc<str>, Fault> {
+pub(in crate::xds) fn target(field: &str, target: &str) -> Result<Arc<str>, Fault> {
     if target
         .bytes()
         .all(|byte| byte.is_ascii_graphic() && byte != b'#')
@@ -68,7 +68,7 @@ pub(super) fn authority(field: &str, authority: &str) -> Result<Arc<str>, Fault>
 }
 
 /// A header's name, in lower case. Source: RFC 9110 §5.1. Those of `pseudo` are allowed beside.
-pub(super) fn header(field: &str, name: &str, pseudo: &[&str]) -> Result<Arc<str>, Fault> {
+pub(in crate::xds) fn header(field: &str, name: &str, pseudo: &[&str]) -> Result<Arc<str>, Fault> {
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let valid = pseudo.contains(&name) || (!name.is_empty() && name.bytes().all(letter));
     if valid {
@@ -79,7 +79,7 @@ pub(super) fn header(field: &str, name: &str, pseudo: &[&str]) -> Result<Arc<str
 }
 
 /// `address/length`, or an address alone.
-pub(super) fn subnet(field: &str, text: &str) -> Result<IpNet, Fault> {
+pub(in crate::xds) fn subnet(field: &str, text: &str) -> Result<IpNet, Fault> {
     let parsed = text
         .parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));

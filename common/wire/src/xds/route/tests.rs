@@ -6,10 +6,10 @@ use bytes::Bytes;
 use mesh::{
     Resource, ServiceKey,
     route::{
-        Abort, AbortStatus, Action, Backend, Cors, Delay, DirectResponse, Fault, Forward,
-        HeaderEdits, HeaderMatch, HeaderText, HostMatch, HttpMatch, HttpRule, HttpRules, Mirror,
-        Missing, PathKind, PathMatch, PathRedirect, PathRewrite, Pattern, QueryMatch, Redirect,
-        RedirectPort, RegexRewrite, Retry, RetryOn, Rewrite, RouteKey, RouteTable, Share,
+        Abort, AbortStatus, Action, Backend, ClaimMatch, Cors, Delay, DirectResponse, Fault,
+        Forward, HeaderEdits, HeaderMatch, HeaderText, HostMatch, HttpMatch, HttpRule, HttpRules,
+        Mirror, Missing, PathKind, PathMatch, PathRedirect, PathRewrite, Pattern, QueryMatch,
+        Redirect, RedirectPort, RegexRewrite, Retry, RetryOn, Rewrite, RouteKey, RouteTable, Share,
         StringMatch, Target, TcpRoute, TlsRoute, WeightedBackend,
     },
 };
@@ -129,6 +129,11 @@ fn conditions_are_read_whole() {
                 scheme: exact("http"),
                 authority: exact("Web:80"),
                 hostnames: ["*", "*.A.b", "C.d"].map(str::to_owned).into(),
+                claims: vec![proto::ClaimMatch {
+                    claim: ["realm", "Roles"].map(str::to_owned).into(),
+                    value: exact("admin"),
+                    invert: true,
+                }],
                 ..path(path_match::Kind::Segments("/Ab/".to_owned()), true)
             },
             path(path_match::Kind::Regex("/a.*".to_owned()), false),
@@ -156,6 +161,11 @@ fn conditions_are_read_whole() {
             HostMatch::Suffix(".a.b".into()),
             HostMatch::Exact("c.d".into()),
         ],
+        claims: vec![ClaimMatch {
+            claim: ["realm", "Roles"].map(Into::into).into(),
+            value: text("admin"),
+            invert: true,
+        }],
     };
     let pattern = Pattern::new("/a.*").unwrap();
     let expression = HttpMatch {

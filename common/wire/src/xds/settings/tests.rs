@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use mesh::{Resource, route::RetryOn};
+use mesh::{Resource, access::Policies, route::RetryOn};
 use prost::Message as _;
 
 use super::*;
@@ -64,6 +64,10 @@ fn what_is_absent_is_the_default() {
         serves_services: false,
         serves_workloads: false,
         domain: "cluster.local".into(),
+        policies: Policies::default(),
+        client_address: None,
+        include_client_certificate: false,
+        tell_client: false,
     };
     assert_eq!(decoded(&settings()), expected);
 }

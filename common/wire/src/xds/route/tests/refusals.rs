@@ -106,3 +106,23 @@ fn a_rule_that_cannot_be_read_refuses_the_table_and_says_why() {
     let (field, _) = refused(|rule| rule.mirrors = vec![proto::Mirror::default()]);
     assert_eq!(field, ".mirrors[0].backend");
 }
+
+#[test]
+fn a_claim_without_a_way_into_it_refuses_the_table() {
+    let claim = |names: &[&str]| proto::HttpMatch {
+        claims: vec![proto::ClaimMatch {
+            claim: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..proto::ClaimMatch::default()
+        }],
+        ..proto::HttpMatch::default()
+    };
+    let (field, found) = refused(|rule| rule.matches = vec![claim(&[])]);
+    assert_eq!(field, ".matches[0].claims[0].claim");
+    assert_eq!(found, "0 names");
+    let (field, _) = refused(|rule| rule.matches = vec![claim(&["a", ""])]);
+    assert_eq!(field, ".matches[0].claims[0].claim[1]");
+    let (field, _) = refused(|rule| rule.matches = vec![claim(&["a"; 33])]);
+    assert_eq!(field, ".matches[0].claims[0].claim");
+    let (field, _) = refused(|rule| rule.matches = vec![claim(&["a\n"])]);
+    assert_eq!(field, ".matches[0].claims[0].claim[0]");
+}
