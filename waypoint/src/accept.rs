@@ -22,12 +22,14 @@ use mesh::Snapshot;
 use net::{accept::Acceptor, drain::Phase, relay::Duplex};
 use telemetry::Direction;
 use tokio::sync::watch;
+use wire::connect::ConnectHead;
 
 pub(crate) mod admit;
 mod error;
 mod handshakes;
 mod loads;
 mod open;
+mod proxied;
 mod report;
 mod tunnel;
 
@@ -43,6 +45,7 @@ use admit::Admitted;
 use handshakes::Handshakes;
 use loads::Loads;
 use open::Open;
+use proxied::Proxying;
 use tunnel::Tunnel;
 
 /// Everything that tunnels share.
@@ -141,20 +144,33 @@ impl Arrivals {
     }
 
     /// Carries one admitted CONNECT to its end.
-    async fn carry(self: &Arc<Self>, tunnel: &Tunnel, incoming: Incoming, admitted: Admitted) {
+    async fn carry(
+        self: &Arc<Self>,
+        tunnel: &Tunnel,
+        head: &ConnectHead,
+        incoming: Incoming,
+        admitted: Admitted,
+    ) {
         let worker = tunnel.worker();
         let place = self
             .loads
             .stream(worker, self.proxy.workers.nth(worker).load());
-        if admitted.declared == Declared::Tcp {
+        let waits_for_header = admitted.proxying == Proxying::Header;
+        if admitted.declared == Declared::Tcp && !waits_for_header {
             // The server may speak first, so nothing of the client is waited for; and its client learns from the answer whether
             // there is a server at all.
-            let session = admitted.session(tunnel, Protocol::Tcp, None);
+            let session = admitted.session(tunnel, Protocol::Tcp, None, None);
             let registered = self.open.register(worker, &session);
             let open = tcp::Opening::new(session);
             match open.connect().await {
                 Ok(connected) => match incoming.accept(None) {
-                    Ok(stream) => connected.relay(stream).await,
+                    Ok(stream) => match admitted.proxying {
+                        Proxying::Refused => {
+                            let stream = Peeked::refusing_proxy_header(stream);
+                            connected.relay(stream).await;
+                        }
+                        Proxying::None | Proxying::Header => connected.relay(stream).await,
+                    },
                     Err(error) => connected.abandoned(error),
                 },
                 Err(()) => incoming.refuse(http::StatusCode::SERVICE_UNAVAILABLE),
@@ -166,7 +182,20 @@ impl Arrivals {
         let Ok(stream) = incoming.accept(None) else {
             return;
         };
-        let mut connection = Peeked::new(stream);
+        let mut connection = match admitted.proxying {
+            Proxying::None | Proxying::Header => Peeked::new(stream),
+            Proxying::Refused => Peeked::refusing_proxy_header(stream),
+        };
+        let mut said = None;
+        if waits_for_header {
+            match proxied::read(&mut connection, tunnel.addresses().peer).await {
+                Ok(proxied) => said = Some(proxied),
+                Err(error) => {
+                    report::refused(tunnel, Some(head), &error.into());
+                    return connection.reset();
+                }
+            }
+        }
         let undecided = match admitted.has_http_rules {
             true => Undecided::Http,
             false => Undecided::Tcp,
@@ -178,10 +207,16 @@ impl Arrivals {
             undecided,
         )
         .await;
-        let Ok(found) = found else {
-            return connection.reset();
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                if let Some(error) = proxied::refusal(&error) {
+                    report::refused(tunnel, Some(head), &error.into());
+                }
+                return connection.reset();
+            }
         };
-        let session = admitted.session(tunnel, found.protocol, found.sni);
+        let session = admitted.session(tunnel, found.protocol, found.sni, said);
         let registered = self.open.register(worker, &session);
         match session.protocol {
             Protocol::Http1 | Protocol::Http2 => {

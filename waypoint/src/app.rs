@@ -32,6 +32,10 @@ use tokio::{
 
 use crate::{
     accept::Arrivals,
+    access::{
+        limit,
+        shared::{Options, Shared},
+    },
     config::Config,
     dump::Dump,
     proxy::{Own, Proxy},
@@ -119,6 +123,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         hbone: Arc::clone(&hbone),
         own,
         clusters,
+        access: Shared::new(Options {
+            jwks_roots: config.jwks_roots.clone(),
+        }),
         draining: drain.listen(),
     });
     // Requests go on while the process drains, so what carries them to backends is cut last.
@@ -150,6 +157,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tokio::spawn(admin::serve_metrics(metrics, telemetry.clone()));
     tokio::spawn(admin::serve_readiness(ready, readiness));
     telemetry.register(|registry| metrics::xds(registry, status.clone()));
+    let limits = Arc::clone(&proxy.access.limits);
+    telemetry.register(|registry| limit::metrics::register(registry, limits));
     if let Some(crl) = crl {
         telemetry.register(|registry| metrics::crl(registry, Arc::clone(&crl)));
         tokio::spawn(Arc::clone(&crl).run());

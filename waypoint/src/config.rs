@@ -81,6 +81,11 @@ pub const VARIABLES: &[(&str, Option<&str>, &str)] = &[
     ),
     ("CRL_PATH", None, "a file of certificate revocation lists"),
     (
+        "JWKS_ROOT_CA",
+        None,
+        "roots that hosts of token keys are checked against, besides the system's: a file, or PEM text",
+    ),
+    (
         "WAYPOINT_WORKER_THREADS",
         Some("2"),
         "threads of the data path: a number, or a share of the CPUs in per cent",
@@ -138,6 +143,8 @@ pub struct Config {
     pub ca: Endpoint,
     /// Revocation lists.
     pub crl: Option<PathBuf>,
+    /// Whom hosts of token keys are believed by, besides the system's roots.
+    pub jwks_roots: Roots,
     /// Threads of the data path.
     pub workers: NonZeroUsize,
     /// How log lines look.
@@ -283,6 +290,9 @@ fn read(raw: &mut Raw, cpus: NonZeroUsize) -> Option<Config> {
         xds: xds?,
         ca: ca?,
         crl: raw.text("CRL_PATH").map(PathBuf::from),
+        jwks_roots: raw
+            .text("JWKS_ROOT_CA")
+            .map_or(Roots::System, |text| Roots::from_setting(&text)),
         workers: workers?,
         log_format: log_format?,
         log_filter: raw.text("RUST_LOG").unwrap_or_default(),

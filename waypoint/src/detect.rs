@@ -15,7 +15,7 @@ pub mod client_hello;
 mod peeked;
 pub mod sniff;
 
-pub use peeked::Peeked;
+pub use peeked::{Peeked, UntrustedHeader};
 
 use client_hello::Hello;
 use sniff::Sniffed;

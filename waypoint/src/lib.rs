@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accept;
+pub mod access;
 pub mod app;
 pub mod body;
 pub mod config;

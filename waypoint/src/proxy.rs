@@ -12,7 +12,7 @@ use net::{Workers, drain::Draining};
 use telemetry::Telemetry;
 use tokio::sync::SetOnce;
 
-use crate::upstream::Clusters;
+use crate::{access::shared::Shared, upstream::Clusters};
 
 /// The shared parts. Every field is cheap to use from any worker.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub struct Proxy {
     pub own: Own,
     /// The backends in use.
     pub clusters: Arc<Clusters>,
+    /// What the access stages of all requests share.
+    pub access: Shared,
     /// Whether we are leaving.
     pub draining: Draining,
 }

@@ -4,14 +4,14 @@
 //! Never: leaves a stage out; sends a request of which a stage says no; answers without telling.
 //!
 //! ```text
-//!   engine ─▶ arrive ─▶ admit ─▶ route ─▶ gRPC-Web ─▶ faults ─▶ CORS ─▶ aim ─▶ edit ─▶ exchange ─▶ endpoint
-//!                │        │        │                    │         │      │      │         │
-//!                └────────┴────────┴──── an answer of our own or of the rule ───┴─────────┤
-//!                                                                                         ▼
-//!   engine ◀── download ◀── gRPC-Web ◀── server ◀── CORS ◀── headers of the rule ◀───── answer
+//!   engine ─▶ arrive ─▶ admit ─▶ route ─▶ limit ─▶ gRPC-Web ─▶ faults ─▶ CORS ─▶ aim ─▶ edit ─▶ exchange ─▶ endpoint
+//!                │        │        │        │                   │         │      │      │         │
+//!                └────────┴────────┴────────┴── an answer of our own or of the rule ────┴─────────┤
+//!                                                                                                 ▼
+//!   engine ◀── download ◀── gRPC-Web ◀── server ◀── CORS ◀── authorizers ◀── headers of the rule ◀── answer
 //!                 └─▶ account: metrics and one line of the access log
 //! ```
-//! Reading order: this file; [`rules`], [`arrive`], [`route`], [`aim`], [`edit`], [`send`], [`exchange`], [`answer`] (a
+//! Reading order: this file; [`rules`], [`arrive`], [`crate::access`] (who may do what, and how often), [`route`], [`aim`], [`edit`], [`send`], [`exchange`], [`answer`] (a
 //! stage each); [`apply`] (filters as stages, see [`crate::filter`]); [`call`] (what stages hand on), [`account`] (what is
 //! told), [`reply`] (what a stage says that finds something wrong).
 
@@ -19,7 +19,13 @@ use std::sync::Arc;
 
 use http::{Method, Request, Response};
 
-use crate::{body::Body, filter::envoy, http1::Refusal, session::Session};
+use crate::{
+    access::{self, limit},
+    body::Body,
+    filter::envoy,
+    http1::Refusal,
+    session::Session,
+};
 
 pub mod account;
 pub mod aim;
@@ -27,6 +33,7 @@ pub mod answer;
 pub mod apply;
 pub mod arrive;
 pub mod call;
+pub mod client;
 pub mod compiled;
 pub mod deadline;
 pub mod download;
@@ -72,10 +79,11 @@ async fn stages(
 ) -> Result<Answer, Reply> {
     let rules = rules::rules(call)?;
     apply::recognize(call, &rules, request.headers());
-    let (request, upgrade) = arrive::arrive(call, &rules, request, refusal)?;
-    rules::admit(call, &rules)?;
+    let (mut request, upgrade) = arrive::arrive(call, &rules, request, refusal)?;
+    let mut grant = access::admit(call, &rules, &mut request).await?;
     let ruled = route::route(call, &rules, &request)?;
     let ruled = ruled.as_ref();
+    limit::limit(call, &rules, ruled, &mut request).await?;
     let mut request = apply::translate(call, request);
     apply::faults(call, ruled).await?;
     if let Some(preflight) = apply::origins(call, ruled, &request) {
@@ -92,9 +100,11 @@ async fn stages(
     };
     let kept = edit::edit(call, to, &mut request)?;
     let affinity = apply::key(call, &cluster, &request);
-    let plan = send::plan(call, &rules, to, upgrade.as_ref(), request, affinity.hash)?;
-    let answered = exchange::exchange(call, plan).await?;
-    answer::of_endpoint(call, to, &kept, affinity.cookie, upgrade, answered)
+    let (hash, basis) = (affinity.hash, &grant.basis);
+    let plan = send::plan(call, &rules, to, upgrade.as_ref(), request, hash, basis)?;
+    let answered = exchange::exchange(call, &mut grant, plan).await?;
+    let answer = answer::of_endpoint(call, to, &kept, affinity.cookie, upgrade, answered)?;
+    Ok(answer.under(grant))
 }
 
 /// What every response goes through.
@@ -103,13 +113,18 @@ fn close(call: Call, answer: Answer, version: http::Version) -> Response<Body> {
         mut account,
         web,
         cors,
+        response_headers,
         ..
     } = call;
     let Answer {
         mut response,
         deadline,
         switched,
+        grant,
     } = answer;
+    for header in response_headers {
+        header.add_to(response.headers_mut());
+    }
     if let Some(said) = cors {
         answer::overlay(response.headers_mut(), said);
     }
@@ -117,11 +132,11 @@ fn close(call: Call, answer: Answer, version: http::Version) -> Response<Body> {
     if let Some(switched) = switched {
         switch::tell(version, &mut response);
         account.responds(response.status(), response.headers());
-        switched.start(account);
+        switched.start(account, grant);
         return response;
     }
     account.responds(response.status(), response.headers());
-    let response = response.map(|body| Download::body(body, account, deadline));
+    let response = response.map(|body| Download::body(body, account, deadline, grant));
     match web {
         Some(web) => web.response(response),
         None => response,

@@ -129,6 +129,7 @@ async fn serve1<D: Duplex + Send + Unpin + 'static>(
     let mut leave = pin!(rarely(leave(departure, &session)));
     let mut forbidden = pin!(rarely(session.ending.told(Told::Unenforced)));
     let mut cut = pin!(rarely(draining.reached(Phase::Cut)));
+    let mut flipped = pin!(rarely(session.flips.changed(session.flips.epoch())));
     let mut idle = pin!(tokio::time::sleep(TIMEOUT_IDLE));
     let (mut leaving, mut closing) = (false, false);
     loop {
@@ -144,6 +145,8 @@ async fn serve1<D: Duplex + Send + Unpin + 'static>(
                 closing = true;
                 connection.as_mut().graceful_shutdown();
             }
+            // The request under way looks again when the connection is polled, which is next.
+            epoch = flipped.as_mut() => flipped.set(rarely(session.flips.changed(epoch))),
             // What is open was let in before: it must not go on.
             _told = forbidden.as_mut() => return,
             () = cut.as_mut() => return,

@@ -4,16 +4,30 @@
 //! Never: anything that a change of configuration could make wrong. Rules and endpoints are looked up by the names in
 //! here, request by request.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use decision::waypoint::{Refusal, Target, readmit};
 use identity::PeerCertificate;
-use mesh::{Snapshot, SpiffeId, Workload};
+use mesh::{
+    Snapshot, SpiffeId, Workload,
+    access::Certified,
+    route::{RouteKey, RouteTable},
+    settings::WaypointSettings,
+};
 
+mod behalf;
 mod ending;
+mod flips;
+mod proxied;
 
 pub use crate::detect::Protocol;
 pub use ending::{Ending, Told};
+pub use flips::{Compared, Flips, Place, Standing};
+pub use proxied::Proxied;
 
 use crate::{accept::admit, proxy::Proxy, upstream};
 
@@ -24,8 +38,11 @@ pub struct Session {
     pub proxy: Arc<Proxy>,
     /// The worker that serves it, with its connections to backends.
     pub worker: Arc<upstream::Worker>,
-    /// The client: the TCP peer of its tunnel, never what a header says. Source: `%DOWNSTREAM_REMOTE_ADDRESS%`.
+    /// The client: the TCP peer of its tunnel, never what a header says. Source: `%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%`.
     pub client: SocketAddr,
+    /// What the PROXY header said with which the connection began; `None`: none was asked for. Whether it counts is for the policy that
+    /// holds when somebody asks: `request::client`.
+    pub proxied: Option<Proxied>,
     /// The client's certificate; its identity is the only one that decisions may use.
     pub peer: Arc<PeerCertificate>,
     /// The client's workload: the one of its address, if that has the certified identity. For telemetry, not for policy.
@@ -43,6 +60,10 @@ pub struct Session {
     pub opened: Instant,
     /// Whether it is to end.
     pub ending: Ending,
+    /// Whether policies have changed.
+    pub flips: Flips,
+    /// The client as policies see it, once one has looked.
+    pub certified: OnceLock<Certified>,
 }
 
 impl Session {
@@ -50,6 +71,27 @@ impl Session {
     #[must_use]
     pub fn identity(&self) -> &SpiffeId {
         &self.peer.id
+    }
+
+    /// The client as policies see it.
+    #[must_use]
+    pub fn certified(&self) -> &Certified {
+        self.certified
+            .get_or_init(|| Certified::new(self.peer.id.clone()))
+    }
+
+    /// What the waypoint is told of itself; `None`: nothing.
+    #[must_use]
+    pub fn settings<'s>(&self, snapshot: &'s Snapshot) -> Option<&'s Arc<WaypointSettings>> {
+        let own = &self.proxy.own;
+        snapshot.waypoint_settings(&own.namespace, &own.gateway)
+    }
+
+    /// The routes of what was asked for; `None`: none were told, or it is a workload, which has none.
+    #[must_use]
+    pub fn table<'s>(&self, snapshot: &'s Snapshot) -> Option<&'s Arc<RouteTable>> {
+        let service = self.target.service()?;
+        snapshot.routes(&RouteKey::new(service.key(), self.target.port()))
     }
 
     /// Whether the waypoint still stands before what was asked for.

@@ -1,12 +1,12 @@
 //! A connection whose bytes are not looked at: TLS of the client's own, and TCP (RT-16).
 //!
 //! ```text
-//!   session ─▶ route (server name, subnets, weights) ─▶ backend ─▶ endpoint ─▶ relay ─▶ record
+//!   session ─▶ policies ─▶ route (server name, subnets, weights) ─▶ backend ─▶ endpoint ─▶ relay ─▶ record
 //! ```
-//! In: a session. Out: bytes both ways, one line of the access log, metrics. Never: passes a connection that a policy might
-//! forbid and that cannot be judged by its bytes.
+//! In: a session. Out: bytes both ways for as long as policies let it, one line of the access log, metrics. Never: passes a connection
+//! that a policy might forbid and that cannot be judged without its bytes.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use mesh::backend::HashKey;
 use net::{
@@ -19,9 +19,8 @@ mod failure;
 mod record;
 mod route;
 
-pub(crate) use route::unenforced;
-
 use crate::{
+    access::{connection, grant::Grant},
     session::{Session, Told},
     upstream::{Ask, Cluster, Connected, Host, SendError},
 };
@@ -45,6 +44,7 @@ pub(crate) struct Open {
     book: Book,
     upstream: Connected,
     limits: Limits,
+    grant: Grant,
 }
 
 /// How long a connection may take. `None`: for ever.
@@ -72,14 +72,15 @@ impl Opening {
     /// When there is none; it has been told then.
     pub(crate) async fn connect(self) -> Result<Open, ()> {
         let Self { session, mut book } = self;
-        match connect(&session, &mut book).await {
-            Ok((upstream, limits)) => {
+        match admit(&session, &mut book).await {
+            Ok((upstream, limits, grant)) => {
                 book.connected(&upstream);
                 Ok(Open {
                     session,
                     book,
                     upstream,
                     limits,
+                    grant,
                 })
             }
             Err(failure) => {
@@ -90,8 +91,28 @@ impl Opening {
     }
 }
 
-async fn connect(session: &Arc<Session>, book: &mut Book) -> Result<(Connected, Limits), Failure> {
-    let cluster = route::route(session, book)?;
+/// Lets it in, and connects. What policies say meanwhile counts, too.
+async fn admit(
+    session: &Arc<Session>,
+    book: &mut Book,
+) -> Result<(Connected, Limits, Grant), Failure> {
+    let mut grant = connection::admit(session).await?;
+    let client = grant.basis.client();
+    let connected = tokio::select! {
+        biased;
+        lost = grant.lost(None, None) => return Err(Failure::Lost(lost)),
+        connected = connect(session, client, book) => connected,
+    };
+    let (upstream, limits) = connected?;
+    Ok((upstream, limits, grant))
+}
+
+async fn connect(
+    session: &Arc<Session>,
+    client: IpAddr,
+    book: &mut Book,
+) -> Result<(Connected, Limits), Failure> {
+    let cluster = route::route(session, client, book)?;
     cluster.warmed().await;
     let policy = cluster.policy();
     let hash = policy
@@ -99,7 +120,7 @@ async fn connect(session: &Arc<Session>, book: &mut Book) -> Result<(Connected, 
         .hash
         .as_ref()
         .and_then(|hash| match &hash.key {
-            HashKey::SourceIp => Some(decision::hash::source_ip(session.client.ip())),
+            HashKey::SourceIp => Some(decision::hash::source_ip(client)),
             // Of requests, of which there are none here.
             HashKey::Header(_) | HashKey::Cookie(_) | HashKey::QueryParameter(_) => None,
         });
@@ -114,7 +135,7 @@ async fn connect(session: &Arc<Session>, book: &mut Book) -> Result<(Connected, 
         let pick = cluster.pick(&ask).map_err(Failure::NoHost)?;
         let host = Arc::clone(pick.host());
         book.tried(&host);
-        match cluster.connect(&session.worker, pick).await {
+        match cluster.connect(session.on_behalf(client), pick).await {
             Ok(upstream) => {
                 let limits = Limits {
                     idle: policy.pool.idle_timeout,
@@ -140,6 +161,7 @@ impl Open {
             mut book,
             mut upstream,
             limits,
+            mut grant,
         } = self;
         let open = book.open(&session);
         let counters = open.counters();
@@ -147,6 +169,7 @@ impl Open {
         let meter = Counted(counters);
         let cut = tokio::select! {
             biased;
+            lost = grant.lost(None, None) => Some(Failure::Lost(lost)),
             _told = session.ending.told(Told::Unserved) => Some(Failure::Unserved),
             () = draining.reached(Phase::Cut) => Some(Failure::Drained),
             () = idle(counters, limits.idle) => Some(Failure::Idle),

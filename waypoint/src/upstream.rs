@@ -10,7 +10,7 @@
 //!   (by backend)     (breaker)           (endpoint)     └─▶ Cluster::connect ──────────────────┴─▶ dial ─▶ tunnel
 //! ```
 //! Reading order: [`clusters`] (all backends, and how they follow the mesh), [`cluster`] (one backend), [`hosts`] and
-//! [`host`] (its endpoints), [`breaker`], [`send`], [`pool`] (which connection), [`http1`] and [`http2`] (one exchange),
+//! [`host`] (its endpoints), [`breaker`], [`behalf`] (for whom) and [`lanes`], [`send`], [`pool`] (which connection), [`http1`] and [`http2`] (one exchange),
 //! [`response`], [`dial`], [`error`].
 //!
 //! What is counted and judged belongs to the process and is atomic; connections belong to a worker and never leave it.
@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use net::drain::Draining;
 
+pub mod behalf;
 pub mod breaker;
 pub mod cluster;
 pub mod clusters;
@@ -30,6 +31,7 @@ pub mod hosts;
 mod http1;
 mod http2;
 mod judge;
+mod lanes;
 mod names;
 pub mod pool;
 mod ports;
@@ -38,6 +40,7 @@ pub mod send;
 mod socket;
 mod state;
 
+pub use behalf::{By, Client};
 pub use breaker::{Overflow, RequestPermit, RetryPermit};
 pub use cluster::{Ask, Cluster, Pick};
 pub use clusters::Clusters;

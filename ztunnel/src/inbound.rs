@@ -5,14 +5,15 @@
 //!                                                  ├─▶ facts ─▶ decision::inbound ─▶ Admitted ─▶ deliver ─▶ relay ─▶ event
 //! :15006 ─▶ original destination ─────────────────┘                      └─ Refusal ─▶ 400, 401, 503 or RST
 //! ```
-//! In: accepted sockets. Out: one event per connection. Never: a byte to an application before admission; an
-//! identity from anywhere but the TLS handshake.
+//! In: accepted sockets. Out: one event per connection. Never: a byte to an application before admission; a peer's
+//! identity from anywhere but the TLS handshake. For whom a waypoint says that it comes stands beside that, and whether it counts is decided
+//! in `decision::inbound`.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
 use decision::{
     authorize::DryRun,
-    inbound::{Admitted, Arrival, Authority, Facts, admit},
+    inbound::{Admitted, Arrival, Authority, Claim, Facts, admit},
 };
 use hbone::{
     server::{self, Incoming},
@@ -28,7 +29,7 @@ use net::{
 };
 use telemetry::{Connection, Direction, Outcome};
 use tokio::net::TcpStream;
-use wire::{authority, connect::ConnectHead};
+use wire::{authority, connect::ConnectHead, principal};
 
 mod deliver;
 mod error;
@@ -216,9 +217,19 @@ impl Arrived {
                 port: *port,
             },
         };
+        let claim = match &head.client {
+            principal::Claim::Absent => Claim::None,
+            principal::Claim::Named(client) => Claim::Named(client),
+            principal::Claim::Unreadable(error) => {
+                tracing::debug!(peer = %self.addresses.peer, %identity, %error, "client of a peer");
+                Claim::Unreadable
+            }
+        };
         match self.admit(Arrival::Tunnel {
             identity,
             authority,
+            claim,
+            network: head.network.as_deref(),
         }) {
             Ok(admitted) => {
                 let report = report::of_tunnel(self, &admitted, &head);
@@ -227,7 +238,7 @@ impl Arrived {
             }
             Err(error) => {
                 incoming.refuse(error.status());
-                let report = report::of_refused(self, identity, &head);
+                let report = report::of_refused(self, identity, &head, &error);
                 if let Err(error) = self.rejected(error, report) {
                     self.addresses.refused(&self.proxy, &error);
                 }

@@ -3,7 +3,10 @@
 //! In: the head of a CONNECT, the tunnel that it came in. Out: [`Admitted`], or why not. Never: a decision of its own:
 //! [`decision::waypoint`] makes it, here are the facts.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use decision::{
     inbound::Authority,
@@ -13,10 +16,10 @@ use mesh::{Endpoints, Snapshot, route::RouteKey, service::AppProtocol, workload:
 use wire::{authority, connect::ConnectHead};
 
 use crate::{
-    accept::{error::Error, tunnel::Tunnel},
+    accept::{error::Error, proxied::Proxying, tunnel::Tunnel},
     detect::{Declared, Protocol},
     proxy::Own,
-    session::{Ending, Session},
+    session::{Ending, Flips, Proxied, Session},
 };
 
 /// How long a CONNECT is held that comes before the first configuration is whole.
@@ -34,6 +37,8 @@ pub(super) struct Admitted {
     pub(super) timeout: Option<Duration>,
     /// Whether there are rules of HTTP for what it asks for.
     pub(super) has_http_rules: bool,
+    /// What is asked of its first bytes.
+    pub(super) proxying: Proxying,
 }
 
 /// Who we are, as decisions see it.
@@ -124,6 +129,7 @@ fn decide(tunnel: &Tunnel, head: &ConnectHead, snapshot: &Snapshot) -> Result<Ad
         declared: protocol(snapshot, &accepted.target).into(),
         timeout: settings.protocol_detection_timeout,
         has_http_rules: has_http_rules(snapshot, &accepted.target),
+        proxying: Proxying::of(snapshot, settings, &accepted.target, facts.identity),
         accepted,
     })
 }
@@ -171,6 +177,7 @@ impl Admitted {
         tunnel: &Tunnel,
         protocol: Protocol,
         sni: Option<Arc<str>>,
+        proxied: Option<Proxied>,
     ) -> Arc<Session> {
         let Accepted {
             target,
@@ -181,6 +188,7 @@ impl Admitted {
             proxy: Arc::clone(tunnel.proxy()),
             worker: Arc::clone(tunnel.upstream()),
             client: tunnel.addresses().peer,
+            proxied,
             peer: Arc::clone(tunnel.certificate()),
             source: source.clone(),
             target: target.clone(),
@@ -189,6 +197,8 @@ impl Admitted {
             sni,
             opened: net::clock::now(),
             ending: Ending::default(),
+            flips: Flips::default(),
+            certified: OnceLock::new(),
         })
     }
 }

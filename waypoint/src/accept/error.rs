@@ -9,6 +9,8 @@ use mesh::Name;
 use telemetry::Reason;
 use wire::connect;
 
+use super::proxied;
+
 /// Why. Texts that Istio's ztunnel has, too, are its own.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -26,6 +28,8 @@ pub(super) enum Error {
     NotConfigured,
     #[error("nothing is known of gateway {gateway}, which this waypoint is of")]
     NoSettings { gateway: Name },
+    #[error(transparent)]
+    Proxied(#[from] proxied::Error),
 }
 
 impl Error {
@@ -37,7 +41,8 @@ impl Error {
                 Status::Unauthorized => StatusCode::UNAUTHORIZED,
                 Status::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             },
-            Self::Head(_) | Self::Tls(_) => StatusCode::BAD_REQUEST,
+            // Of the last nobody is told by a status: the CONNECT was answered before.
+            Self::Head(_) | Self::Tls(_) | Self::Proxied(_) => StatusCode::BAD_REQUEST,
             Self::Socket(_) | Self::Identity(_) | Self::NotConfigured | Self::NoSettings { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -49,7 +54,7 @@ impl Error {
             Self::Socket(_) => Reason::Io,
             Self::Identity(_) => Reason::Identity,
             Self::Tls(_) => Reason::TlsHandshake,
-            Self::Head(_) => Reason::ProtocolError,
+            Self::Head(_) | Self::Proxied(_) => Reason::ProtocolError,
             Self::Refused(refusal) => match refusal.status() {
                 Status::BadRequest => Reason::NoRoute,
                 Status::Unauthorized => Reason::Denied,

@@ -1,5 +1,5 @@
 //! The sessions that are open, so that each can be ended when this waypoint does not stand before its target any more, or
-//! when a policy comes that cannot be enforced.
+//! when a policy comes that cannot be enforced, and told when other policies change.
 //!
 //! In: a session that has just begun. Out: a word to it. Never: held locked while a decision is made, or across an await.
 //!
@@ -11,9 +11,9 @@ use mesh::Snapshot;
 use parking_lot::Mutex;
 
 use crate::{
+    access::connection,
     detect::Protocol,
-    session::{Session, Told},
-    tcp,
+    session::{Compared, Session, Standing, Told},
 };
 
 /// The open sessions.
@@ -56,7 +56,11 @@ impl Open {
             shard.entries.insert(number, Arc::clone(session));
         }
         // After it is there, so that no snapshot is missed.
-        judge(session, &session.proxy.view.borrow());
+        judge(
+            session,
+            &session.proxy.view.borrow(),
+            &mut Compared::default(),
+        );
         Registered {
             open: Arc::clone(self),
             shard: index,
@@ -66,18 +70,22 @@ impl Open {
 
     /// Tells every session that may not stay.
     pub(super) fn recheck(&self, snapshot: &Snapshot) {
+        let mut compared = Compared::default();
         for shard in &self.shards {
             // Copied out, because a worker must not wait meanwhile.
             let sessions: Vec<Arc<Session>> = shard.lock().entries.values().cloned().collect();
             for session in sessions {
-                judge(&session, snapshot);
+                judge(&session, snapshot, &mut compared);
             }
         }
     }
 }
 
 /// Tells a session what a snapshot means for it.
-fn judge(session: &Session, snapshot: &Snapshot) {
+fn judge(session: &Session, snapshot: &Snapshot, compared: &mut Compared) {
+    let (settings, table) = (session.settings(snapshot), session.table(snapshot));
+    let standing = Standing::new(snapshot, settings, table);
+    session.flips.follow(standing, compared);
     let ending = &session.ending;
     if session.readmit(snapshot).is_err() {
         ending.tell(Told::Unserved);
@@ -87,7 +95,10 @@ fn judge(session: &Session, snapshot: &Snapshot) {
         Protocol::Http1 | Protocol::Http2 => ending.has_let_in(),
         Protocol::Tls | Protocol::Tcp => true,
     };
-    if may_have_passed && tcp::unenforced(session, snapshot).is_some() {
+    let is_forbidden = settings.is_some_and(|settings| {
+        connection::unenforced(settings, table.map(|table| &**table)).is_some()
+    });
+    if may_have_passed && is_forbidden {
         ending.tell(Told::Unenforced);
     }
 }

@@ -4,4 +4,7 @@ mod abuse;
 mod endings;
 mod http;
 mod kit;
+mod passed_on;
+mod policies;
+mod proxied;
 mod streams;

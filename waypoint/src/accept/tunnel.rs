@@ -204,7 +204,7 @@ impl Tunnel {
             }
         };
         match admit::admit(self, &head).await {
-            Ok(admitted) => self.arrivals.carry(self, incoming, admitted).await,
+            Ok(admitted) => self.arrivals.carry(self, &head, incoming, admitted).await,
             Err(error) => {
                 incoming.refuse(error.status());
                 report::refused(self, Some(&head), &error);

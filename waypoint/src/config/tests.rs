@@ -95,3 +95,12 @@ fn the_readme_has_the_table_of_variables() {
         .collect();
     assert_eq!(found, expected);
 }
+
+#[test]
+fn roots_for_hosts_of_keys_are_a_file_or_a_text_or_the_systems() {
+    let roots = |value: &str| read_with(&[("JWKS_ROOT_CA", value)]).unwrap().jwks_roots;
+    assert_eq!(roots(""), Roots::System);
+    assert_eq!(roots("/etc/ca.pem"), Roots::File("/etc/ca.pem".into()));
+    let text = "-----BEGIN CERTIFICATE-----";
+    assert_eq!(roots(text), Roots::Pem(text.to_owned()));
+}

@@ -1,18 +1,24 @@
 //! A connection whose first bytes were looked at.
 //!
-//! In: a connection. Out: the same connection: what was read ahead is read first. Never: lets its peer send more for
-//! bytes that were only looked at.
+//! In: a connection. Out: the same connection: what was read ahead is read first, but for what was taken. Never: lets its peer send
+//! more for bytes that were only looked at; hands on what it is to refuse.
 
 use std::{
     io,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use net::relay::{Duplex, Queue, Read};
+use wire::proxy_protocol::{Beginning, beginning};
 
 /// Room for pieces, to begin with. It grows by doubling, so that each byte is copied a few times at most. Units: bytes.
 const GATHER_BYTES: usize = 512;
+
+/// Why a connection is not handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a PROXY header of a peer that is not trusted with one")]
+pub struct UntrustedHeader;
 
 /// A connection that can be looked at.
 #[derive(Debug)]
@@ -25,6 +31,8 @@ pub struct Peeked<D> {
     /// What was read with it.
     behind: Queue,
     ended: bool,
+    /// It is not known yet that it does not begin with a PROXY header, which it may not.
+    suspects: bool,
 }
 
 impl<D: Duplex> Peeked<D> {
@@ -37,6 +45,17 @@ impl<D: Duplex> Peeked<D> {
             gathered: BytesMut::new(),
             behind: Queue::default(),
             ended: false,
+            suspects: false,
+        }
+    }
+
+    /// The same, which fails where it begins with a PROXY header: a peer that nobody trusts with one sends it. Nothing is waited for: bytes that
+    /// are the beginning of one are held until more come.
+    #[must_use]
+    pub fn refusing_proxy_header(inner: D) -> Self {
+        Self {
+            suspects: true,
+            ..Self::new(inner)
         }
     }
 
@@ -65,6 +84,20 @@ impl<D: Duplex> Peeked<D> {
             let read = std::future::poll_fn(|cx| inner.poll_read(cx, behind)).await?;
             self.ended = read == Read::End;
         }
+        self.gather();
+        self.judge()
+    }
+
+    /// Takes so many of the bytes that can be looked at out of the connection.
+    pub fn skip(&mut self, bytes: usize) {
+        let before = self.peeked().len();
+        self.ahead.advance(bytes.min(self.ahead.len()));
+        self.gathered.advance(bytes.min(self.gathered.len()));
+        self.inner.consumed(before - self.peeked().len());
+    }
+
+    /// Looks at the next piece, too.
+    fn gather(&mut self) {
         if let Some(next) = self.behind.pop(usize::MAX) {
             if self.peeked().is_empty() {
                 self.ahead = next;
@@ -78,7 +111,36 @@ impl<D: Duplex> Peeked<D> {
                 self.gathered.extend_from_slice(&next);
             }
         }
+    }
+
+    /// Whether it may go on.
+    fn judge(&mut self) -> io::Result<()> {
+        if !self.suspects {
+            return Ok(());
+        }
+        match beginning(self.peeked()) {
+            Beginning::Absent => self.suspects = false,
+            Beginning::Possible => self.suspects = !self.has_ended(),
+            Beginning::Present => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, UntrustedHeader));
+            }
+        }
         Ok(())
+    }
+
+    /// Ready when it may be handed on.
+    fn poll_judged(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.suspects {
+            self.judge()?;
+            if self.suspects {
+                if self.behind.is_empty() {
+                    let read = ready!(self.inner.poll_read(cx, &mut self.behind))?;
+                    self.ended = read == Read::End;
+                }
+                self.gather();
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_ahead(&mut self, queue: &mut Queue) -> Option<Read> {
@@ -98,6 +160,7 @@ impl<D: Duplex> Duplex for Peeked<D> {
     const DROP_FINISHES: bool = D::DROP_FINISHES;
 
     fn poll_read(&mut self, cx: &mut Context<'_>, queue: &mut Queue) -> Poll<io::Result<Read>> {
+        ready!(self.poll_judged(cx))?;
         match self.poll_ahead(queue) {
             Some(read) => Poll::Ready(Ok(read)),
             None => self.inner.poll_read(cx, queue),
@@ -109,6 +172,7 @@ impl<D: Duplex> Duplex for Peeked<D> {
         cx: &mut Context<'_>,
         queue: &mut Queue,
     ) -> Poll<io::Result<Read>> {
+        ready!(self.poll_judged(cx))?;
         match self.poll_ahead(queue) {
             Some(read) => Poll::Ready(Ok(read)),
             None => self.inner.poll_read_ahead(cx, queue),

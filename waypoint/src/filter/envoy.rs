@@ -23,31 +23,54 @@ pub const X_ENVOY_UPSTREAM_SERVICE_TIME: HeaderName =
 /// Says that a limit was met, not that the backend failed.
 pub const X_ENVOY_OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
 /// Where the client is, as the gateway saw it by which it came into the mesh.
-const X_ENVOY_EXTERNAL_ADDRESS: HeaderName = HeaderName::from_static("x-envoy-external-address");
+pub const X_ENVOY_EXTERNAL_ADDRESS: HeaderName =
+    HeaderName::from_static("x-envoy-external-address");
 /// Who vouched for the client, which only the proxy that saw its certificate can say.
-const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
+pub const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 
 /// What the family calls itself, so that tools that look for it find it.
 const SERVER_NAME: HeaderValue = HeaderValue::from_static("istio-envoy");
 
 /// Takes out of a request what only a proxy may say: everything that begins with `x-envoy-`, and the client's own word
-/// on its certificate.
+/// on its certificate. With `_` for `-` too: CGI, WSGI and their kin cannot tell these apart.
 ///
-/// `x-envoy-external-address` stays: a gateway at the edge sets it (there a client's own word on it is removed), nothing here
-/// acts upon it, and the backend wants to know. `x-envoy-original-path` does not: the access log shows it in the place of the
+/// `x-envoy-external-address` stays here: a gateway at the edge sets it, nothing here acts upon it, and the backend wants to know. Where a
+/// policy says who may speak of clients, `request::client` sets or removes it. `x-envoy-original-path` does not: the access log shows it in the place of the
 /// path, so a client could hide what it asked for.
 pub fn sanitize(headers: &mut HeaderMap) {
-    if headers.keys().any(is_envoy) {
-        let names: Vec<HeaderName> = headers.keys().filter(|n| is_envoy(n)).cloned().collect();
+    remove(headers, is_of_proxies);
+}
+
+/// Takes headers of some names out.
+pub fn remove(headers: &mut HeaderMap, is_one: impl Fn(&HeaderName) -> bool) {
+    // Usually there is none, and nothing is collected.
+    if headers.keys().any(&is_one) {
+        let names: Vec<HeaderName> = headers.keys().filter(|n| is_one(n)).cloned().collect();
         for name in names {
             headers.remove(name);
         }
     }
-    headers.remove(X_FORWARDED_CLIENT_CERT);
 }
 
-fn is_envoy(name: &HeaderName) -> bool {
-    name.as_str().starts_with("x-envoy-") && *name != X_ENVOY_EXTERNAL_ADDRESS
+/// Whether a name is another, `_` being the same as `-`.
+#[must_use]
+pub fn is_alike(found: &HeaderName, name: &HeaderName) -> bool {
+    let (found, name) = (found.as_str(), name.as_str());
+    found.len() == name.len() && begins_alike(found, name)
+}
+
+fn begins_alike(found: &str, prefix: &str) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    found.len() >= prefix.len()
+        && found
+            .bytes()
+            .zip(prefix.bytes())
+            .all(|(found, wanted)| plain(found) == plain(wanted))
+}
+
+fn is_of_proxies(name: &HeaderName) -> bool {
+    (begins_alike(name.as_str(), "x-envoy-") && *name != X_ENVOY_EXTERNAL_ADDRESS)
+        || is_alike(name, &X_FORWARDED_CLIENT_CERT)
 }
 
 /// Gives the request an id and a scheme where it has none.

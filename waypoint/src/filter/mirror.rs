@@ -9,6 +9,7 @@
 //! Source: VirtualService `mirrors`, HTTPRoute `RequestMirror`; Envoy's shadowing.
 
 use std::{
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -108,8 +109,8 @@ pub fn draw<'m>(
 }
 
 impl Shadow {
-    /// Sends the copy with a head that goes to the backend as well.
-    pub fn send(self, session: &Arc<Session>, head: &request::Parts) {
+    /// Sends the copy with a head that goes to the backend as well, for a client that is at `client`.
+    pub fn send(self, session: &Arc<Session>, client: IpAddr, head: &request::Parts) {
         let mut head = head.clone();
         // Whatever the engine keeps there is the request's own.
         head.extensions.clear();
@@ -126,7 +127,7 @@ impl Shadow {
                 place,
                 ..
             } = self;
-            let exchange = exchange(&session, &cluster, &head, body);
+            let exchange = exchange(&session, client, &cluster, &head, body);
             if tokio::time::timeout(MAX_TIME, exchange).await.is_err() {
                 tracing::debug!(cluster = %cluster.name(), "mirror: no answer in time");
             }
@@ -135,7 +136,13 @@ impl Shadow {
     }
 }
 
-async fn exchange(session: &Session, cluster: &Arc<Cluster>, head: &request::Parts, body: Body) {
+async fn exchange(
+    session: &Session,
+    client: IpAddr,
+    cluster: &Arc<Cluster>,
+    head: &request::Parts,
+    body: Body,
+) {
     cluster.warmed().await;
     let Ok(_permit) = cluster.request() else {
         return;
@@ -143,7 +150,10 @@ async fn exchange(session: &Session, cluster: &Arc<Cluster>, head: &request::Par
     let Ok(pick) = cluster.pick(&Ask::default()) else {
         return;
     };
-    match cluster.send(&session.worker, pick, head, body).await {
+    match cluster
+        .send(session.on_behalf(client), pick, head, body)
+        .await
+    {
         Ok(sent) => {
             // To its end, so that the connection can be used again.
             let mut body = sent.response.into_body();

@@ -20,7 +20,7 @@ use telemetry::http::{
 
 use crate::{
     request::{compiled, head::Named, messages::Messages, reply::Reply, upload::Upload},
-    session::{Session, Told},
+    session::Session,
     upstream::{Host, RequestPermit, host::Way},
 };
 
@@ -32,6 +32,8 @@ pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status"
 #[derive(Debug)]
 pub struct Account {
     session: Arc<Session>,
+    /// Where its client is. Source: `%DOWNSTREAM_REMOTE_ADDRESS%`.
+    client: SocketAddr,
     /// `None`: it has not been looked up yet.
     log: Option<Arc<AccessLog>>,
     times: Times,
@@ -90,6 +92,7 @@ impl Account {
         let is_grpc = crate::filter::grpc_web::is_grpc(request.headers());
         Box::new(Self {
             session: Arc::clone(session),
+            client: session.client,
             log: None,
             times: Times::new(net::clock::wall(), net::clock::now()),
             method: request.method().clone(),
@@ -130,6 +133,11 @@ impl Account {
         self.log = Some(compiled::access_log(settings));
     }
 
+    /// Where its client is, by the word of those who may speak for others.
+    pub fn came_from(&mut self, client: SocketAddr) {
+        self.client = client;
+    }
+
     /// Whether the client speaks gRPC, also through gRPC-Web.
     #[must_use]
     pub fn is_grpc(&self) -> bool {
@@ -163,6 +171,12 @@ impl Account {
     #[must_use]
     pub fn named(&self) -> &Named {
         &self.named
+    }
+
+    /// The scheme that the client used.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        self.scheme
     }
 
     /// Path and query, as they go on.
@@ -333,8 +347,8 @@ impl Account {
     }
 
     /// We have ended it.
-    pub fn cut(mut self: Box<Self>, told: Told) {
-        self.details = Some(Details::from(told.details()));
+    pub fn cut(mut self: Box<Self>, details: Details) {
+        self.details = Some(details);
         self.tell();
     }
 

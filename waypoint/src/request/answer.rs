@@ -11,6 +11,7 @@ use http::{
 use telemetry::http::Captured;
 
 use crate::{
+    access::grant::Grant,
     body::Body,
     filter::{
         connection::strip_response,
@@ -39,6 +40,8 @@ pub struct Answer {
     pub deadline: Option<Deadline>,
     /// The connection that becomes a WebSocket with it.
     pub switched: Option<Switched>,
+    /// What the request was let in on, where an endpoint answers.
+    pub grant: Option<Grant>,
 }
 
 impl From<Response<Body>> for Answer {
@@ -47,6 +50,18 @@ impl From<Response<Body>> for Answer {
             response,
             deadline: None,
             switched: None,
+            grant: None,
+        }
+    }
+}
+
+impl Answer {
+    /// It ends when that is taken back.
+    #[must_use]
+    pub fn under(self, grant: Grant) -> Self {
+        Self {
+            grant: Some(grant),
+            ..self
         }
     }
 }

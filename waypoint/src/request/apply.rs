@@ -94,7 +94,7 @@ pub fn key(call: &mut Call, cluster: &Arc<Cluster>, request: &Request<Body>) -> 
         return Affinity::default();
     };
     let named = Named::of(request.uri(), request.headers());
-    let client: IpAddr = call.session.client.ip().to_canonical();
+    let client: IpAddr = call.client.to_canonical();
     let parts = affinity::Parts {
         headers: request.headers(),
         authority: named.as_str(),

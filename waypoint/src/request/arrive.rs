@@ -16,7 +16,7 @@ use crate::{
         normalize::normalize,
     },
     http1::Refusal,
-    request::{call::Call, head, reply::Reply, rules::Rules},
+    request::{call::Call, client, head, reply::Reply, rules::Rules},
 };
 
 /// A client that wants a WebSocket, and the connection or stream that would become one.
@@ -44,6 +44,7 @@ pub fn arrive(
     let headers = request.headers_mut();
     connection::strip_request(headers, version);
     envoy::sanitize(headers);
+    client::establish(call, rules, headers);
     envoy::identify(headers, &mut call.random);
     // What is refused is told as well as what is not.
     let scheme = head::scheme(request.headers());

@@ -2,11 +2,15 @@
 //!
 //! In: a session and a request of it. Out: nothing; stages fill it in. Never: outlives its request.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use jwt::Verified;
 
-use crate::{filter::grpc_web::GrpcWeb, request::account::Account, session::Session};
+use crate::{
+    access::metadata::Metadata, filter::grpc_web::GrpcWeb, request::account::Account,
+    session::Session,
+};
 
 /// One request under way.
 #[derive(Debug)]
@@ -21,6 +25,61 @@ pub struct Call {
     pub web: Option<GrpcWeb>,
     /// What the response says to another origin.
     pub cors: Option<HeaderMap>,
+    /// The client: whom a trusted proxy names, else the peer of the tunnel. Source: `remote.ip`.
+    pub client: IpAddr,
+    /// The token that was believed.
+    pub token: Option<Verified>,
+    /// What external authorizers said.
+    pub metadata: Metadata,
+    /// For the client's response, whoever gives it.
+    pub response_headers: Vec<ResponseHeader>,
+}
+
+/// A header for the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResponseHeader {
+    /// Its name.
+    pub name: HeaderName,
+    /// Its value.
+    pub value: HeaderValue,
+    /// What becomes of others of its name.
+    pub place: Place,
+}
+
+/// What becomes of headers that have the name of one that comes. Source: Envoy's `HeaderAppendAction`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It stands beside them.
+    Beside,
+    /// It comes in their place, or is the first.
+    Instead,
+    /// It comes only if there are none.
+    IfAbsent,
+    /// It comes in their place, and only if there are some.
+    IfPresent,
+}
+
+impl ResponseHeader {
+    /// Adds it to what the client gets.
+    pub fn add_to(&self, headers: &mut HeaderMap) {
+        let (name, value) = (&self.name, &self.value);
+        match self.place {
+            Place::Beside => {
+                headers.append(name, value.clone());
+            }
+            Place::Instead => {
+                headers.insert(name, value.clone());
+            }
+            Place::IfAbsent => {
+                headers.entry(name).or_insert_with(|| value.clone());
+            }
+            Place::IfPresent => {
+                if headers.contains_key(name) {
+                    headers.insert(name, value.clone());
+                }
+            }
+        }
+    }
 }
 
 impl Call {
@@ -33,6 +92,10 @@ impl Call {
             random: fastrand::Rng::new(),
             web: None,
             cors: None,
+            client: session.client.ip(),
+            token: None,
+            metadata: Metadata::default(),
+            response_headers: Vec::new(),
         }
     }
 }

@@ -111,21 +111,21 @@ fn log(settings: &WaypointSettings) -> AccessLog {
 }
 
 /// Values by the address of what they were made of.
-struct Cache<K, V> {
+pub(crate) struct Cache<K, V> {
     entries: HashMap<usize, (Weak<K>, Arc<V>)>,
     /// How many there were after the last search for dead ones.
     alive: usize,
 }
 
 impl<K, V> Cache<K, V> {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             entries: HashMap::new(),
             alive: 0,
         }
     }
 
-    fn of(&mut self, key: &Arc<K>, make: impl FnOnce(&K) -> V) -> Arc<V> {
+    pub(crate) fn of(&mut self, key: &Arc<K>, make: impl FnOnce(&K) -> V) -> Arc<V> {
         let address = Arc::as_ptr(key).addr();
         if let Some((_, value)) = self.entries.get(&address) {
             return Arc::clone(value);

@@ -13,6 +13,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use telemetry::http::{Details, ResponseFlag};
 
 use crate::{
+    access::grant::Grant,
     body::{Body, BodyError},
     request::{account::Account, deadline::Deadline},
 };
@@ -29,12 +30,20 @@ pub struct Download {
     account: Option<Box<Account>>,
     /// What is to come, where its length is known. Units: bytes.
     left: Option<u64>,
+    /// Whether policies let it go on.
+    grant: Option<Grant>,
 }
 
 impl Download {
-    /// Tells `account` when `inner` has ended. A body that is over at once needs nothing of this.
+    /// Tells `account` when `inner` has ended, which is at once when `grant` is taken back. A body that is over at once needs nothing of
+    /// this.
     #[must_use]
-    pub fn body(inner: Body, account: Box<Account>, deadline: Option<Deadline>) -> Body {
+    pub fn body(
+        inner: Body,
+        account: Box<Account>,
+        deadline: Option<Deadline>,
+        grant: Option<Grant>,
+    ) -> Body {
         if inner.is_end_stream() {
             account.finish();
             return inner;
@@ -43,6 +52,7 @@ impl Download {
             left: inner.size_hint().exact(),
             inner,
             account: Some(account),
+            grant,
         };
         match deadline {
             Some(deadline) => Body::boxed(Timed::new(download, deadline)),
@@ -57,6 +67,20 @@ impl Download {
             Some(ResponseFlag::UpstreamRequestTimeout),
             Details::RESPONSE_TIMEOUT,
         );
+    }
+
+    /// Looks again, if policies have changed. What is held of the backend is given back where they do not let it go on.
+    fn look_again(&mut self) -> Result<(), BodyError> {
+        let Some(grant) = &mut self.grant else {
+            return Ok(());
+        };
+        let Err(lost) = grant.basis.look_again(None) else {
+            return Ok(());
+        };
+        self.inner = Body::Empty;
+        self.grant = None;
+        self.fail(None, lost.details());
+        Err(BodyError::Filter(Box::new(lost)))
     }
 
     fn finish(&mut self) {
@@ -85,7 +109,20 @@ impl HttpBody for Download {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        let polled = Pin::new(&mut this.inner).poll_frame(cx);
+        let polled = loop {
+            if let Err(lost) = this.look_again() {
+                return Poll::Ready(Some(Err(lost)));
+            }
+            let polled = Pin::new(&mut this.inner).poll_frame(cx);
+            let changed = polled.is_pending()
+                && this
+                    .grant
+                    .as_mut()
+                    .is_some_and(|grant| grant.poll_changed(cx).is_ready());
+            if !changed {
+                break polled;
+            }
+        };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(account) = &mut this.account {

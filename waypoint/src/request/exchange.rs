@@ -21,6 +21,7 @@ use mesh::route::Retry;
 use telemetry::http::{GrpcStatus, ResponseFlag};
 
 use crate::{
+    access::grant::Grant,
     body::{Body, BodyError},
     filter::envoy::{X_ENVOY_ATTEMPT_COUNT, attempt_count},
     http1::Refusal,
@@ -44,6 +45,8 @@ pub struct Plan<'p> {
     pub cluster: &'p Arc<Cluster>,
     /// The head; its extensions are not sent.
     pub head: request::Parts,
+    /// Whether its headers are those that policies saw.
+    pub is_intact: bool,
     /// The body.
     pub upload: Upload,
     /// When to try again; `None`: never.
@@ -77,20 +80,27 @@ enum Tried {
     TooLate,
 }
 
-/// Sends a request until an endpoint answers.
+/// Sends a request until an endpoint answers, for as long as policies let it.
 ///
 /// # Errors
 /// The answer to a request that no endpoint answered.
-pub async fn exchange(call: &mut Call, plan: Plan<'_>) -> Result<Answered, Reply> {
+pub async fn exchange(
+    call: &mut Call,
+    grant: &mut Grant,
+    plan: Plan<'_>,
+) -> Result<Answered, Reply> {
     let Call {
         session,
         account,
         random,
+        client,
         ..
     } = call;
+    let by = session.on_behalf(*client);
     let Plan {
         cluster,
         mut head,
+        is_intact,
         upload,
         retry,
         timeout,
@@ -118,9 +128,12 @@ pub async fn exchange(call: &mut Call, plan: Plan<'_>) -> Result<Answered, Reply
             .insert(X_ENVOY_ATTEMPT_COUNT, attempt_count(number));
         let mut late = try_timeout.map(|limit| Deadline::new(limit, upload.clone()));
         let mut reached = false;
+        let live = is_intact.then_some(&head.headers);
         let ended = tokio::select! {
             biased;
-            sent = cluster.send_noting(&session.worker, pick, &head, body, &mut reached) => match sent {
+            // First: a body that waits for it must not be taken for one that broke off.
+            lost = grant.lost(live, Some(&upload)) => return Err(lost.reply()),
+            sent = cluster.send_noting(by, pick, &head, body, &mut reached) => match sent {
                 Ok(sent) => Tried::Answered(sent),
                 Err(error) => Tried::Failed(error),
             },
@@ -148,6 +161,7 @@ pub async fn exchange(call: &mut Call, plan: Plan<'_>) -> Result<Answered, Reply
             if number > 1 && wanted.is_none() && matches!(ended, Tried::Answered(_)) {
                 cluster.stats().upstream_rq_retry_success.increment();
             }
+            upload.answered(&grant.basis);
             return settle(account, ended, &upload, number, permit, deadline);
         };
         again = Some(place);

@@ -5,8 +5,6 @@
 //!
 //! Source: Envoy's local replies: texts, flags and details are its own. A client of gRPC gets 200 and a status of gRPC.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use decision::outlier;
 use http::{
@@ -31,6 +29,9 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// What the mesh says to whom it does not let in. Source: Envoy's RBAC filter.
 const DENIED: &str = "RBAC: access denied";
 
+/// What a client of gRPC is told of a text. Reason: it goes into a header, and somebody else may have written it. Units: bytes.
+const MAX_MESSAGE_BYTES: usize = 4096;
+
 /// An answer of our own.
 #[derive(Clone, Debug)]
 pub struct Reply {
@@ -38,8 +39,8 @@ pub struct Reply {
     pub status: StatusCode,
     /// The status for one that does; `None`: what stands for `status`.
     pub grpc: Option<GrpcStatus>,
-    /// A text for people; may be empty.
-    pub body: Cow<'static, str>,
+    /// A text for people, or what somebody else says; may be empty. Units: bytes.
+    pub body: Bytes,
     /// What befell the request.
     pub flag: Option<ResponseFlag>,
     /// Why.
@@ -48,28 +49,57 @@ pub struct Reply {
     pub transport_failure: Option<String>,
     /// A limit was met (`x-envoy-overloaded`).
     pub overloaded: bool,
+    /// Further headers, in the place of our own where they have their names. Several of one name stand beside each other.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Reply {
-    fn new(status: StatusCode, details: Details) -> Self {
+    /// An answer without a text.
+    #[must_use]
+    pub fn new(status: StatusCode, details: Details) -> Self {
         Self {
             status,
             grpc: None,
-            body: Cow::Borrowed(""),
+            body: Bytes::new(),
             flag: None,
             details,
             transport_failure: None,
             overloaded: false,
+            headers: Vec::new(),
         }
     }
 
-    fn flagged(mut self, flag: ResponseFlag) -> Self {
+    /// With a flag.
+    #[must_use]
+    pub fn flagged(mut self, flag: ResponseFlag) -> Self {
         self.flag = Some(flag);
         self
     }
 
-    fn saying(mut self, body: &'static str) -> Self {
-        self.body = Cow::Borrowed(body);
+    /// With a text.
+    #[must_use]
+    pub fn saying(self, body: &'static str) -> Self {
+        self.with_body(Bytes::from_static(body.as_bytes()))
+    }
+
+    /// With a text, or with what somebody else says.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// With a status for clients of gRPC that is not what stands for the other one.
+    #[must_use]
+    pub fn with_grpc(mut self, status: GrpcStatus) -> Self {
+        self.grpc = Some(status);
         self
     }
 
@@ -78,10 +108,9 @@ impl Reply {
     pub fn refused(refusal: Refusal) -> Self {
         let reply = Self::new(refusal.status(), refusal.details().into());
         if refusal.is_protocol_error() {
-            Self {
-                body: Cow::Owned(refusal.to_string()),
-                ..reply.flagged(ResponseFlag::DownstreamProtocolError)
-            }
+            reply
+                .flagged(ResponseFlag::DownstreamProtocolError)
+                .with_body(refusal.to_string())
         } else {
             reply
         }
@@ -108,7 +137,12 @@ impl Reply {
     /// A policy holds that cannot be enforced. Only the log names it.
     #[must_use]
     pub fn unenforced(policy: &Name) -> Self {
-        let details = Details::from(format!("unenforced_policy[{policy}]"));
+        Self::denied(Details::from(format!("unenforced_policy[{policy}]")))
+    }
+
+    /// A policy denies it, or none allows it. Only the log says which.
+    #[must_use]
+    pub fn denied(details: Details) -> Self {
         Self::new(StatusCode::FORBIDDEN, details).saying(DENIED)
     }
 
@@ -206,7 +240,7 @@ impl Reply {
             | Reset::LocalReset => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self {
-            body: Cow::Owned(body),
+            body: body.into(),
             flag: Some(reset.flag()),
             transport_failure,
             overloaded: reset == Reset::Overflow,
@@ -287,7 +321,30 @@ impl Reply {
             let yes = HeaderValue::from_static("true");
             response.headers_mut().insert(X_ENVOY_OVERLOADED, yes);
         }
+        self.add_headers(grpc, response.headers_mut());
         response
+    }
+
+    fn add_headers(&self, grpc: bool, headers: &mut HeaderMap) {
+        // What frames the message is ours to say.
+        let is_ours = |name: &HeaderName| {
+            name == CONTENT_LENGTH || (grpc && (name == CONTENT_TYPE || *name == GRPC_STATUS))
+        };
+        for (index, (name, value)) in self.headers.iter().enumerate() {
+            if is_ours(name) {
+                continue;
+            }
+            if self
+                .headers
+                .iter()
+                .take(index)
+                .any(|(other, _)| other == name)
+            {
+                headers.append(name.clone(), value.clone());
+            } else {
+                headers.insert(name.clone(), value.clone());
+            }
+        }
     }
 
     /// What a client of gRPC is told.
@@ -308,26 +365,27 @@ impl Reply {
     }
 }
 
-fn text(status: StatusCode, body: &str) -> Response<Body> {
+fn text(status: StatusCode, body: &Bytes) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = status;
     if !body.is_empty() {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        *response.body_mut() = Body::Full(Bytes::copy_from_slice(body.as_bytes()));
+        *response.body_mut() = Body::Full(body.clone());
     }
     response
 }
 
 /// Percent-encoded, as gRPC over HTTP/2 says under `Status-Message`.
-fn grpc_message(text: &str) -> Option<HeaderValue> {
+fn grpc_message(text: &[u8]) -> Option<HeaderValue> {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let text = text.get(..MAX_MESSAGE_BYTES).unwrap_or(text);
     if text.is_empty() {
         return None;
     }
     let mut out = Vec::with_capacity(text.len());
-    for byte in text.bytes() {
+    for &byte in text {
         if matches!(byte, b' '..=b'~') && byte != b'%' {
             out.push(byte);
         } else {
@@ -343,12 +401,9 @@ fn grpc_message(text: &str) -> Option<HeaderValue> {
 pub fn direct(answer: &DirectResponse, grpc: bool) -> Response<Body> {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if grpc {
+        let reply = Reply::new(status, Details::DIRECT_RESPONSE);
         let text = String::from_utf8_lossy(&answer.body).into_owned();
-        let reply = Reply {
-            body: Cow::Owned(text),
-            ..Reply::new(status, Details::DIRECT_RESPONSE)
-        };
-        return reply.in_grpc();
+        return reply.with_body(text).in_grpc();
     }
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = status;

@@ -8,7 +8,7 @@ use decision::route::{Head, Request as Facts};
 use http::Request;
 use mesh::{
     Name,
-    route::{HttpRule, PathMatch},
+    route::{Claims, HttpRule, PathMatch},
 };
 
 use crate::{
@@ -54,7 +54,8 @@ pub fn route(
     let facts = Facts::new(
         facts(request, &named, session.target.port()),
         request.headers(),
-    );
+    )
+    .with_claims(call.token.as_ref().map(|token| token as &dyn Claims));
     let Some(found) = decision::route::pick(rules, &facts) else {
         return Err(Reply::no_route());
     };

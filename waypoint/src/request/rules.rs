@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use decision::waypoint::Target;
 use mesh::{
-    route::{HttpRules, RouteKey, RouteTable},
+    access::Policies,
+    route::{HttpRules, RouteTable},
     settings::WaypointSettings,
 };
 
@@ -24,6 +24,8 @@ pub struct Rules {
     is_service: bool,
     /// Of the snapshot that says so.
     version: u64,
+    /// How often policies had changed before it was read.
+    pub(crate) epoch: u64,
 }
 
 /// Looks up what holds.
@@ -32,39 +34,26 @@ pub struct Rules {
 /// The answer while the waypoint has no settings.
 pub fn rules(call: &mut Call) -> Result<Rules, Reply> {
     let session = &call.session;
-    let own = &session.proxy.own;
+    // Before the snapshot: see [`crate::session::Flips`].
+    let epoch = session.flips.epoch();
     let mesh = session.proxy.view.borrow();
-    let settings = mesh
-        .waypoint_settings(&own.namespace, &own.gateway)
-        .ok_or_else(Reply::unconfigured)?;
-    let table = match &session.target {
-        Target::Service { service, port } => mesh.routes(&RouteKey::new(service.key(), *port)),
-        Target::Workload { .. } => None,
-    };
+    let settings = session.settings(&mesh).ok_or_else(Reply::unconfigured)?;
     let rules = Rules {
         settings: Arc::clone(settings),
-        table: table.cloned(),
+        table: session.table(&mesh).cloned(),
         is_service: session.target.service().is_some(),
         version: mesh.version,
+        epoch,
     };
     call.account.configure(&rules.settings);
     Ok(rules)
 }
 
-/// Lets a request in, or not. Policies of layer 7 are judged here once they are built: CUSTOM, JWT, DENY, ALLOW.
+/// Says no where it is not known what holds, or where a policy holds that nobody here can enforce.
 ///
 /// # Errors
-/// 403 where a policy holds that cannot be enforced, 503 where it is not known which do.
-pub fn admit(call: &mut Call, rules: &Rules) -> Result<(), Reply> {
-    judge(rules)?;
-    // From now on a policy that comes cuts the connection; one that has come meanwhile is looked for here.
-    if call.session.ending.let_in() && call.session.proxy.view.version() != rules.version {
-        judge(&self::rules(call)?)?;
-    }
-    Ok(())
-}
-
-fn judge(rules: &Rules) -> Result<(), Reply> {
+/// 503, 403.
+pub fn judge(rules: &Rules) -> Result<(), Reply> {
     let table = rules.table.as_ref();
     let of_port = table.and_then(|table| table.unenforced.first());
     match rules.settings.unenforced.first().or(of_port) {
@@ -74,7 +63,28 @@ fn judge(rules: &Rules) -> Result<(), Reply> {
     }
 }
 
+/// A request is let in: from now on a policy that cannot be enforced cuts the connection. One that has come meanwhile is looked for here.
+///
+/// # Errors
+/// As [`judge`].
+pub fn enter(call: &mut Call, rules: &Rules) -> Result<(), Reply> {
+    if call.session.ending.let_in() && call.session.proxy.view.version() != rules.version {
+        judge(&self::rules(call)?)?;
+    }
+    Ok(())
+}
+
 impl Rules {
+    /// Policies of the waypoint and of the port, which count as one set.
+    #[must_use]
+    pub fn policies(&self) -> [Option<&Policies>; 2] {
+        let table = self.table.as_ref();
+        [
+            Some(&self.settings.policies),
+            table.map(|table| &table.policies),
+        ]
+    }
+
     /// The routes for clients of a namespace; `None`: requests go to what they ask for.
     #[must_use]
     pub fn http_for(&self, client_namespace: &str) -> Option<&HttpRules> {

@@ -9,6 +9,7 @@ use http::{Request, Version};
 use mesh::route::Retry;
 
 use crate::{
+    access::grant::Basis,
     body::Body,
     filter::grpc_timeout,
     request::{
@@ -29,7 +30,7 @@ pub struct To<'a> {
     pub choice: Option<Choice<'a>>,
 }
 
-/// Plans the exchange. `hash` decides about the endpoint.
+/// Plans the exchange. `hash` decides about the endpoint; `basis` is what the request was let in on.
 ///
 /// # Errors
 /// The answer to who wants a WebSocket of a backend of HTTP/2.
@@ -40,7 +41,11 @@ pub fn plan<'a>(
     upgrade: Option<&Upgrade>,
     request: Request<Body>,
     hash: Option<u64>,
+    basis: &Basis,
 ) -> Result<Plan<'a>, Reply> {
+    let is_intact = upgrade.is_none()
+        && call.web.is_none()
+        && !to.ruled.is_some_and(|ruled| changes(ruled, to.choice));
     let rule = to.ruled.map(|ruled| &ruled.rule);
     let retry = rule
         .and_then(|rule| rule.retry.as_ref())
@@ -59,9 +64,9 @@ pub fn plan<'a>(
         Some(_) => Default::default(),
     };
     for shadow in shadows {
-        shadow.send(&call.session, &head);
+        shadow.send(&call.session, call.client, &head);
     }
-    let upload = Upload::new(body, retry.is_some(), call.account.is_grpc(), taps);
+    let upload = Upload::new(body, retry.is_some(), call.account.is_grpc(), taps).guarded(basis);
     call.account.uploads(upload.clone());
     let of_rule = rule.and_then(|rule| rule.timeout);
     let of_client = if call.account.is_grpc() {
@@ -73,12 +78,23 @@ pub fn plan<'a>(
     Ok(Plan {
         cluster: to.cluster,
         head,
+        is_intact,
         upload,
         retry,
         timeout,
         try_timeout: try_timeout(to.choice, retry),
         hash,
     })
+}
+
+/// Whether a rule changes anything of a head.
+fn changes(ruled: &Ruled, choice: Option<Choice<'_>>) -> bool {
+    let of_rule = &ruled.compiled.headers.request;
+    let of_backend = choice.map(|choice| &choice.compiled.headers.request);
+    !of_rule.is_empty()
+        || of_backend.is_some_and(|edits| !edits.is_empty())
+        || ruled.rule.rewrite.is_some()
+        || choice.is_some_and(|choice| choice.backend.rewrite.is_some())
 }
 
 /// The shorter of what the backend and the retries say of one try.

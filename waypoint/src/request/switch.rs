@@ -7,7 +7,7 @@
 //! is told 200 in the place of 101.
 //!
 //! Tasks: one per WebSocket, on the session's worker. It ends with the two connections, when the waypoint does not stand
-//! before their target any more or a policy comes that cannot be enforced, at the latest with the process.
+//! before their target any more or policies do not let it go on, at the latest with the process.
 
 use std::{
     pin::pin,
@@ -27,9 +27,11 @@ use net::relay::{self, Meter, RelayError};
 use telemetry::http::{Details, ResponseFlag};
 
 use crate::{
+    access::{flip::Lost, grant::Grant},
     body::Body,
     filter::base64,
     io::UpgradedEnd,
+    rarely::rarely,
     request::{account::Account, arrive::Upgrade, reply::Reply},
     session::Told,
     upstream::RequestPermit,
@@ -113,12 +115,12 @@ pub fn tell(version: Version, response: &mut Response<Body>) {
 }
 
 impl Switched {
-    /// Relays, once both ends have switched. `account` is told at the end.
-    pub fn start(self, account: Box<Account>) {
-        tokio::spawn(self.run(account));
+    /// Relays, once both ends have switched, until `grant` is taken back. `account` is told at the end.
+    pub fn start(self, account: Box<Account>, grant: Option<Grant>) {
+        tokio::spawn(self.run(account, grant.map(Grant::detached)));
     }
 
-    async fn run(self, mut account: Box<Account>) {
+    async fn run(self, mut account: Box<Account>, grant: Option<Grant>) {
         let Self {
             client,
             endpoint,
@@ -126,9 +128,11 @@ impl Switched {
         } = self;
         let session = Arc::clone(account.session());
         let mut told = pin!(session.ending.told(Told::Unserved));
+        let mut lost = pin!(rarely(lost(grant)));
         let both = tokio::select! {
             biased;
-            told = told.as_mut() => return account.cut(told),
+            told = told.as_mut() => return account.cut(told.details().into()),
+            lost = lost.as_mut() => return account.cut(lost.details()),
             both = async { tokio::try_join!(client, endpoint) } => both,
         };
         let (client, endpoint) = match both {
@@ -143,13 +147,14 @@ impl Switched {
         let mut endpoint = UpgradedEnd::new(endpoint);
         let ended = tokio::select! {
             biased;
-            told = told.as_mut() => Err(told),
+            told = told.as_mut() => Err(Details::from(told.details())),
+            lost = lost.as_mut() => Err(lost.details()),
             ended = relay::relay(&mut client, &mut endpoint, &counts) => Ok(ended),
         };
         account.relayed(counts.up.load(Relaxed), counts.down.load(Relaxed));
         match ended {
             // Both ends are dropped with this.
-            Err(told) => return account.cut(told),
+            Err(details) => return account.cut(details),
             Ok(Ok(())) => {}
             Ok(Err(RelayError::Downstream(_))) => {
                 account.flag(ResponseFlag::DownstreamConnectionTermination);
@@ -162,6 +167,14 @@ impl Switched {
         }
         account.finish();
         drop(held);
+    }
+}
+
+/// Waits until policies do not let it go on.
+async fn lost(grant: Option<Grant>) -> Lost {
+    match grant {
+        Some(mut grant) => grant.lost(None, None).await,
+        None => std::future::pending().await,
     }
 }
 

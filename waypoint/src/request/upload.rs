@@ -26,15 +26,18 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
 
 use crate::{
+    access::grant::Basis,
     body::{Body, BodyError},
     filter::mirror::Tap,
     request::messages::Messages,
 };
 
 mod budget;
+mod guard;
 mod way;
 
 use budget::{BUDGET, Budget, Share};
+use guard::Guard;
 use way::Way;
 
 /// What is kept of a body for another attempt. A longer one is sent once. Reason: retries are for requests, not for
@@ -80,6 +83,8 @@ struct State {
     reader: Option<Waker>,
     /// Where somebody wants to know.
     way: Option<Way>,
+    /// Whether policies still let it by.
+    guard: Option<Guard>,
     ended_at: Option<Instant>,
 }
 
@@ -135,8 +140,31 @@ impl Upload {
             taps,
             reader: None,
             way: None,
+            guard: None,
             ended_at: None,
         }))))
+    }
+
+    /// It is let by as long as policies let its request go on.
+    #[must_use]
+    pub fn guarded(self, basis: &Basis) -> Self {
+        if let Some(state) = &self.0 {
+            state.lock().guard = Some(Guard::Exchange {
+                session: Arc::clone(&basis.session),
+                seen: basis.seen(),
+                waiting: None,
+            });
+        }
+        self
+    }
+
+    /// Policies have changed, for the time that is `seen`, and its request may go on.
+    pub fn goes_on(&self, seen: u64) {
+        if let Some(state) = &self.0
+            && let Some(guard) = &mut state.lock().guard
+        {
+            guard.goes_on(seen);
+        }
     }
 
     /// The body for the next attempt. The one of the attempt before fails from now on. `None`: something that it would
@@ -172,6 +200,16 @@ impl Upload {
     #[must_use]
     pub fn is_repeatable(&self) -> bool {
         self.0.as_ref().is_none_or(|state| state.lock().may_begin())
+    }
+
+    /// An answer has begun: what is still to come looks at policies by itself.
+    pub fn answered(&self, basis: &Basis) {
+        if let Some(state) = &self.0 {
+            let state = &mut *state.lock();
+            if let (Source::Open(_), Some(guard)) = (&state.source, &mut state.guard) {
+                guard.answered(basis);
+            }
+        }
     }
 
     /// An answer has begun: nothing is kept any longer.
@@ -393,6 +431,12 @@ impl HttpBody for Attempt {
         if state.attempt != this.number {
             this.finished = true;
             return Poll::Ready(Some(Err(failed(UploadError::Superseded))));
+        }
+        if let Some(guard) = &mut state.guard
+            && let Err(lost) = std::task::ready!(guard.poll(cx))
+        {
+            this.finished = true;
+            return Poll::Ready(Some(Err(BodyError::Filter(Box::new(lost)))));
         }
         let frame = std::task::ready!(state.poll(cx));
         match &frame {

@@ -2,18 +2,25 @@
 
 use std::io;
 
-use mesh::Name;
 use net::relay::RelayError;
-use telemetry::{Reason, http::ResponseFlag};
+use telemetry::{
+    Reason,
+    http::{Details, ResponseFlag},
+};
 
 use super::SendError;
-use crate::upstream::NoHost;
+use crate::{
+    access::{connection::Refused, flip::Lost},
+    upstream::NoHost,
+};
 
 /// Why.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    #[error("policy {0} cannot be enforced on a connection whose bytes are not looked at")]
-    Unenforced(Name),
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error("connection closed due to policy change: {0}")]
+    Lost(Lost),
     #[error("nothing was told of the routes of the service's port")]
     NoTable,
     #[error("no route matches")]
@@ -55,19 +62,28 @@ impl Failure {
             Self::Idle => Some(ResponseFlag::StreamIdleTimeout),
             Self::Duration => Some(ResponseFlag::DurationTimeout),
             Self::Drained => Some(ResponseFlag::LocalReset),
-            Self::Unenforced(_) | Self::Unserved => None,
+            Self::Refused(Refused::External(_)) => Some(ResponseFlag::UnauthorizedExternalService),
+            Self::Refused(Refused::Unknown) => Some(ResponseFlag::NoRouteFound),
+            Self::Refused(Refused::Unenforced(_) | Refused::Denied(_))
+            | Self::Lost(_)
+            | Self::Unserved => None,
         }
     }
 
     /// Why we ended it. Source: Envoy's `%CONNECTION_TERMINATION_DETAILS%`.
-    pub(super) fn details(&self) -> Option<&'static str> {
+    pub(super) fn details(&self) -> Option<Details> {
         match self {
-            Self::Unenforced(_) => Some("unenforced_policy"),
-            Self::Unserved => Some("target_not_served"),
-            Self::NoTable => Some("route_table_missing"),
-            Self::Drained => Some("drained"),
-            Self::Idle => Some("idle_timeout"),
-            Self::Duration => Some("max_connection_duration_reached"),
+            Self::Refused(Refused::Denied(details)) => Some(details.clone()),
+            Self::Refused(Refused::External(refused)) => Some(refused.details()),
+            Self::Refused(Refused::Unenforced(_)) | Self::Lost(Lost::Unenforced(_)) => {
+                Some("unenforced_policy".into())
+            }
+            Self::Lost(lost) => Some(lost.details()),
+            Self::Unserved => Some("target_not_served".into()),
+            Self::NoTable | Self::Refused(Refused::Unknown) => Some("route_table_missing".into()),
+            Self::Drained => Some("drained".into()),
+            Self::Idle => Some("idle_timeout".into()),
+            Self::Duration => Some("max_connection_duration_reached".into()),
             Self::NoRoute
             | Self::NoCluster
             | Self::NoHost(_)
@@ -80,7 +96,8 @@ impl Failure {
     pub(super) fn transport(&self) -> Option<String> {
         match self {
             Self::Connect(error) => error.transport_failure(),
-            Self::Unenforced(_)
+            Self::Refused(_)
+            | Self::Lost(_)
             | Self::NoTable
             | Self::NoRoute
             | Self::NoCluster
@@ -96,8 +113,9 @@ impl Failure {
     /// What metrics count it as.
     pub(super) fn reason(&self) -> Reason {
         match self {
-            Self::Unenforced(_) => Reason::Denied,
-            Self::Unserved => Reason::PolicyChange,
+            Self::Refused(Refused::Unknown) => Reason::NoRoute,
+            Self::Refused(_) => Reason::Denied,
+            Self::Unserved | Self::Lost(_) => Reason::PolicyChange,
             Self::NoTable | Self::NoRoute | Self::NoCluster => Reason::NoRoute,
             Self::NoHost(_) => Reason::NoHealthyUpstream,
             Self::Connect(error) if error.is_overflow() => Reason::Overloaded,

@@ -131,7 +131,8 @@ impl Book {
         record.flags = failure
             .and_then(Failure::flag)
             .map_or(Flags::NONE, Flags::from);
-        record.termination_details = failure.and_then(Failure::details);
+        let details = failure.and_then(Failure::details);
+        record.termination_details = details.as_deref();
         record.transport_failure = transport.as_deref();
         record.bytes_received = received;
         record.bytes_sent = sent;
@@ -141,7 +142,8 @@ impl Book {
         record.upstream_remote = self.remote;
         record.cluster = self.cluster.as_deref();
         record.downstream_local = session.destination;
-        record.downstream_remote = Some(session.client);
+        let proxied = session.proxied.map(|proxied| proxied.source);
+        record.downstream_remote = Some(proxied.unwrap_or(session.client));
         record.downstream_direct_remote = Some(session.client);
         record.server_name = session.sni.as_deref();
         record.route = self.route.as_deref();

@@ -2,41 +2,24 @@
 //!
 //! In: a session, the routes of its port. Out: a backend. Never: an endpoint.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use decision::{
     route::{self, stream::Stream},
     waypoint::Target,
 };
-use mesh::{
-    Name, Snapshot,
-    route::{Backend, RouteKey, RouteTable, Target as RouteTarget, WeightedBackend},
-};
+use mesh::route::{Backend, RouteTable, Target as RouteTarget, WeightedBackend};
 
 use super::{Book, Cluster, Failure, Session};
 use crate::detect::Protocol;
 
-/// The first policy that this connection might break and whose word cannot be told by its bytes.
-pub(crate) fn unenforced(session: &Session, snapshot: &Snapshot) -> Option<Name> {
-    let own = &session.proxy.own;
-    let settings = snapshot.waypoint_settings(&own.namespace, &own.gateway);
-    let of_waypoint = settings.and_then(|settings| settings.unenforced.first());
-    of_waypoint
-        .or_else(|| table(session, snapshot)?.unenforced.first())
-        .cloned()
-}
-
-fn table<'a>(session: &Session, snapshot: &'a Snapshot) -> Option<&'a Arc<RouteTable>> {
-    let service = session.target.service()?;
-    snapshot.routes(&RouteKey::new(service.key(), session.target.port()))
-}
-
 /// Finds the backend.
-pub(super) fn route(session: &Session, book: &mut Book) -> Result<Arc<Cluster>, Failure> {
+pub(super) fn route(
+    session: &Session,
+    client: IpAddr,
+    book: &mut Book,
+) -> Result<Arc<Cluster>, Failure> {
     let snapshot = session.proxy.view.load();
-    if let Some(policy) = unenforced(session, &snapshot) {
-        return Err(Failure::Unenforced(policy));
-    }
     let service = match &session.target {
         Target::Service { service, .. } => service,
         Target::Workload {
@@ -54,8 +37,8 @@ pub(super) fn route(session: &Session, book: &mut Book) -> Result<Arc<Cluster>, 
         }
     };
     // The controller sends one for every port that we stand before: without it nobody knows what holds.
-    let table = table(session, &snapshot).ok_or(Failure::NoTable)?;
-    let chosen = chosen(session, table, book)?;
+    let table = session.table(&snapshot).ok_or(Failure::NoTable)?;
+    let chosen = chosen(session, client, table, book)?;
     let own;
     let backend = match chosen {
         Some(backend) => backend,
@@ -73,6 +56,7 @@ pub(super) fn route(session: &Session, book: &mut Book) -> Result<Arc<Cluster>, 
 /// What the routes say; `None`: nothing.
 fn chosen<'a>(
     session: &Session,
+    client: IpAddr,
     table: &'a RouteTable,
     book: &mut Book,
 ) -> Result<Option<&'a Backend>, Failure> {
@@ -85,7 +69,7 @@ fn chosen<'a>(
         Stream::Nowhere => return Err(Failure::NoRoute),
         Stream::Unrouted => {
             let destination = session.destination.map(|destination| destination.ip());
-            match route::stream::tcp(&table.tcp, session.client.ip(), destination) {
+            match route::stream::tcp(&table.tcp, client, destination) {
                 Stream::Route(route) => (&route.name, &route.backends),
                 Stream::Nowhere => return Err(Failure::NoRoute),
                 Stream::Unrouted => return Ok(None),

@@ -32,6 +32,7 @@ use telemetry::http::ClusterStats;
 use tokio::sync::Notify;
 
 use crate::upstream::{
+    behalf::Telling,
     breaker::{Breakers, Limit, Overflow, RequestPermit, RetryPermit},
     clusters::Shared,
     error::NoHost,
@@ -166,6 +167,11 @@ impl Cluster {
     #[must_use]
     pub fn policy(&self) -> Arc<TrafficPolicy> {
         Arc::clone(&self.state.load().policy)
+    }
+
+    /// What its endpoints are told of clients.
+    pub(super) fn telling(&self) -> Telling {
+        self.state.load().telling
     }
 
     /// Its endpoints now.

@@ -281,9 +281,10 @@ impl Clusters {
 
     /// Forgets what nobody has asked for in a long time.
     pub(super) fn sweep(&self) {
-        let snapshot = self.view.load();
+        let (snapshot, now) = (self.view.load(), net::clock::now());
         for cluster in self.all() {
             let count = |limit| cluster.breakers().count(limit);
+            cluster.hosts().iter().for_each(|host| host.tidy(now));
             // Connections that are kept for the next request, too: they are worth as much as what is known of endpoints.
             let is_used = [Limit::Requests, Limit::Pending, Limit::Connections]
                 .into_iter()

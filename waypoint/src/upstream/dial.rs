@@ -1,7 +1,7 @@
 //! A connection to an endpoint: a stream of a tunnel, or plain TCP where there is no tunnel.
 //!
-//! In: an endpoint, the worker's tunnels, our certificate. Out: bytes both ways. Never: sends a byte to a peer that is
-//! not the endpoint's own workload; tries again.
+//! In: an endpoint, the worker's tunnels, our certificate, the [`Lane`]. Out: bytes both ways, after what the endpoint is told of the
+//! client. Never: sends a byte to a peer that is not the endpoint's own workload; tries again.
 
 use std::{
     io,
@@ -11,17 +11,23 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use hbone::{Early, TunnelKey};
 use http::{Method, Request, Version};
 use identity::PeerCertificate;
-use mesh::backend::TcpKeepalive;
+use mesh::backend::{ConnectionPool, TcpKeepalive};
 use net::relay::{Duplex, Queue, Read, TcpEnd};
 use socket2::SockRef;
 use telemetry::http::ClusterStats;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpSocket, TcpStream},
+};
+use wire::principal;
 
 use crate::upstream::{
     Worker,
+    behalf::Lane,
     breaker::Place,
     cluster::Pick,
     clusters::Shared,
@@ -54,27 +60,56 @@ pub(super) struct Opened {
     pub(super) valid_for: Option<Duration>,
 }
 
-/// Connects. What `early` yields meanwhile goes ahead, if it is through a tunnel.
+/// How a connection is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// How long it may take.
+    pub(super) time: Duration,
+    /// How a socket is kept alive.
+    pub(super) keepalive: Option<TcpKeepalive>,
+}
+
+impl Limits {
+    pub(super) fn of(pool: &ConnectionPool) -> Self {
+        Self {
+            time: pool.connect_timeout,
+            keepalive: pool.keepalive,
+        }
+    }
+}
+
+/// Connects. What `early` yields meanwhile goes ahead, if it is through a tunnel and nothing else goes first.
 pub(super) async fn open<D: Duplex>(
     shared: &Shared,
     worker: &Worker,
     host: &Host,
-    limit: Duration,
-    keepalive: Option<TcpKeepalive>,
+    lane: Option<&Lane>,
+    limits: Limits,
     early: &mut Early<'_, D>,
 ) -> Result<Opened, ConnectError> {
+    let header = lane.and_then(|lane| lane.header(host.address()));
+    let named = match lane.map_or(Ok(None), Lane::name) {
+        Ok(named) => named,
+        Err(error) => return Err(ConnectError::Announce(Arc::new(io::Error::other(error)))),
+    };
+    let mut nothing = Early::none();
+    let early = if header.is_some() {
+        &mut nothing
+    } else {
+        early
+    };
     let opened = async {
-        match host.way() {
+        let mut opened = match host.way() {
             Way::Plain => {
-                let socket = tcp(host.address(), keepalive)
+                let socket = tcp(host.address(), limits.keepalive)
                     .await
                     .map_err(|error| ConnectError::Tcp(Arc::new(error)))?;
-                Ok(Opened {
+                Opened {
                     local: socket.local_addr().ok(),
                     transport: Transport::Tcp(socket),
                     peer: None,
                     valid_for: None,
-                })
+                }
             }
             Way::Hbone {
                 peer,
@@ -100,12 +135,17 @@ pub(super) async fn open<D: Duplex>(
                         hbone::client::handshake(tcp, config, not_after, &settings).await
                     }
                 };
-                // As Envoy: nothing but the authority.
+                // As Envoy: nothing but the authority, and the client where it is to be told.
                 let request = || {
                     let mut request = Request::new(());
                     *request.method_mut() = Method::CONNECT;
                     *request.uri_mut() = authority.clone();
                     *request.version_mut() = Version::HTTP_2;
+                    if let Some(client) = &named {
+                        request
+                            .headers_mut()
+                            .insert(principal::NAME, client.clone());
+                    }
                     request
                 };
                 let (stream, _answer) = worker
@@ -119,16 +159,33 @@ pub(super) async fn open<D: Duplex>(
                 }
                 let expires = stream.peer().not_after.min(credential.not_after());
                 let left = expires.duration_since(net::clock::wall());
-                Ok(Opened {
+                Opened {
                     local: None,
                     valid_for: Some(left.unwrap_or_default()),
                     peer: Some(Arc::clone(stream.peer())),
                     transport: Transport::Hbone(stream),
-                })
+                }
             }
+        };
+        if let Some(header) = header {
+            let announced = announce(&mut opened.transport, header).await;
+            announced.map_err(|error| ConnectError::Announce(Arc::new(error)))?;
         }
+        Ok(opened)
     };
-    timely(limit, opened).await
+    timely(limits.time, opened).await
+}
+
+/// Writes what goes before the first byte.
+async fn announce(transport: &mut Transport, header: Bytes) -> io::Result<()> {
+    match transport {
+        Transport::Tcp(socket) => socket.write_all(&header).await,
+        Transport::Hbone(stream) => {
+            let mut queue = Queue::default();
+            queue.push(header);
+            std::future::poll_fn(|cx| stream.poll_write(cx, &mut queue)).await
+        }
+    }
 }
 
 async fn timely<T>(

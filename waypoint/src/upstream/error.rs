@@ -33,6 +33,9 @@ pub enum ConnectError {
     /// We have no certificate to show.
     #[error("{0}")]
     Identity(#[source] identity::Error),
+    /// What the endpoint is to be told of the client could not be sent.
+    #[error("PROXY header or name of the client not sent: {0}")]
+    Announce(#[source] Arc<io::Error>),
     /// No answer in time.
     #[error("no connection within {} ms", .0.as_millis())]
     TimedOut(Duration),
@@ -288,6 +291,7 @@ impl SendError {
                 | ConnectError::Hbone(_)
                 | ConnectError::Identity(_)
                 | ConnectError::Revoked(_)
+                | ConnectError::Announce(_)
                 | ConnectError::Ended
                 | ConnectError::Preface(_) => Some(source.to_string()),
             },

@@ -11,7 +11,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -21,7 +21,7 @@ use identity::PeerCertificate;
 use mesh::{San, Uid, Workload};
 use parking_lot::Mutex;
 
-use crate::upstream::pool::HostPool;
+use crate::upstream::{behalf::Lane, breaker::Overflow, lanes::Lanes, pool::HostPool};
 
 /// What an endpoint is known by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -66,7 +66,16 @@ pub struct Host {
     /// Whoever takes it holds the backend's detector. `None`: it is no endpoint any more, and is not judged again.
     pub(super) history: Mutex<Option<outlier::History>>,
     /// **Shape:** by worker.
-    pools: Box<[OnceLock<Arc<HostPool>>]>,
+    pools: Box<[Pools]>,
+}
+
+/// The connections of one worker.
+#[derive(Debug, Default)]
+struct Pools {
+    /// Those that any request may use.
+    shared: OnceLock<Arc<HostPool>>,
+    /// Those that are for one client each.
+    lanes: Lanes,
 }
 
 impl Host {
@@ -89,7 +98,7 @@ impl Host {
             well_since: AtomicU64::new(micros(well_since)),
             counts: outlier::Counts::default(),
             history: Mutex::new(Some(outlier::History::default())),
-            pools: (0..workers.max(1)).map(|_| OnceLock::new()).collect(),
+            pools: (0..workers.max(1)).map(|_| Pools::default()).collect(),
         })
     }
 
@@ -209,15 +218,35 @@ impl Host {
         Self::new(key, way, self.workload(), Duration::ZERO, 1)
     }
 
-    /// The connections of one worker.
+    /// The connections of one worker that any request may use.
     pub(super) fn pool(&self, worker: usize) -> &Arc<HostPool> {
-        let index = worker % self.pools.len();
-        // There is at least one, and the index is below their count.
-        self.pools[index].get_or_init(Arc::default)
+        self.of_worker(worker).shared.get_or_init(Arc::default)
     }
 
-    fn pools(&self) -> impl Iterator<Item = &Arc<HostPool>> {
-        self.pools.iter().filter_map(OnceLock::get)
+    /// Those of a lane.
+    ///
+    /// # Errors
+    /// When there are too many lanes.
+    pub(super) fn pool_of(&self, worker: usize, lane: Lane) -> Result<Arc<HostPool>, Overflow> {
+        let lanes = &self.of_worker(worker).lanes;
+        lanes.pool(lane, net::clock::now())
+    }
+
+    fn of_worker(&self, worker: usize) -> &Pools {
+        // There is at least one, and the index is below their count.
+        &self.pools[worker % self.pools.len()]
+    }
+
+    fn pools(&self) -> impl Iterator<Item = Arc<HostPool>> {
+        self.pools.iter().flat_map(|pools| {
+            let shared = pools.shared.get().cloned();
+            shared.into_iter().chain(pools.lanes.all())
+        })
+    }
+
+    /// Lets go of lanes that nobody needs.
+    pub(super) fn tidy(&self, now: Instant) {
+        self.pools.iter().for_each(|pools| pools.lanes.tidy(now));
     }
 
     /// Keeps no connection any more, as it is no endpoint any more. What is under way ends by itself.

@@ -135,8 +135,8 @@ pub(super) async fn connect(
         via.cluster.shared(),
         via.worker,
         via.host,
-        limits.connect_timeout,
-        limits.keepalive,
+        pool.lane(),
+        dial::Limits::of(limits),
         &mut Early::<TcpEnd>::none(),
     )
     .await?;

@@ -102,6 +102,11 @@ impl Shared {
         self.facts.member.number()
     }
 
+    /// Whether it carries nothing.
+    pub(super) fn is_resting(&self) -> bool {
+        self.facts.streams.load(Ordering::Relaxed) == 0
+    }
+
     pub(super) fn is_open(&self) -> bool {
         !self.facts.is_leaving.load(Ordering::Relaxed)
     }
@@ -208,8 +213,8 @@ pub(super) async fn connect(
         via.cluster.shared(),
         via.worker,
         via.host,
-        limits.connect_timeout,
-        limits.keepalive,
+        pool.lane(),
+        dial::Limits::of(limits),
         &mut Early::<TcpEnd>::none(),
     )
     .await?;

@@ -1,4 +1,4 @@
-//! Which connection carries a request: the connections of one worker to one endpoint.
+//! Which connection carries a request: the connections of one worker to one endpoint, or those of them that are for one client.
 //!
 //! In: a request that wants to be sent. Out: a connection with room, reused or new. Never: shares a connection between
 //! workers; holds its lock while it waits.
@@ -16,7 +16,7 @@
 //! As Envoy: who finds no connection is pending, also while it connects; one connection is allowed in any case, so that
 //! a limit which others have used up starves nobody.
 //!
-//! Only its own worker takes the lock, but for changes of configuration and revoked certificates.
+//! Only its own worker takes the lock, but for changes of configuration, revoked certificates, and looks at what is idle.
 
 use std::{
     sync::{
@@ -33,6 +33,7 @@ use tokio::task::AbortHandle;
 
 use crate::upstream::{
     Worker,
+    behalf::Lane,
     breaker::{Limit, Overflow, Place},
     cluster::Cluster,
     error::{ConnectError, SendError},
@@ -61,6 +62,8 @@ pub(super) struct Via<'a> {
 /// The connections of one worker to one endpoint.
 #[derive(Debug, Default)]
 pub struct HostPool {
+    /// For whom they are; `None`: for anybody.
+    lane: Option<Lane>,
     inner: Mutex<Inner>,
     /// Connections that are open or being made.
     members: AtomicUsize,
@@ -95,6 +98,29 @@ struct Open {
 }
 
 impl HostPool {
+    /// Those of one lane.
+    pub(super) fn of(lane: Lane) -> Self {
+        Self {
+            lane: Some(lane),
+            ..Self::default()
+        }
+    }
+
+    /// For whom they are; `None`: for anybody.
+    pub(super) fn lane(&self) -> Option<&Lane> {
+        self.lane.as_ref()
+    }
+
+    /// Whether nothing is sent, and nobody waits. Who has just been given the pool is not seen.
+    pub(super) fn is_resting(&self) -> bool {
+        let inner = self.inner.lock();
+        let shared = inner.shared.iter().filter(|shared| shared.is_resting());
+        let resting = inner.idle.len() + shared.count();
+        !inner.is_dialling
+            && self.waiting.load(Ordering::Relaxed) == 0
+            && self.members.load(Ordering::Relaxed) <= resting
+    }
+
     /// A connection of HTTP/1.1 that is ready for a request, and whether it has carried one before. `stale`: one that had
     /// been idle since then was closed, so those that have been idle for longer are not believed any more.
     pub(super) async fn http1(

@@ -16,8 +16,8 @@ use net::relay::{Duplex, TcpEnd};
 use crate::{
     body::Body,
     upstream::{
-        Worker,
-        breaker::Limit,
+        behalf::{By, Lane},
+        breaker::{Limit, Overflow},
         cluster::{Cluster, Pick},
         dial::{self, Connected},
         error::SendError,
@@ -63,12 +63,12 @@ impl Cluster {
     /// [`SendError`] tells whether the endpoint may have acted on it.
     pub async fn send(
         self: &Arc<Self>,
-        worker: &Arc<Worker>,
+        by: By<'_>,
         pick: Pick,
         head: &request::Parts,
         body: Body,
     ) -> Result<Sent, SendError> {
-        self.send_noting(worker, pick, head, body, &mut false).await
+        self.send_noting(by, pick, head, body, &mut false).await
     }
 
     /// The same; `reached` becomes true once the request has a connection, also where the future is then dropped.
@@ -77,24 +77,28 @@ impl Cluster {
     /// As [`Self::send`].
     pub async fn send_noting(
         self: &Arc<Self>,
-        worker: &Arc<Worker>,
+        by: By<'_>,
         pick: Pick,
         head: &request::Parts,
         body: Body,
         reached: &mut bool,
     ) -> Result<Sent, SendError> {
-        let limits = self.state.load().policy.pool;
+        let (limits, telling) = {
+            let state = self.state.load();
+            (state.policy.pool, state.telling)
+        };
         let is_http2 = self.version(head.version) == Version::HTTP_2;
         let via = Via {
             cluster: self,
             host: pick.host(),
-            worker,
+            worker: by.worker,
             limits: &limits,
         };
-        let result = if is_http2 {
-            Self::send2(&via, head, body, reached).await
-        } else {
-            Self::send1(&via, head, body, reached).await
+        let lane = telling.lane(by.client.as_ref(), via.host.way());
+        let result = match pool(&via, lane) {
+            Err(overflow) => Err(overflow.into()),
+            Ok(pool) if is_http2 => Self::send2(pool.get(), &via, head, body, reached).await,
+            Ok(pool) => Self::send1(pool.get(), &via, head, body, reached).await,
         };
         match result {
             Ok(answer) => {
@@ -113,12 +117,12 @@ impl Cluster {
     }
 
     async fn send1(
+        pool: &Arc<HostPool>,
         via: &Via<'_>,
         head: &request::Parts,
         mut body: Body,
         reached: &mut bool,
     ) -> Result<Answer, SendError> {
-        let pool = via.host.pool(via.worker.index);
         let mut tried = 0;
         let mut stale = None;
         loop {
@@ -152,12 +156,12 @@ impl Cluster {
     }
 
     async fn send2(
+        pool: &Arc<HostPool>,
         via: &Via<'_>,
         head: &request::Parts,
         mut body: Body,
         reached: &mut bool,
     ) -> Result<Answer, SendError> {
-        let pool = via.host.pool(via.worker.index);
         let mut tried = 0;
         loop {
             let lease = pool.http2(via).await?;
@@ -185,12 +189,8 @@ impl Cluster {
     ///
     /// # Errors
     /// When the limit of connections is reached, or there is no connection.
-    pub async fn connect(
-        self: &Arc<Self>,
-        worker: &Arc<Worker>,
-        pick: Pick,
-    ) -> Result<Connected, SendError> {
-        self.connect_early(worker, pick, &mut Early::<TcpEnd>::none())
+    pub async fn connect(self: &Arc<Self>, by: By<'_>, pick: Pick) -> Result<Connected, SendError> {
+        self.connect_early(by, pick, &mut Early::<TcpEnd>::none())
             .await
     }
 
@@ -200,21 +200,25 @@ impl Cluster {
     /// As [`Self::connect`].
     pub async fn connect_early<D: Duplex>(
         self: &Arc<Self>,
-        worker: &Arc<Worker>,
+        by: By<'_>,
         pick: Pick,
         early: &mut Early<'_, D>,
     ) -> Result<Connected, SendError> {
-        let limits = self.state.load().policy.pool;
+        let (limits, telling) = {
+            let state = self.state.load();
+            (state.policy.pool, state.telling)
+        };
         let place = self
             .breakers()
             .take(Limit::Connections, limits.max_connections)?;
         let host = Arc::clone(pick.host());
+        let lane = telling.lane(by.client.as_ref(), host.way());
         let opened = Box::pin(dial::open(
             &self.shared,
-            worker,
+            by.worker,
             &host,
-            limits.connect_timeout,
-            limits.keepalive,
+            lane.as_ref(),
+            dial::Limits::of(&limits),
             early,
         ))
         .await;
@@ -249,6 +253,29 @@ impl Cluster {
     pub fn timed_out(self: &Arc<Self>, host: &Arc<Host>) {
         self.record(host, outlier::Outcome::TimedOut);
     }
+}
+
+/// The connections that will do.
+enum Pool<'a> {
+    Shared(&'a Arc<HostPool>),
+    Lane(Arc<HostPool>),
+}
+
+impl Pool<'_> {
+    fn get(&self) -> &Arc<HostPool> {
+        match self {
+            Self::Shared(pool) => pool,
+            Self::Lane(pool) => pool,
+        }
+    }
+}
+
+fn pool<'a>(via: &Via<'a>, lane: Option<Lane>) -> Result<Pool<'a>, Overflow> {
+    let worker = via.worker.index;
+    Ok(match lane {
+        None => Pool::Shared(via.host.pool(worker)),
+        Some(lane) => Pool::Lane(via.host.pool_of(worker, lane)?),
+    })
 }
 
 /// The head of an answer, and what its body comes from.

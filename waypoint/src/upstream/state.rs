@@ -18,6 +18,7 @@ use mesh::{
 };
 
 use crate::upstream::{
+    behalf::Telling,
     breaker::Limit,
     cluster::{Cluster, Key},
     clusters::Shared,
@@ -42,6 +43,8 @@ pub(super) struct State {
     pub(super) policy: Arc<TrafficPolicy>,
     pub(super) budget: Arc<Budget>,
     pub(super) protocol: AppProtocol,
+    /// What endpoints are told of clients.
+    pub(super) telling: Telling,
     /// Endpoints are to be found by names that nobody has answered yet.
     pub(super) is_waiting: bool,
     /// Since when there is no endpoint, as time since the backend's epoch; `None`: there are some.
@@ -58,6 +61,7 @@ impl Default for State {
             budget: Arc::new(Budget::new(&policy)),
             policy,
             protocol: AppProtocol::Unknown,
+            telling: Telling::default(),
             is_waiting: false,
             empty_since: None,
         }
@@ -111,6 +115,8 @@ pub(super) struct Inputs {
     workload: Option<Arc<Workload>>,
     policy: Option<Arc<TrafficPolicy>>,
     own: Option<Arc<Workload>>,
+    /// Whether the waypoint names its clients.
+    names_clients: bool,
     /// What names had led to; `None`: they do not matter.
     names: Option<u64>,
 }
@@ -127,6 +133,7 @@ impl Inputs {
         };
         let settings = snapshot.waypoint_settings(&own.namespace, &own.gateway);
         let default = settings.map(|settings| &settings.default_policy);
+        inputs.names_clients = settings.is_some_and(|settings| settings.tell_client);
         match key {
             Key::Backend(backend) => {
                 inputs.service = snapshot.service(&backend.service).cloned();
@@ -147,6 +154,7 @@ impl Inputs {
             && same(&self.workload, &other.workload)
             && same(&self.policy, &other.policy)
             && same(&self.own, &other.own)
+            && self.names_clients == other.names_clients
     }
 }
 
@@ -234,7 +242,11 @@ impl Cluster {
             let ejected = hosts.iter().filter(|host| host.is_ejected());
             ejected.for_each(|host| self.recover(host));
         }
-        if policy.pool != before.policy.pool {
+        let telling = Telling {
+            name: inputs.names_clients,
+            proxy: policy.proxy_protocol,
+        };
+        if policy.pool != before.policy.pool || telling != before.telling {
             hosts.iter().for_each(|host| host.renew_connections());
         }
         let is_same_budget = policy.retry_budget == before.policy.retry_budget
@@ -256,6 +268,7 @@ impl Cluster {
             policy,
             budget,
             protocol: self.protocol(inputs),
+            telling,
             is_waiting: found.is_waiting,
             empty_since,
         }));
@@ -388,6 +401,7 @@ impl Cluster {
             policy: Arc::clone(&before.policy),
             budget: Arc::clone(&before.budget),
             protocol: before.protocol,
+            telling: before.telling,
             is_waiting: before.is_waiting,
             empty_since: before.empty_since,
         }));

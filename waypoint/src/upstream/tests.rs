@@ -3,6 +3,7 @@
 
 mod ahead;
 mod checks;
+mod clients;
 mod endpoints;
 mod http1;
 mod http2;
@@ -10,4 +11,5 @@ mod judge;
 mod kit;
 mod known;
 mod limits;
+mod named;
 mod stream;

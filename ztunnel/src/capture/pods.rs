@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use decision::inbound::Speakers;
 use mesh::{SpiffeId, Workload};
 use net::{
     Netns,
@@ -298,10 +299,11 @@ impl Pods {
     /// Re-examines open connections whenever the mesh changes, and forgets the metrics of workloads that have left,
     /// until there is nobody left to change the mesh.
     ///
-    /// A pod whose own workload and whose policies are what they were is passed over: most changes are of others.
+    /// A pod whose own workload and whose policies are what they were, and before which the same waypoints stand, is passed over: most
+    /// changes are of others.
     pub async fn recheck(self: Arc<Self>) {
         let mut view = self.proxy.view.clone();
-        let mut seen: HashMap<String, (u64, Option<Arc<Workload>>)> = HashMap::new();
+        let mut seen: HashMap<String, (u64, Option<Arc<Workload>>, Speakers)> = HashMap::new();
         while let Ok(snapshot) = view.changed().await {
             self.proxy
                 .telemetry
@@ -313,7 +315,11 @@ impl Pods {
                 let own = snapshot
                     .workload_by_pod(&info.namespace, &info.name, &info.service_account)
                     .cloned();
-                let now = (snapshot.policies().generation(), own);
+                let speakers = own
+                    .as_deref()
+                    .map(|own| Speakers::of(&snapshot, own))
+                    .unwrap_or_default();
+                let now = (snapshot.policies().generation(), own, speakers);
                 if seen.get(&pod.uid) != Some(&now) {
                     pod.connections.recheck(&snapshot);
                     seen.insert(pod.uid.clone(), now);

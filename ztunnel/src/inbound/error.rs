@@ -28,9 +28,6 @@ pub(super) enum Error {
     Refused(#[from] Refusal),
     #[error("connection failed: {0}")]
     Connect(#[from] ConnectError),
-    /// The workload wants a header that is not built.
-    #[error("connection failed: application tunnels with the PROXY protocol are not built yet")]
-    ProxyProtocol,
 }
 
 impl Error {
@@ -40,11 +37,9 @@ impl Error {
             Self::Head(_) | Self::Tls(_) => StatusCode::BAD_REQUEST,
             Self::Refused(refusal) => StatusCode::from_u16(refusal.status().code())
                 .unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
-            Self::Socket(_)
-            | Self::UnknownPod(_)
-            | Self::Identity(_)
-            | Self::Connect(_)
-            | Self::ProxyProtocol => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Socket(_) | Self::UnknownPod(_) | Self::Identity(_) | Self::Connect(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -60,7 +55,7 @@ impl Error {
                 Some(Flag::Connect) => Reason::ConnectFailed,
                 None => Reason::NoRoute,
             },
-            Self::Connect(_) | Self::ProxyProtocol => Reason::ConnectFailed,
+            Self::Connect(_) => Reason::ConnectFailed,
         }
     }
 
@@ -68,7 +63,7 @@ impl Error {
     pub(super) fn is_early(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.flag().is_none(),
-            Self::Connect(_) | Self::ProxyProtocol => false,
+            Self::Connect(_) => false,
             Self::Socket(_)
             | Self::UnknownPod(_)
             | Self::Identity(_)

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use decision::inbound::Admitted;
+use decision::inbound::{Admitted, Refusal};
 use mesh::{Service, Snapshot, SpiffeId, Workload, service::PortMap, workload::WorkloadType};
 use telemetry::{Connection, HboneAddress, Security};
 use wire::{
@@ -13,7 +13,7 @@ use wire::{
     connect::ConnectHead,
 };
 
-use super::Arrived;
+use super::{Arrived, error::Error};
 
 /// Of an admitted plaintext connection.
 pub(super) fn of_plaintext(at: &Arrived, admitted: &Admitted) -> Connection {
@@ -55,12 +55,18 @@ pub(super) fn of_tunnel(at: &Arrived, admitted: &Admitted, head: &ConnectHead) -
     });
     report.destination = Some(Arc::clone(workload));
     report.source_identity = admitted.identity().cloned();
+    report.client_identity = admitted.behind().cloned();
     secured(&mut report, workload, head);
     report
 }
 
 /// Of a CONNECT that was refused.
-pub(super) fn of_refused(at: &Arrived, identity: &SpiffeId, head: &ConnectHead) -> Connection {
+pub(super) fn of_refused(
+    at: &Arrived,
+    identity: &SpiffeId,
+    head: &ConnectHead,
+    error: &Error,
+) -> Connection {
     let mut report = at.addresses.connection();
     report.source = match from_gateway(at, head) {
         true => Some(Arc::new(described(&head.baggage, Some(identity)))),
@@ -68,6 +74,9 @@ pub(super) fn of_refused(at: &Arrived, identity: &SpiffeId, head: &ConnectHead) 
     };
     report.destination = Some(Arc::clone(&at.workload));
     report.source_identity = Some(identity.clone());
+    if let Error::Refused(Refusal::Rejected { behind, .. }) = error {
+        report.client_identity = behind.as_deref().cloned();
+    }
     secured(&mut report, &at.workload, head);
     report
 }

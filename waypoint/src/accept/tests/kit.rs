@@ -29,6 +29,7 @@ use tokio::{
 
 use crate::{
     accept::Arrivals,
+    access::shared::{Options, Shared},
     io::DuplexIo,
     proxy::{Own, Proxy},
     upstream::{Clusters, Worker},
@@ -222,6 +223,7 @@ impl Waypoint {
             hbone: Arc::clone(&hbone),
             own,
             clusters,
+            access: Shared::new(Options::default()),
             draining: drain.listen(),
         });
         let arrivals = Arrivals::new(Arc::clone(&proxy), upstream);

@@ -95,6 +95,7 @@ impl Account {
             destination: upstream.map(|upstream| &upstream.workload),
             service: self.service.as_ref(),
             source_identity: Some(session.identity()),
+            client_identity: None,
             destination_identity: upstream.and_then(|upstream| upstream.identity.as_ref()),
             passthrough: false,
         }
@@ -151,7 +152,7 @@ impl Account {
         }
         record.cluster = self.cluster.as_deref();
         record.downstream_local = session.destination;
-        record.downstream_remote = Some(session.client);
+        record.downstream_remote = Some(self.client);
         record.downstream_direct_remote = Some(session.client);
         record.server_name = session.sni.as_deref();
         record.route = self.route.as_deref();

@@ -147,10 +147,10 @@ fn a_client_of_grpc_gets_200_and_a_status() {
 #[test]
 fn a_message_of_grpc_is_percent_encoded() {
     assert_eq!(
-        grpc_message("100% \u{e9}\n"),
+        grpc_message("100% \u{e9}\n".as_bytes()),
         Some(HeaderValue::from_static("100%25 %C3%A9%0A"))
     );
-    assert_eq!(grpc_message(""), None);
+    assert_eq!(grpc_message(b""), None);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::{NonZeroU16, NonZeroUsize},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use http_body_util::BodyExt as _;
 use identity::{BoxFuture, CaError, CertificateAuthority, Issued, PeerCertificate, SigningRequest};
 use mesh::{
     Delta, Resource, ResourceKey, Service, ServiceKey, SpiffeId, Workload,
+    access::Policies,
     backend::{BackendKey, BackendPolicy, TrafficPolicy},
     route::{
         Action, Backend, Forward, HttpRule, HttpRules, Retry, RetryOn, RouteKey, RouteTable,
@@ -35,10 +36,11 @@ mod servers;
 pub(in crate::request) use servers::*;
 
 use crate::{
+    access::shared::{Options, Shared},
     body::Body,
     proxy::{Own, Proxy},
     request,
-    session::{Ending, Protocol, Session},
+    session::{Compared, Ending, Flips, Protocol, Session, Standing},
     upstream::{Clusters, Worker},
 };
 
@@ -62,6 +64,8 @@ const FIELDS: &[(&str, &str)] = &[
     ("id", "%REQ(X-REQUEST-ID)%"),
     ("attempts", "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"),
     ("grpc", "%GRPC_STATUS_NUMBER%"),
+    ("remote", "%DOWNSTREAM_REMOTE_ADDRESS%"),
+    ("direct", "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%"),
 ];
 
 pub(super) const HOSTNAME: &str = "reviews.default.svc.cluster.local";
@@ -110,6 +114,8 @@ pub(super) struct Plan {
     pub(super) policy: TrafficPolicy,
     pub(super) default_retry: Option<Retry>,
     pub(super) unenforced: Vec<mesh::Name>,
+    /// Of the waypoint; those of the service are the table's.
+    pub(super) policies: Policies,
     pub(super) client: Version,
 }
 
@@ -120,6 +126,7 @@ impl Default for Plan {
             policy: TrafficPolicy::default(),
             default_retry: None,
             unenforced: Vec::new(),
+            policies: Policies::default(),
             client: Version::HTTP_11,
         }
     }
@@ -192,6 +199,7 @@ impl Kit {
             plan.policy,
             plan.default_retry,
             plan.unenforced,
+            plan.policies,
         );
         let sink = Sink::default();
         let logging = Logging::start(
@@ -230,12 +238,14 @@ impl Kit {
             hbone,
             own,
             clusters,
+            access: Shared::new(Options::default()),
             draining: drain.listen(),
         });
         let session = Arc::new(Session {
             proxy: Arc::clone(&proxy),
             worker,
             client: "10.0.0.9:40000".parse().unwrap(),
+            proxied: None,
             peer: Arc::new(certificate()),
             source: None,
             target: Target::Service { service, port: 80 },
@@ -248,6 +258,8 @@ impl Kit {
             sni: None,
             opened: net::clock::now(),
             ending: Ending::default(),
+            flips: Flips::default(),
+            certified: OnceLock::new(),
         });
         Self {
             proxy,
@@ -264,6 +276,24 @@ impl Kit {
             upserts: resources,
             removals: Vec::new(),
         });
+    }
+
+    /// Publishes more, and tells the session, as whoever follows the mesh does.
+    pub(super) fn turn(&self, resources: Vec<Resource>) {
+        let follow = || {
+            let snapshot = self.proxy.view.load();
+            let (settings, table) = (
+                self.session.settings(&snapshot),
+                self.session.table(&snapshot),
+            );
+            let standing = Standing::new(&snapshot, settings, table);
+            self.session
+                .flips
+                .follow(standing, &mut Compared::default());
+        };
+        follow();
+        self.publish(resources);
+        follow();
     }
 
     /// Takes the routes back.
@@ -324,11 +354,16 @@ impl Kit {
 
     /// What a scrape shows of requests.
     pub(super) fn requests_total(&self) -> String {
+        self.scraped("istio_requests_total{")
+    }
+
+    /// The lines of a scrape that begin so.
+    pub(super) fn scraped(&self, beginning: &str) -> String {
         let text = self
             .proxy
             .telemetry
             .expose(telemetry::metrics::Exposition::Text, net::clock::now());
-        let wanted = |line: &&str| line.starts_with("istio_requests_total{");
+        let wanted = |line: &&str| line.starts_with(beginning);
         text.lines().filter(wanted).collect::<Vec<_>>().join("\n")
     }
 }
@@ -343,6 +378,7 @@ fn publish(
     policy: TrafficPolicy,
     default_retry: Option<Retry>,
     unenforced: Vec<mesh::Name>,
+    policies: Policies,
 ) {
     let fields = FIELDS
         .iter()
@@ -361,6 +397,7 @@ fn publish(
         default_policy: Arc::new(TrafficPolicy::default()),
         serves_services: true,
         serves_workloads: true,
+        policies,
         ..WaypointSettings::new("shop".into(), "waypoint".into())
     };
     let mut upserts = vec![

@@ -105,7 +105,7 @@ async fn a_request_that_waits_for_a_connection_has_its_limit_and_blames_nobody()
     let held = tokio::spawn(async move {
         let pick = holds.pick(&Ask::default()).unwrap();
         let (head, _) = get("/").into_parts();
-        drop(holds.send(&worker, pick, &head, Body::Empty).await);
+        drop(holds.send(worker.itself(), pick, &head, Body::Empty).await);
     });
     calls.reach(1).await;
     let answered = kit.ask(post("/", "it is not read")).await;

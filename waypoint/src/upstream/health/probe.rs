@@ -59,12 +59,17 @@ pub(super) async fn probe(
 ) -> Result<(), Failed> {
     let other = policy.port.map(|port| host.on_port(port.get()));
     let host = other.as_deref().unwrap_or(host);
+    let lane = cluster.telling().lane(None, host.way());
+    let limits = dial::Limits {
+        time: policy.timeout,
+        keepalive: None,
+    };
     let opened = dial::open(
         cluster.shared(),
         worker,
         host,
-        policy.timeout,
-        None,
+        lane.as_ref(),
+        limits,
         &mut Early::<TcpEnd>::none(),
     )
     .await?;

@@ -256,7 +256,10 @@ async fn a_workload_can_be_asked_for_by_its_own_address() {
     assert_eq!(&**cluster.name(), "encap");
     let (head, body) = super::kit::get("/").into_parts();
     let pick = cluster.pick(&Ask::default()).unwrap();
-    let sent = cluster.send(&mesh.worker, pick, &head, body).await.unwrap();
+    let sent = cluster
+        .send(mesh.worker.itself(), pick, &head, body)
+        .await
+        .unwrap();
     assert_eq!(super::kit::text(sent).await, "hello");
 }
 
@@ -400,7 +403,10 @@ fn workers_share_counts_and_nothing_else() {
                 for _ in 0..200 {
                     let (head, body) = super::kit::get("/").into_parts();
                     let pick = cluster.pick(&Ask::default()).unwrap();
-                    let sent = cluster.send(&worker, pick, &head, body).await.unwrap();
+                    let sent = cluster
+                        .send(worker.itself(), pick, &head, body)
+                        .await
+                        .unwrap();
                     assert_eq!(super::kit::text(sent).await, "hello");
                 }
             });

@@ -366,7 +366,7 @@ async fn a_request_under_way_is_small() {
     let mesh = mesh(&server);
     let (head, body) = get("/").into_parts();
     let cluster = mesh.cluster();
-    let sent = cluster.send(&mesh.worker, mesh.pick(), &head, body);
+    let sent = cluster.send(mesh.worker.itself(), mesh.pick(), &head, body);
     assert!(size_of_val(&sent) <= 4096, "{} bytes", size_of_val(&sent));
     drop(sent);
 }

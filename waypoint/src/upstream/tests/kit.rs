@@ -19,7 +19,7 @@ use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use identity::{BoxFuture, CaError, CertificateAuthority, Issued, SigningRequest, Store};
 use mesh::{
-    Delta, Resource, Service, ServiceKey, Workload,
+    Delta, Resource, Service, ServiceKey, SpiffeId, Workload,
     backend::{BackendKey, BackendPolicy, TrafficPolicy},
     route::Backend,
     service::{AppProtocol, PortMap},
@@ -31,7 +31,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::{
     body::Body,
     proxy::Own,
-    upstream::{Ask, Cluster, Clusters, Host, Pick, SendError, Sent, Worker},
+    upstream::{Ask, Client, Cluster, Clusters, Host, Pick, SendError, Sent, Worker},
 };
 
 /// How long anything may take.
@@ -121,6 +121,19 @@ impl Mesh {
         addresses: &[SocketAddr],
         rules: TrafficPolicy,
     ) -> Self {
+        let mesh = Self::of(workers, Arc::new(NoAuthority));
+        let endpoints = addresses.iter().enumerate();
+        let endpoints = endpoints.map(|(n, address)| endpoint(n, *address));
+        mesh.publish(
+            [Resource::Service(Arc::new(service)), policy(rules)]
+                .into_iter()
+                .chain(endpoints.map(|endpoint| Resource::Workload(Arc::new(endpoint)))),
+        );
+        mesh
+    }
+
+    /// One of which nothing is known.
+    pub(super) fn of(workers: usize, authority: Arc<dyn CertificateAuthority>) -> Self {
         let publisher = Publisher::new();
         let own = Own {
             gateway: "waypoint".into(),
@@ -148,29 +161,23 @@ impl Mesh {
         };
         let drain = Drain::default();
         let settings = Arc::new(hbone::Settings::default());
+        let store = Store::new(authority, identity::Config::default());
+        tokio::spawn(Arc::clone(&store).run());
         let clusters = Clusters::new(
             publisher.view(),
-            Store::new(Arc::new(NoAuthority), identity::Config::default()),
+            store,
             own,
             Arc::clone(&settings),
             Telemetry::new(build, logging, net::clock::now()),
             &Workers::start(NonZeroUsize::new(workers).unwrap()).unwrap(),
             drain.listen(),
         );
-        let mesh = Self {
+        Self {
             publisher,
             clusters,
             worker: Worker::new(0, settings, drain.listen()),
             _drain: drain,
-        };
-        let endpoints = addresses.iter().enumerate();
-        let endpoints = endpoints.map(|(n, address)| endpoint(n, *address));
-        mesh.publish(
-            [Resource::Service(Arc::new(service)), policy(rules)]
-                .into_iter()
-                .chain(endpoints.map(|endpoint| Resource::Workload(Arc::new(endpoint)))),
-        );
-        mesh
+        }
     }
 
     pub(super) fn publish(&self, upserts: impl IntoIterator<Item = Resource>) {
@@ -205,8 +212,25 @@ impl Mesh {
         body: Body,
     ) -> Result<Sent, SendError> {
         let cluster = self.cluster();
-        let sent = cluster.send(&self.worker, pick, head, body);
+        let sent = cluster.send(self.worker.itself(), pick, head, body);
         soon("an answer or an error", sent).await
+    }
+
+    /// Sends for a client.
+    pub(super) async fn send_for(
+        &self,
+        client: Client<'_>,
+        request: Request<Body>,
+    ) -> Result<Sent, SendError> {
+        let (head, body) = request.into_parts();
+        let (cluster, by) = (self.cluster(), self.worker.on_behalf(client));
+        let sent = cluster.send(by, self.pick(), &head, body);
+        soon("an answer or an error", sent).await
+    }
+
+    /// Sends a GET for a client and reads the answer to its end.
+    pub(super) async fn get_for(&self, client: Client<'_>) -> String {
+        text(self.send_for(client, get("/")).await.unwrap()).await
     }
 
     /// Sends a GET and reads the answer to its end.
@@ -228,6 +252,19 @@ impl Mesh {
     pub(super) fn hosts(&self) -> Vec<Arc<Host>> {
         self.cluster().hosts().to_vec()
     }
+}
+
+/// A client that asked for `10.96.0.1:80`.
+pub(super) fn client<'a>(identity: &'a SpiffeId, source: &str) -> Client<'a> {
+    Client {
+        identity,
+        source: source.parse().unwrap(),
+        destination: Some(([10, 96, 0, 1], 80).into()),
+    }
+}
+
+pub(super) fn id(account: &str) -> SpiffeId {
+    SpiffeId::new("cluster.local".into(), "shop".into(), account.into())
 }
 
 pub(super) fn get(path: &str) -> Request<Body> {

@@ -57,7 +57,10 @@ async fn a_backend_that_has_a_connection_is_not_forgotten() {
     let server = Server::hello().await;
     let mesh = Mesh::new(service(), &[server.address], TrafficPolicy::default());
     let cluster = mesh.cluster();
-    let connected = cluster.connect(&mesh.worker, mesh.pick()).await.unwrap();
+    let connected = cluster
+        .connect(mesh.worker.itself(), mesh.pick())
+        .await
+        .unwrap();
     let is_known = || {
         let all = mesh.clusters.all();
         all.iter().any(|known| Arc::ptr_eq(known, &cluster))

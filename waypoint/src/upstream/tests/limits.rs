@@ -189,15 +189,23 @@ async fn connections_without_requests_are_limited_too() {
     };
     let mesh = mesh(&server, pool);
     let cluster = mesh.cluster();
-    let first = cluster.connect(&mesh.worker, mesh.pick()).await.unwrap();
+    let first = cluster
+        .connect(mesh.worker.itself(), mesh.pick())
+        .await
+        .unwrap();
     let error = cluster
-        .connect(&mesh.worker, mesh.pick())
+        .connect(mesh.worker.itself(), mesh.pick())
         .await
         .unwrap_err();
     assert!(error.is_overflow());
     assert_eq!(mesh.hosts()[0].active(), 1);
     drop(first);
-    drop(cluster.connect(&mesh.worker, mesh.pick()).await.unwrap());
+    drop(
+        cluster
+            .connect(mesh.worker.itself(), mesh.pick())
+            .await
+            .unwrap(),
+    );
     assert_eq!(mesh.hosts()[0].active(), 0);
 }
 

@@ -45,7 +45,7 @@ async fn bytes_are_relayed_to_an_endpoint() {
     let relayed = async {
         let mut upstream = mesh
             .cluster()
-            .connect(&mesh.worker, mesh.pick())
+            .connect(mesh.worker.itself(), mesh.pick())
             .await
             .unwrap();
         assert_eq!(upstream.host().address(), server.address);

@@ -1,0 +1,99 @@
+//! What an authorizer changes of a request that it lets pass.
+//!
+//! In: its answer, read. Out: the request, and what its response will have. Never: half of it: what cannot be applied is found out
+//! before anything is; a path that policies have not seen in its one spelling.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Uri, uri::PathAndQuery};
+use mesh::settings::Normalization;
+
+use super::{Failed, names::is_removable, query};
+use crate::{
+    body::Body,
+    filter::normalize::normalize,
+    request::{
+        call::{Call, ResponseHeader},
+        head::{self, set_authority, set_path},
+    },
+};
+
+/// Changes, in the order in which they are made.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// Headers of the request.
+    pub(super) request: Vec<ResponseHeader>,
+    /// Whom it names.
+    pub(super) authority: Option<HeaderValue>,
+    /// Its path, with or without a query.
+    pub(super) path: Option<PathAndQuery>,
+    /// Headers that it loses.
+    pub(super) remove: Vec<HeaderName>,
+    /// Parameters of its query, which come in the place of all of their names.
+    pub(super) set_query: Vec<(String, String)>,
+    /// Parameters that it loses.
+    pub(super) remove_query: Vec<String>,
+    /// Headers of the client's response.
+    pub(super) response: Vec<ResponseHeader>,
+}
+
+impl Changes {
+    /// Makes them.
+    ///
+    /// # Errors
+    /// When the path that comes of it is none. Nothing has changed then.
+    pub(super) fn apply(self, call: &mut Call, request: &mut Request<Body>) -> Result<(), Failed> {
+        let path = self.new_path(call, request.uri())?;
+        let is_other = path.is_some() || self.authority.is_some();
+        let headers = request.headers_mut();
+        for header in &self.request {
+            header.add_to(headers);
+        }
+        for name in self.remove.iter().filter(|name| is_removable(name)) {
+            headers.remove(name);
+        }
+        if is_other {
+            let mut uri = std::mem::take(request.uri_mut());
+            if let Some(path) = path {
+                set_path(&mut uri, path);
+            }
+            if let Some(authority) = self.authority {
+                set_authority(&mut uri, request.headers_mut(), authority);
+            }
+            *request.uri_mut() = uri;
+        }
+        call.response_headers.extend(self.response);
+        Ok(())
+    }
+
+    /// The path and query; `None`: they stay.
+    fn new_path(&self, call: &Call, uri: &Uri) -> Result<Option<PathAndQuery>, Failed> {
+        let has_query = !self.set_query.is_empty() || !self.remove_query.is_empty();
+        if self.path.is_none() && !has_query {
+            return Ok(None);
+        }
+        let before = self
+            .path
+            .clone()
+            .unwrap_or_else(|| head::path_and_query(uri));
+        let bad = || Failed::Target("a path or query");
+        let path = match &self.path {
+            Some(path) => normalize(path.path(), mode(call)).map_err(|_| bad())?,
+            // It has its one spelling.
+            None => before.path().into(),
+        };
+        let query = query::edit(before.query(), &self.set_query, &self.remove_query);
+        let whole = match query.filter(|query| !query.is_empty()) {
+            Some(query) => format!("{path}?{query}"),
+            None => path.into_owned(),
+        };
+        let whole = PathAndQuery::from_maybe_shared(Bytes::from(whole)).map_err(|_| bad())?;
+        Ok(Some(whole))
+    }
+}
+
+/// How paths are spelled here.
+fn mode(call: &Call) -> Normalization {
+    let mesh = call.session.proxy.view.borrow();
+    let settings = call.session.settings(&mesh);
+    settings.map_or(Normalization::Base, |settings| settings.normalization)
+}
