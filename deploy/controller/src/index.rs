@@ -25,6 +25,7 @@ mod space;
 mod store;
 mod table;
 mod tell;
+mod unenforced;
 
 use std::sync::Arc;
 
@@ -142,7 +143,7 @@ impl Index {
                 trust_domain_aliases: &config.trust_domain_aliases,
             };
             let (mut resource, mut conditions) = policy::authorization(&object, &scoping);
-            conditions.extend(store.condition_of_policy(&object));
+            conditions.extend(store.condition_of_authorization(&object));
             if resource.as_ref().is_some_and(|it| it.dry_run) && !dry_run {
                 resource = None;
                 conditions = vec![policy::dry_run_is_off()];
@@ -184,7 +185,7 @@ impl Index {
         }
     }
 
-    /// Marks what depends on whose waypoint stands before what.
+    /// Marks what depends on whose waypoint stands before what, and on what policies can be enforced.
     fn follow(&mut self, dirty: &mut Dirty) {
         let store = &mut self.store;
         for id in dirty.services.clone() {
@@ -194,6 +195,12 @@ impl Index {
             store.follow_entry(id, dirty);
         }
         store.mark_attached(dirty);
+        for id in dirty.authorizations.clone() {
+            store.follow_authorization(id, dirty);
+        }
+        for id in dirty.routing.clone() {
+            store.follow_authentication(id, dirty);
+        }
     }
 
     fn services(&mut self, dirty: &Dirty, output: &mut Output) {

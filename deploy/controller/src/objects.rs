@@ -7,9 +7,11 @@
 mod access_log;
 mod authentication;
 mod authorization;
+mod authorizer;
 mod cors;
 pub mod destination_rule;
 mod entry;
+pub mod envoy_filter;
 mod export;
 mod gateway;
 mod headers;
@@ -26,13 +28,19 @@ pub mod virtual_service;
 use std::{fmt, sync::Arc};
 
 pub use access_log::{AccessLog, LogFormat};
-pub use authentication::{MutualTls, PeerAuthentication, RequestAuthentication};
+pub use authentication::{
+    JwtHeader, JwtKeys, JwtRule, MutualTls, PeerAuthentication, RequestAuthentication,
+};
 pub use authorization::{
     Action, AuthorizationPolicy, Condition, Operation, PolicyRule, Source, TargetRef,
+};
+pub use authorizer::{
+    Authorizer, AuthorizerBody, AuthorizerProtocol, AuthorizerService, HttpAuthorizer,
 };
 pub use cors::{Cors, CorsOrigin, UnmatchedPreflights};
 pub use destination_rule::DestinationRule;
 pub use entry::{Address, Endpoint, EntryPort, Location, Resolution, ServiceEntry, WorkloadEntry};
+pub use envoy_filter::{EnvoyFilter, LocalRateLimit, Patch};
 pub use export::{Export, ExportTo};
 pub use gateway::{AllowedNamespaces, Gateway, GatewayAddressValue, GatewayClass, Listener};
 pub use headers::{HeaderEdit, HeaderEdits};
@@ -76,11 +84,12 @@ pub enum Kind {
     ReferenceGrant,
     RequestAuthentication,
     TrafficPolicy,
+    EnvoyFilter,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Namespace,
         Self::Node,
         Self::Pod,
@@ -103,6 +112,7 @@ impl Kind {
         Self::ReferenceGrant,
         Self::RequestAuthentication,
         Self::TrafficPolicy,
+        Self::EnvoyFilter,
     ];
 
     /// The kind as `kind` spells it.
@@ -131,6 +141,7 @@ impl Kind {
             Self::ReferenceGrant => "ReferenceGrant",
             Self::RequestAuthentication => "RequestAuthentication",
             Self::TrafficPolicy => "TrafficPolicy",
+            Self::EnvoyFilter => "EnvoyFilter",
         }
     }
 
@@ -207,6 +218,7 @@ pub enum Object {
     ReferenceGrant(Arc<route::ReferenceGrant>),
     RequestAuthentication(Arc<RequestAuthentication>),
     TrafficPolicy(Arc<TrafficPolicy>),
+    EnvoyFilter(Arc<EnvoyFilter>),
 }
 
 impl Object {
@@ -236,6 +248,7 @@ impl Object {
             Self::ReferenceGrant(object) => &object.meta,
             Self::RequestAuthentication(object) => &object.meta,
             Self::TrafficPolicy(object) => &object.meta,
+            Self::EnvoyFilter(object) => &object.meta,
         }
     }
 
@@ -265,6 +278,7 @@ impl Object {
             Self::ReferenceGrant(_) => Kind::ReferenceGrant,
             Self::RequestAuthentication(_) => Kind::RequestAuthentication,
             Self::TrafficPolicy(_) => Kind::TrafficPolicy,
+            Self::EnvoyFilter(_) => Kind::EnvoyFilter,
         }
     }
 

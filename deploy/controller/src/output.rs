@@ -62,7 +62,7 @@ pub enum Resource {
     /// Named `<namespace>/<hostname>`, and `/<subset>` for one of a subset. All waypoints are told.
     BackendPolicy(BackendPolicy),
     /// Named `<namespace>/<gateway>`; the pods of that Gateway are told, which have this account.
-    Settings(Settings, Account),
+    Settings(Box<Settings>, Account),
 }
 
 impl Resource {

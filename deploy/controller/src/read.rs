@@ -25,6 +25,7 @@ mod base64;
 mod destination_rule;
 mod duration;
 mod entry;
+mod envoy_filter;
 mod export;
 pub(crate) mod field;
 pub(crate) mod gateway;
@@ -327,6 +328,7 @@ fn object(at: &Cursor<'_>, kind: Kind) -> Result<Object, Error> {
         Kind::TrafficPolicy => {
             Object::TrafficPolicy(Arc::new(traffic_policy::traffic_policy(at, meta)?))
         }
+        Kind::EnvoyFilter => Object::EnvoyFilter(Arc::new(envoy_filter::envoy_filter(at, meta)?)),
     })
 }
 

@@ -3,6 +3,7 @@
 //! In: an object, what the index found for it, and [`mesh::Mesh`]. Out: messages as they go over the wire, and
 //! conditions. Never: looks for objects, keeps anything.
 
+pub mod access;
 pub mod authentication;
 pub mod dump;
 pub mod entry;

@@ -3,15 +3,25 @@
 //! In: a service, a Gateway, an object of routing, a workload. Out: their resources for waypoints, and conditions.
 //! Never: decides what rules mean ([`crate::render::routing`] does), looks through everything.
 //!
-//! `lookup` finds what objects name, `unenforced` knows the policies that close something, `readable` is the last check of
-//! what is sent.
+//! `lookup` finds what objects name, `access` the policies of who comes, `authorizer` whom these ask, `limits` how often
+//! they may come, `unenforced` those that
+//! close something; `readable` is the last check of what is sent.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use prost::Message as _;
-use wire::proto::{Any, SUBSETS_EXTENSION, SUBSETS_TYPE, workload::Extension};
+use wire::proto::{
+    Any, SUBSETS_EXTENSION, SUBSETS_TYPE,
+    waypoint::{RouteTable, Settings},
+    workload::Extension,
+};
 
-use super::{dirty::Dirty, ids::Id, routing::Routing, store::Store};
+use super::{
+    dirty::Dirty,
+    ids::Id,
+    routing::{Key, Routing},
+    store::Store,
+};
 use crate::{
     objects::{
         DestinationRule, Kind, Labels, Service, ServiceEntry, ServiceType, TrafficPolicy,
@@ -20,6 +30,7 @@ use crate::{
     },
     output::{Account, Resource},
     render::{
+        access::Attached,
         ports::Member,
         routing::{self as render, Effective, ServiceFacts, Sources},
         waypoint::{self, Binding, Class},
@@ -27,6 +38,9 @@ use crate::{
     status::Condition,
 };
 
+mod access;
+mod authorizer;
+mod limits;
 mod lookup;
 mod readable;
 mod unenforced;
@@ -76,7 +90,10 @@ impl Store {
         let mut resources = Vec::new();
         let audience = self.audience(binding);
         if !audience.is_empty() {
-            let unenforced = self.unenforced_behind(facts, entry, binding);
+            let key = unenforced::key_of(facts, entry);
+            let access = self.access(std::slice::from_ref(&key));
+            let mut unenforced = self.unenforced_behind(&key, binding);
+            unenforced.extend(access.unenforced);
             let sources = Sources {
                 virtual_services: &about.virtual_services,
                 http_routes: &about.http_routes,
@@ -89,7 +106,15 @@ impl Store {
                 .ports
                 .iter()
                 .filter_map(|port| render::route_table(facts, port.number, &sources, self, &mesh));
-            let tables = tables.map(readable::table);
+            let limits = self.limits(Attached::service(facts), &about.traffic_policies);
+            let (policies, client_address) = limits.join(access.policies);
+            let tables = tables.map(|table| {
+                readable::table(RouteTable {
+                    policies: policies.clone(),
+                    client_address: client_address.clone(),
+                    ..table
+                })
+            });
             resources.extend(tables.map(|table| Resource::RouteTable(table, audience.clone())));
         }
         let effective = render::effective(facts, &about.destination_rules, &mesh);
@@ -106,9 +131,22 @@ impl Store {
         let account = self.served_account(id)?;
         let mesh = self.mesh();
         let waypoint = waypoint::waypoint(found, &mesh)?;
-        let unenforced = self.unenforced_of_gateway(id);
-        let settings = render::settings(found.gateway, waypoint.traffic, &unenforced, &mesh);
-        Some(Resource::Settings(readable::settings(settings), account))
+        let access = self.access(&[
+            Key::gateway(&found.gateway.meta),
+            Key::Class(found.gateway.class.as_str().into()),
+        ]);
+        let mut unenforced = self.unenforced_of_gateway(id);
+        unenforced.extend(access.unenforced);
+        let meta = &found.gateway.meta;
+        let limits = self.limits_of_gateway(&meta.namespace, &meta.name);
+        let (policies, client_address) = limits.join(access.policies);
+        let settings = Settings {
+            policies,
+            client_address,
+            ..render::settings(found.gateway, waypoint.traffic, &unenforced, &mesh)
+        };
+        let settings = Box::new(readable::settings(settings));
+        Some(Resource::Settings(settings, account))
     }
 
     /// The conditions of an object of routing.
@@ -127,20 +165,10 @@ impl Store {
             Routing::GrpcRoute(it) => render::status::grpc_route(it, self, &mesh),
             Routing::TlsRoute(it) => render::status::tls_route(it, self, &mesh),
             Routing::TcpRoute(it) => render::status::tcp_route(it, self, &mesh),
-            Routing::TrafficPolicy(it) => {
-                let keys = object.about(&mesh);
-                let ids = keys.iter().flat_map(|key| self.about(key));
-                let others: BTreeMap<Id, &TrafficPolicy> = ids
-                    .filter_map(|id| Some((id, self.routing().get(id)?.traffic_policy()?)))
-                    .filter(|(_, other)| other.meta != it.meta)
-                    .collect();
-                let others: Vec<_> = others.into_values().collect();
-                render::status::traffic_policy(it, &others, self)
-            }
+            Routing::TrafficPolicy(it) => self.conditions_of_traffic_policy(it),
+            Routing::EnvoyFilter(it) => self.conditions_of_envoy_filter(it),
             Routing::RequestAuthentication(it) => {
-                let kind = "RequestAuthentication";
-                let condition = self.not_enforced(kind, &it.meta, &it.targets);
-                condition.into_iter().collect()
+                self.condition_of_authentication(it).into_iter().collect()
             }
             Routing::ReferenceGrant(_) => Vec::new(),
         }
@@ -206,7 +234,9 @@ impl Store {
                 Routing::TlsRoute(it) => about.tls_routes.push(it),
                 Routing::TcpRoute(it) => about.tcp_routes.push(it),
                 Routing::TrafficPolicy(it) => about.traffic_policies.push(it),
-                Routing::RequestAuthentication(_) | Routing::ReferenceGrant(_) => {}
+                Routing::RequestAuthentication(_)
+                | Routing::ReferenceGrant(_)
+                | Routing::EnvoyFilter(_) => {}
             }
         }
         about

@@ -20,7 +20,7 @@ pub(super) struct Dirty {
     pub(super) tables: BTreeSet<Id>,
     /// Gateways whose settings are.
     pub(super) gateways: BTreeSet<Id>,
-    /// What Gateways that went, or changed their class, were.
+    /// What Gateways that went, or changed their class, were; and classes that came, changed or went.
     pub(super) gateways_gone: BTreeSet<Key>,
     /// Objects of routing whose conditions are.
     pub(super) routing: BTreeSet<Id>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::{
     objects::{
-        DestinationRule, Kind, Meta, RequestAuthentication, TargetRef, TrafficPolicy,
+        DestinationRule, EnvoyFilter, Kind, Meta, RequestAuthentication, TargetRef, TrafficPolicy,
         VirtualService,
         route::{
             BackendRef, Filter, GrpcRoute, HttpRoute, L4Rule, ParentRef, ReferenceGrant, TcpRoute,
@@ -29,6 +29,7 @@ pub(super) enum Routing {
     ReferenceGrant(Arc<ReferenceGrant>),
     RequestAuthentication(Arc<RequestAuthentication>),
     TrafficPolicy(Arc<TrafficPolicy>),
+    EnvoyFilter(Arc<EnvoyFilter>),
 }
 
 /// What an object is about or names.
@@ -73,6 +74,7 @@ impl Routing {
             Self::ReferenceGrant(_) => Kind::ReferenceGrant,
             Self::RequestAuthentication(_) => Kind::RequestAuthentication,
             Self::TrafficPolicy(_) => Kind::TrafficPolicy,
+            Self::EnvoyFilter(_) => Kind::EnvoyFilter,
         }
     }
 
@@ -88,6 +90,7 @@ impl Routing {
             Self::ReferenceGrant(it) => &it.meta,
             Self::RequestAuthentication(it) => &it.meta,
             Self::TrafficPolicy(it) => &it.meta,
+            Self::EnvoyFilter(it) => &it.meta,
         }
     }
 
@@ -143,6 +146,7 @@ impl Routing {
             Self::ReferenceGrant(_) => vec![Key::Grants(namespace.into())],
             Self::RequestAuthentication(it) => targets(&it.targets, namespace, mesh),
             Self::TrafficPolicy(it) => targets(&it.targets, namespace, mesh),
+            Self::EnvoyFilter(it) => targets(&it.targets, namespace, mesh),
         };
         keys.sort_unstable();
         keys.dedup();
@@ -188,10 +192,14 @@ impl Routing {
             }
             Self::TlsRoute(it) => rules(&it.rules, namespace, mesh, &mut keys),
             Self::TcpRoute(it) => rules(&it.rules, namespace, mesh, &mut keys),
+            Self::TrafficPolicy(it) => {
+                let services = it.global_limits().map(|limit| &limit.service);
+                keys.extend(services.map(|host| hostname(host, namespace, mesh)));
+            }
             Self::DestinationRule(_)
             | Self::ReferenceGrant(_)
             | Self::RequestAuthentication(_)
-            | Self::TrafficPolicy(_) => {}
+            | Self::EnvoyFilter(_) => {}
         }
         keys.sort_unstable();
         keys.dedup();

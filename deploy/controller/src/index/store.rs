@@ -7,6 +7,8 @@
 //! itself, and marks what depends on it by the relations of that moment, all that differs at the end of a batch is
 //! marked, in whichever order its updates came.
 
+mod attached;
+mod change;
 mod entry;
 mod gateway;
 mod place;
@@ -31,12 +33,12 @@ use super::{
     routing::{Key, Routing},
     space::{Ranked, Space},
     table::Table,
+    unenforced::Unenforced,
 };
 use crate::{
     objects::{
-        AuthorizationPolicy, EndpointSlice, Gateway, GatewayClass, Kind, Labels, MESH_CONFIG,
-        MeshConfig, Node, Object, ObjectKey, PeerAuthentication, Pod, Service, ServiceEntry,
-        Update, WorkloadEntry,
+        AuthorizationPolicy, EndpointSlice, Gateway, GatewayClass, Labels, MeshConfig, Node,
+        PeerAuthentication, Pod, Service, ServiceEntry, WorkloadEntry,
     },
     output::{Account, Resident},
     render::{
@@ -85,6 +87,10 @@ pub(super) struct Store {
     named: Groups<Key>,
     /// AuthorizationPolicies by what they are attached to.
     guarded: Groups<Key>,
+    /// Those of them that ask somebody else.
+    customs: Ids,
+    /// Policies that are attached to something and cannot be enforced.
+    unenforced: Unenforced,
     /// ServiceEntries by host, and those with a host that is a pattern.
     entries_by_host: Groups<Box<str>>,
     wildcard_entries: Ids,
@@ -141,142 +147,14 @@ impl Store {
             about: Groups::default(),
             named: Groups::default(),
             guarded: Groups::default(),
+            customs: Ids::default(),
+            unenforced: Unenforced::default(),
             entries_by_host: Groups::default(),
             wildcard_entries: Ids::default(),
             waypoint_of_service: HashMap::new(),
             waypoint_of_entry: HashMap::new(),
             residents: Counts::default(),
             waypoints: Counts::default(),
-        }
-    }
-
-    /// Takes one update in.
-    pub(super) fn change(&mut self, update: Update, dirty: &mut Dirty) {
-        match update {
-            Update::Put(object) => {
-                let ObjectKey {
-                    namespace, name, ..
-                } = object.key();
-                match object {
-                    Object::Namespace(it) => self.change_namespace(&name, Some(it), dirty),
-                    Object::Node(it) => self.change_node(&name, Some(it), dirty),
-                    Object::Pod(it) => self.change_pod(&namespace, &name, Some(it), dirty),
-                    Object::Service(it) => self.change_service(&namespace, &name, Some(it), dirty),
-                    Object::EndpointSlice(it) => {
-                        self.change_slice(&namespace, &name, Some(it), dirty);
-                    }
-                    // Nothing depends on it: pods name theirs.
-                    Object::ServiceAccount(_) => {}
-                    Object::WorkloadEntry(it) => {
-                        self.change_workload_entry(&namespace, &name, Some(it), dirty);
-                    }
-                    Object::ServiceEntry(it) => {
-                        self.change_service_entry(&namespace, &name, Some(it), dirty);
-                    }
-                    Object::Gateway(it) => self.change_gateway(&namespace, &name, Some(it), dirty),
-                    Object::GatewayClass(it) => self.change_class(&name, Some(it), dirty),
-                    Object::AuthorizationPolicy(it) => {
-                        self.change_authorization(&namespace, &name, Some(it), dirty);
-                    }
-                    Object::PeerAuthentication(it) => {
-                        self.change_authentication(&namespace, &name, Some(it), dirty);
-                    }
-                    Object::MeshConfig(it) => {
-                        if (&*namespace, &*name) == MESH_CONFIG {
-                            self.change_config(it, dirty);
-                        }
-                    }
-                    Object::VirtualService(it) => {
-                        let object = Some(Routing::VirtualService(it));
-                        self.change_routing(Kind::VirtualService, &namespace, &name, object, dirty);
-                    }
-                    Object::DestinationRule(it) => {
-                        let object = Some(Routing::DestinationRule(it));
-                        self.change_routing(
-                            Kind::DestinationRule,
-                            &namespace,
-                            &name,
-                            object,
-                            dirty,
-                        );
-                    }
-                    Object::HttpRoute(it) => {
-                        let object = Some(Routing::HttpRoute(it));
-                        self.change_routing(Kind::HttpRoute, &namespace, &name, object, dirty);
-                    }
-                    Object::GrpcRoute(it) => {
-                        let object = Some(Routing::GrpcRoute(it));
-                        self.change_routing(Kind::GrpcRoute, &namespace, &name, object, dirty);
-                    }
-                    Object::TlsRoute(it) => {
-                        let object = Some(Routing::TlsRoute(it));
-                        self.change_routing(Kind::TlsRoute, &namespace, &name, object, dirty);
-                    }
-                    Object::TcpRoute(it) => {
-                        let object = Some(Routing::TcpRoute(it));
-                        self.change_routing(Kind::TcpRoute, &namespace, &name, object, dirty);
-                    }
-                    Object::ReferenceGrant(it) => {
-                        let object = Some(Routing::ReferenceGrant(it));
-                        self.change_routing(Kind::ReferenceGrant, &namespace, &name, object, dirty);
-                    }
-                    Object::RequestAuthentication(it) => {
-                        let object = Some(Routing::RequestAuthentication(it));
-                        self.change_routing(
-                            Kind::RequestAuthentication,
-                            &namespace,
-                            &name,
-                            object,
-                            dirty,
-                        );
-                    }
-                    Object::TrafficPolicy(it) => {
-                        let object = Some(Routing::TrafficPolicy(it));
-                        self.change_routing(Kind::TrafficPolicy, &namespace, &name, object, dirty);
-                    }
-                }
-            }
-            Update::Delete(key) => {
-                let (namespace, name) = (&key.namespace, &key.name);
-                match key.kind {
-                    Kind::Namespace => self.change_namespace(name, None, dirty),
-                    Kind::Node => self.change_node(name, None, dirty),
-                    Kind::Pod => self.change_pod(namespace, name, None, dirty),
-                    Kind::Service => self.change_service(namespace, name, None, dirty),
-                    Kind::EndpointSlice => self.change_slice(namespace, name, None, dirty),
-                    Kind::ServiceAccount => {}
-                    Kind::WorkloadEntry => {
-                        self.change_workload_entry(namespace, name, None, dirty);
-                    }
-                    Kind::ServiceEntry => {
-                        self.change_service_entry(namespace, name, None, dirty);
-                    }
-                    Kind::Gateway => self.change_gateway(namespace, name, None, dirty),
-                    Kind::GatewayClass => self.change_class(name, None, dirty),
-                    Kind::AuthorizationPolicy => {
-                        self.change_authorization(namespace, name, None, dirty);
-                    }
-                    Kind::PeerAuthentication => {
-                        self.change_authentication(namespace, name, None, dirty);
-                    }
-                    Kind::ConfigMap => {
-                        if (&**namespace, &**name) == MESH_CONFIG {
-                            self.change_config(Arc::default(), dirty);
-                        }
-                    }
-                    Kind::VirtualService
-                    | Kind::DestinationRule
-                    | Kind::HttpRoute
-                    | Kind::GrpcRoute
-                    | Kind::TlsRoute
-                    | Kind::TcpRoute
-                    | Kind::ReferenceGrant
-                    | Kind::RequestAuthentication
-                    | Kind::TrafficPolicy => {
-                        self.change_routing(key.kind, namespace, name, None, dirty);
-                    }
-                }
-            }
         }
     }
 
@@ -365,6 +243,8 @@ impl Store {
             && self.about.is_empty()
             && self.named.is_empty()
             && self.guarded.is_empty()
+            && self.customs.is_empty()
+            && self.unenforced.is_empty()
             && self.entries_by_host.is_empty()
             && self.wildcard_entries.is_empty()
             && self.waypoint_of_service.is_empty()

@@ -1,5 +1,6 @@
 //! The index as a whole: whatever the order of changes, the end is the same, and a change costs what it touches.
 
+mod access;
 mod accumulated;
 mod cost;
 mod random;

@@ -1,6 +1,6 @@
 //! `security.istio.io/v1` PeerAuthentication and RequestAuthentication.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Meta, Selector, TargetRef};
 
@@ -28,8 +28,7 @@ pub enum MutualTls {
     Strict,
 }
 
-/// Which tokens callers may bring. **Shape**: what it is attached to; `jwtRules` are not read, since they are not enforced
-/// yet: what has one is to be refused.
+/// Which tokens callers may bring.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestAuthentication {
     /// `metadata`.
@@ -38,4 +37,53 @@ pub struct RequestAuthentication {
     pub selector: Option<Selector>,
     /// `spec.targetRefs` (and `spec.targetRef`).
     pub targets: Vec<TargetRef>,
+    /// `spec.jwtRules`: a token of one of them is good.
+    pub rules: Vec<JwtRule>,
+}
+
+/// `jwtRules[]`: one issuer. Texts are as written, names of headers too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwtRule {
+    /// `issuer`; may be empty where there is `jwks_uri`.
+    pub issuer: String,
+    /// `audiences`, none of them empty; no audiences: any.
+    pub audiences: Vec<String>,
+    /// `jwks`, or `jwksUri`.
+    pub keys: JwtKeys,
+    /// `fromHeaders`.
+    pub from_headers: Vec<JwtHeader>,
+    /// `fromParams`, none of them empty.
+    pub from_params: Vec<String>,
+    /// `fromCookies`, none of them empty.
+    pub from_cookies: Vec<String>,
+    /// `outputPayloadToHeader`.
+    pub output_payload_to_header: Option<String>,
+    /// `forwardOriginalToken`.
+    pub forward_original_token: bool,
+    /// `outputClaimToHeaders[]`: `header` and `claim`, neither of them empty.
+    pub output_claim_to_headers: Vec<(String, String)>,
+    /// `timeout` of what fetches keys; 5 s where it is absent.
+    pub timeout: Duration,
+    /// `spaceDelimitedClaims`, none of them empty.
+    pub space_delimited_claims: Vec<String>,
+}
+
+/// Where the keys of an issuer are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JwtKeys {
+    /// `jwks`, as written: a JSON Web Key Set, or what is meant to be one.
+    Inline(String),
+    /// `jwksUri`: a URL of `http` or `https`.
+    Uri(String),
+    /// Neither: where the issuer says (OpenID Connect Discovery).
+    Discovery,
+}
+
+/// `fromHeaders[]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwtHeader {
+    /// `name`; not empty.
+    pub name: String,
+    /// `prefix`, with its blank if it has one; may be empty.
+    pub prefix: String,
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    AccessLog, LabelSelector, Labels, Meta,
+    AccessLog, Authorizer, LabelSelector, Labels, Meta,
     destination_rule::{ConnectionPool, LocalityBalancing, OutlierDetection},
     virtual_service::Retries,
 };
@@ -28,6 +28,9 @@ pub struct MeshConfig {
     pub access_log: Option<AccessLog>,
     /// `extensionProviders[]` that have `envoyFileAccessLog`, by `name`.
     pub access_log_providers: BTreeMap<String, AccessLog>,
+    /// `extensionProviders[]` that have `envoyExtAuthzHttp` or `envoyExtAuthzGrpc`, by `name`; one that cannot be used, with the reason:
+    /// what names it is to be closed.
+    pub authorizers: BTreeMap<String, Result<Authorizer, String>>,
     /// `defaultProviders.accessLogging`, as written: they may name providers that are not there, or of other kinds.
     pub default_access_logs: Vec<String>,
     /// `pathNormalization.normalization`.
@@ -131,6 +134,7 @@ impl Default for MeshConfig {
             entry_visibility: EntryVisibility::default(),
             access_log: None,
             access_log_providers: BTreeMap::new(),
+            authorizers: BTreeMap::new(),
             default_access_logs: Vec::new(),
             path_normalization: PathNormalization::default(),
             protocol_detection_timeout: None,

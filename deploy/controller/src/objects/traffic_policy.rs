@@ -2,7 +2,7 @@
 //!
 //! # What it is
 //!
-//! A TrafficPolicy is attached to Services or ServiceEntries of its own namespace, by name, as Gateway API attaches
+//! A TrafficPolicy is attached to Services, ServiceEntries or waypoint Gateways of its own namespace, by name, as Gateway API attaches
 //! policies (GEP-713, "direct policy"). It takes effect at the waypoint of these services; without a waypoint it has none.
 //! It stands beside a DestinationRule and takes nothing away from it: an endpoint is used where both call it healthy.
 //!
@@ -39,26 +39,60 @@
 //! waits for its first good answer, as in Envoy. Where all are unhealthy, requests are answered 503 with the flag `UH`, unless `minHealthPercent` of a DestinationRule's
 //! `outlierDetection` says that all are to be used then.
 //!
+//! Only for Services and ServiceEntries: a Gateway has no endpoints to ask.
+//!
+//! # `rateLimits`
+//!
+//! How often requests may come: see [`limit`].
+//!
+//! # `clientAddress`
+//!
+//! Whose word counts for the address of a client: see [`client`].
+//!
 //! # Rules
 //!
 //! * A field that is not known refuses the whole object, everywhere in `spec`: half a policy is not what was asked for. So does
 //!   a field that `protocol` has no use for.
 //! * Of several policies for one target that set the same block, the oldest counts, then the first by name. The others
-//!   carry the condition `Accepted: False` with the reason `Conflicted`.
+//!   carry the condition `Accepted: False` with the reason `Conflicted`. A block is one of `healthCheck`, `rateLimits` (all of them
+//!   together) and `clientAddress`.
+//! * What a Gateway's policy says holds beside what a service's says: a request is counted by the limits of both. Of `clientAddress` the
+//!   service's takes the place of the Gateway's.
+
+pub mod client;
+pub mod limit;
 
 use std::time::Duration;
 
 use super::{Meta, TargetRef};
+
+pub use client::ClientAddress;
+pub use limit::RateLimit;
 
 /// What is done for services beyond Istio's API.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrafficPolicy {
     /// `metadata`.
     pub meta: Meta,
-    /// `spec.targetRefs`: 1 to 16, each once; a Service, or a ServiceEntry of `networking.istio.io`.
+    /// `spec.targetRefs`: 1 to 16, each once; a Service, a ServiceEntry of `networking.istio.io`, or a Gateway of
+    /// `gateway.networking.k8s.io`.
     pub targets: Vec<TargetRef>,
-    /// `spec.healthCheck`.
+    /// `spec.healthCheck`; never with a Gateway among `targets`.
     pub health_check: Option<HealthCheck>,
+    /// `spec.rateLimits`: each name once. Empty: the policy says nothing of limits.
+    pub rate_limits: Vec<RateLimit>,
+    /// `spec.clientAddress`.
+    pub client_address: Option<ClientAddress>,
+}
+
+impl TrafficPolicy {
+    /// Its limits that a service counts.
+    pub fn global_limits(&self) -> impl Iterator<Item = &limit::GlobalLimit> {
+        self.rate_limits.iter().filter_map(|it| match &it.kind {
+            limit::LimitKind::Global(global) => Some(global),
+            limit::LimitKind::Local(_) => None,
+        })
+    }
 }
 
 /// `healthCheck`. Defaults are filled in.

@@ -8,8 +8,8 @@ mod l4;
 mod retry;
 
 pub use http::{
-    Abort, AbortStatus, Delay, Delegate, DerivedPort, DirectResponse, Fault, HttpAction,
-    HttpDestination, HttpMatch, HttpRoute, Mirror, Redirect, RegexRewrite, Rewrite,
+    Abort, AbortStatus, ClaimMatch, Delay, Delegate, DerivedPort, DirectResponse, Fault,
+    HttpAction, HttpDestination, HttpMatch, HttpRoute, Mirror, Redirect, RegexRewrite, Rewrite,
 };
 pub use l4::{L4Match, TcpRoute, TlsRoute, WeightedDestination};
 pub use retry::{Retries, RetryCondition, RetryOn};

@@ -35,7 +35,7 @@ pub(super) fn is_name(text: &str) -> bool {
     text.len() <= MAX_NAME_BYTES && http::HeaderName::from_bytes(text.as_bytes()).is_ok()
 }
 
-fn value(at: &Cursor<'_>) -> Result<String, Error> {
+pub(super) fn value(at: &Cursor<'_>) -> Result<String, Error> {
     checked(at, VALUE, |text| {
         text.len() <= MAX_VALUE_BYTES && http::HeaderValue::from_bytes(text.as_bytes()).is_ok()
     })
@@ -138,7 +138,7 @@ fn removed(object: &Object<'_>, max: usize) -> Result<BTreeSet<String>, Error> {
 }
 
 /// The name of a header that can be changed. `host` is `:authority`.
-fn editable(at: &Cursor<'_>, of: Of) -> Result<String, Error> {
+pub(super) fn editable(at: &Cursor<'_>, of: Of) -> Result<String, Error> {
     let text = at.text(NAME)?.to_ascii_lowercase();
     match text.as_str() {
         AUTHORITY | "host" => match of {

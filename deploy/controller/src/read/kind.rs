@@ -41,6 +41,7 @@ fn versions(kind: Kind) -> (&'static str, &'static [&'static str]) {
         Kind::WorkloadEntry | Kind::ServiceEntry | Kind::VirtualService | Kind::DestinationRule => {
             NETWORKING
         }
+        Kind::EnvoyFilter => (NETWORKING.0, &["v1alpha3"]),
         Kind::Gateway
         | Kind::GatewayClass
         | Kind::HttpRoute
@@ -107,13 +108,7 @@ const LATER: &[(&str, &[&str])] = &[
     ("inference.networking.k8s.io", &["InferencePool"]),
     (
         "networking.istio.io",
-        &[
-            "EnvoyFilter",
-            "Gateway",
-            "ProxyConfig",
-            "Sidecar",
-            "WorkloadGroup",
-        ],
+        &["Gateway", "ProxyConfig", "Sidecar", "WorkloadGroup"],
     ),
     ("networking.k8s.io", &["Ingress"]),
     ("telemetry.istio.io", &["Telemetry"]),

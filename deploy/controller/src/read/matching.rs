@@ -15,6 +15,7 @@ const MAX_VALUE_BYTES: usize = 8 * 1024;
 
 const MATCH: &str = "a mapping with one of exact, prefix and regex";
 const REGEX: &str = "a regular expression (RE2) of 1 to 1024 bytes";
+const HEADERS: &str = "a mapping of names of headers to what they are compared with";
 const VALUE: &str = "a text of at most 8192 bytes without control characters";
 
 /// One of `exact`, `prefix` and `regex`; `None` for `{}`.
@@ -38,10 +39,20 @@ pub(super) fn string_match(at: &Cursor<'_>) -> Result<Option<StringMatch>, Error
     Ok(first)
 }
 
-/// `headers` and `withoutHeaders`: `{}` asks only that it is there.
-pub(super) fn headers(at: &Cursor<'_>) -> Result<ValueMatches, Error> {
-    let expected = "a mapping of names of headers to what they are compared with";
-    values(at, expected, header::name)
+/// `headers` and `withoutHeaders`: `{}` asks only that it is there. `other` says of a name and its value whether it has taken
+/// them: not all names are of headers.
+pub(super) fn headers(
+    at: &Cursor<'_>,
+    mut other: impl FnMut(&Cursor<'_>, &Cursor<'_>) -> Result<bool, Error>,
+) -> Result<ValueMatches, Error> {
+    let mut values = ValueMatches::new();
+    field::entries_up_to(at, HEADERS, MAX_VALUES, |key, value| {
+        if other(key, value)? {
+            return Ok(());
+        }
+        insert(&mut values, header::name(key)?, key, value)
+    })?;
+    Ok(values)
 }
 
 /// `queryParams`.
@@ -60,13 +71,21 @@ fn values(
 ) -> Result<ValueMatches, Error> {
     let mut values = ValueMatches::new();
     field::entries_up_to(at, expected, MAX_VALUES, |key, value| {
-        let name = name(key)?;
-        if values.insert(name, string_match(value)?).is_some() {
-            return Err(key.unexpected("each header once: their names know no case"));
-        }
-        Ok(())
+        insert(&mut values, name(key)?, key, value)
     })?;
     Ok(values)
+}
+
+fn insert(
+    values: &mut ValueMatches,
+    name: String,
+    key: &Cursor<'_>,
+    value: &Cursor<'_>,
+) -> Result<(), Error> {
+    if values.insert(name, string_match(value)?).is_some() {
+        return Err(key.unexpected("each header once: their names know no case"));
+    }
+    Ok(())
 }
 
 /// A text that is compared byte by byte.

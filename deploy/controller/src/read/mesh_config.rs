@@ -6,6 +6,7 @@
 //! Source: `istio.mesh.v1alpha1.MeshConfig`.
 
 mod access_log;
+mod authorizers;
 mod known;
 
 use yaml::{
@@ -129,6 +130,7 @@ fn config(at: &Cursor<'_>) -> Result<MeshConfig, Error> {
         entry_visibility,
         access_log: access_log::file(at)?,
         access_log_providers: access_log::providers(at)?,
+        authorizers: authorizers::authorizers(at)?,
         default_access_logs: access_log::defaults(at)?,
         path_normalization: at
             .field("pathNormalization", path_normalization)?

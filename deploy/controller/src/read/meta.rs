@@ -124,7 +124,8 @@ fn object_name(at: &Cursor<'_>, kind: Kind) -> Result<Arc<str>, Error> {
         | Kind::TcpRoute
         | Kind::ReferenceGrant
         | Kind::RequestAuthentication
-        | Kind::TrafficPolicy => name::subdomain(at),
+        | Kind::TrafficPolicy
+        | Kind::EnvoyFilter => name::subdomain(at),
     }
     .map(Arc::from)
 }

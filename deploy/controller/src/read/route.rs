@@ -15,6 +15,7 @@ pub(super) use grant::reference_grant;
 pub(super) use grpc::grpc_route;
 pub(super) use http::http_route;
 pub(super) use l4::{tcp_route, tls_route};
+pub(super) use matches::http_match;
 
 use std::collections::HashMap;
 
@@ -27,7 +28,7 @@ const FIELDS: &[&str] = &["apiVersion", "kind", "metadata", "spec", "status"];
 /// Source: Gateway API v1, `hostnames`, `rules`, `filters`, `backendRefs`.
 const MAX_ITEMS: usize = 16;
 /// Source: Gateway API v1, `rules[].matches`, alone and together.
-const MAX_MATCHES: usize = 64;
+pub(super) const MAX_MATCHES: usize = 64;
 const MAX_ALL_MATCHES: usize = 128;
 
 /// `spec.hostnames`.

@@ -1,7 +1,7 @@
 //! `networking.istio.io` VirtualService, refused where Istio's webhook refuses it.
 //!
-//! Source: `istio.networking.v1.VirtualService`; validation of `pkg/config/validation`. Unlike it, what only a gateway
-//! can do (`@request.auth.claims` among headers) is refused: it would never match here.
+//! Source: `istio.networking.v1.VirtualService`; validation of `pkg/config/validation`. Unlike it, claims of
+//! tokens among headers (`@request.auth.claims`) are for waypoints, too, and not for gateways alone.
 //!
 //! A field that is not known is an error where leaving it out would send requests elsewhere: in matches and in
 //! destinations. Otherwise it is a warning.

@@ -18,7 +18,7 @@ mod condition;
 #[cfg(test)]
 pub(crate) mod evaluate;
 mod part;
-mod pattern;
+pub(crate) mod pattern;
 mod rule;
 
 use wire::proto::security::{self, Authorization, Scope};

@@ -48,6 +48,9 @@ mod stream;
 mod subset;
 mod virtual_service;
 
+pub(crate) use convert::micros;
+pub(super) use matches::of_http_route;
+
 pub use backend::{Effective, backend_policies, effective};
 pub use facts::{Lookup, PortFacts, ServiceFacts, Usability};
 pub use scope::{covers, overlap, resolve};

@@ -14,6 +14,6 @@ pub use binding::{
     canary, conditions, reference,
 };
 pub use gateway::{
-    Class, Found, GATEWAY_NAME, ISTIO_CLASS, Instance, Traffic, Waypoint, account, class, instance,
-    service, service_name, waypoint,
+    Class, Found, GATEWAY_NAME, ISTIO_CLASS, Instance, Traffic, Waypoint, account, class, class_of,
+    instance, service, service_name, waypoint,
 };

@@ -20,6 +20,11 @@ impl Store {
         })
     }
 
+    /// A GatewayClass, where there is an object for it.
+    pub(in crate::index) fn class(&self, name: &str) -> Option<&GatewayClass> {
+        self.classes.get(name).map(|it| &**it)
+    }
+
     pub(super) fn change_gateway(
         &mut self,
         namespace: &Arc<str>,
@@ -75,6 +80,8 @@ impl Store {
             Some(new) => self.classes.insert(Arc::clone(name), new),
             None => self.classes.remove(name),
         };
+        // What is attached to it may find no Gateway of it.
+        dirty.gateways_gone.insert(Key::Class((**name).into()));
         for (id, gateway) in of_class {
             self.link_gateway(id);
             let meta = &gateway.meta;

@@ -45,6 +45,9 @@ impl Store {
             }
         } else if let Some((_, told)) = self.authorizations.remove(namespace, name) {
             let kind = Kind::AuthorizationPolicy;
+            if let Some((_, old)) = &old {
+                self.note_flaw(kind, &old.meta, None, dirty);
+            }
             let key = ObjectKey::new(kind, Arc::clone(namespace), Arc::clone(name));
             dirty.forget(key, told, String::new);
         }

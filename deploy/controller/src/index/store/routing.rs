@@ -9,10 +9,10 @@ use std::{collections::HashMap, sync::Arc};
 use super::{Dirty, Id, Store};
 use crate::{
     index::{
-        routing::{self, Key, Routing},
+        routing::{Key, Routing},
         table::Table,
     },
-    objects::{AuthorizationPolicy, Kind, ObjectKey, ServiceEntry},
+    objects::{Kind, ObjectKey, ServiceEntry},
     render::routing as render,
 };
 
@@ -42,6 +42,11 @@ impl Store {
             self.mark_routing(&new, dirty);
             dirty.routing.insert(id);
         } else if let Some((_, told)) = self.routing.remove(namespace, &place) {
+            if let Some((_, old)) = &old
+                && kind == Kind::RequestAuthentication
+            {
+                self.note_flaw(kind, old.meta(), None, dirty);
+            }
             let key = ObjectKey::new(kind, Arc::clone(namespace), Arc::clone(name));
             dirty.forget(key, told, String::new);
         }
@@ -75,11 +80,11 @@ impl Store {
                     self.mark_naming(&key, dirty);
                     self.mark_members_of(&key, dirty);
                 }
-                // A permission, or a reason not to lead there.
-                Routing::ReferenceGrant(_) | Routing::RequestAuthentication(_) => {
-                    self.mark_naming(&key, dirty);
-                }
+                // A permission.
+                Routing::ReferenceGrant(_) => self.mark_naming(&key, dirty),
                 Routing::TrafficPolicy(_)
+                | Routing::EnvoyFilter(_)
+                | Routing::RequestAuthentication(_)
                 | Routing::VirtualService(_)
                 | Routing::HttpRoute(_)
                 | Routing::GrpcRoute(_)
@@ -122,14 +127,11 @@ impl Store {
             }
             Key::Gateway(namespace, name) => {
                 dirty.gateways.extend(self.gateways.find(namespace, name));
-                // What holds for a Gateway holds for all that it stands before.
-                self.touch_all(dirty);
             }
             Key::Class(name) => {
                 let gateways = self.gateways.iter();
                 let of_class = gateways.filter(|(_, gateway)| *gateway.class == **name);
                 dirty.gateways.extend(of_class.map(|(id, _)| id));
-                self.touch_all(dirty);
             }
             // What names them is marked by `mark_naming`.
             Key::Grants(_) => {}
@@ -137,15 +139,29 @@ impl Store {
     }
 
     /// Marks all routes, and all conditions of routing.
-    fn touch_all(&self, dirty: &mut Dirty) {
+    pub(super) fn touch_all(&self, dirty: &mut Dirty) {
         dirty.tables.extend(self.services.iter().map(|(id, _)| id));
         let entries = self.service_entries.iter().map(|(id, _)| id);
         dirty.service_entries.extend(entries);
         dirty.routing.extend(self.routing.iter().map(|(id, _)| id));
     }
 
-    /// Marks the objects that name what a key stands for, and the routes that come of them.
+    /// Marks what names what a key stands for: objects of routing with the routes that come of them, and policies whose
+    /// authorizer it is.
     fn mark_naming(&self, key: &Key, dirty: &mut Dirty) {
+        let is_authorizer = match key {
+            Key::Host(hostname) => self.is_authorizer(hostname),
+            Key::Pattern => true,
+            Key::Entry(..) | Key::Grants(_) | Key::Gateway(..) | Key::Class(_) => false,
+        };
+        if is_authorizer {
+            self.mark_customs(dirty);
+        }
+        self.mark_routes_to(key, dirty);
+    }
+
+    /// Marks the objects of routing that name what a key stands for, and the routes that come of them.
+    pub(super) fn mark_routes_to(&self, key: &Key, dirty: &mut Dirty) {
         if *key == Key::Pattern {
             return self.touch_all(dirty);
         }
@@ -174,12 +190,19 @@ impl Store {
         entry: Option<&ServiceEntry>,
         dirty: &mut Dirty,
     ) {
+        // Whether it is there is of interest to what is attached to it.
+        let host = Key::Host(hostname.into());
+        dirty.authorizations.extend(self.guarded.get(&host));
+        if let Some(entry) = entry {
+            let key = Key::entry(&entry.meta);
+            dirty.authorizations.extend(self.guarded.get(&key));
+        }
         if hostname.starts_with('*') {
             // Names that it covers may be anybody's.
             return self.touch_all(dirty);
         }
         dirty.routing.extend(self.routing_about(hostname, entry));
-        self.mark_naming(&Key::Host(hostname.into()), dirty);
+        self.mark_naming(&host, dirty);
         if let Some(entry) = entry {
             self.mark_naming(&Key::entry(&entry.meta), dirty);
         }
@@ -208,26 +231,6 @@ impl Store {
                 dirty.slices.extend(self.slices.iter().map(|(id, _)| id));
             }
             Key::Entry(..) | Key::Grants(_) | Key::Gateway(..) | Key::Class(_) => {}
-        }
-    }
-
-    /// Notes what a policy of layer 7 is attached to.
-    pub(super) fn link_targets(&mut self, id: Id, policy: &AuthorizationPolicy) {
-        for key in routing::targets(&policy.targets, &policy.meta.namespace, &self.mesh()) {
-            self.guarded.insert(key, id);
-        }
-    }
-
-    pub(super) fn unlink_targets(&mut self, id: Id, policy: &AuthorizationPolicy) {
-        for key in routing::targets(&policy.targets, &policy.meta.namespace, &self.mesh()) {
-            self.guarded.remove(&key, id);
-        }
-    }
-
-    pub(super) fn mark_targets(&self, policy: &AuthorizationPolicy, dirty: &mut Dirty) {
-        for key in routing::targets(&policy.targets, &policy.meta.namespace, &self.mesh()) {
-            self.touch(&key, dirty);
-            self.mark_naming(&key, dirty);
         }
     }
 
@@ -271,41 +274,6 @@ impl Store {
         }
     }
 
-    /// Marks the conditions of what is about services and Gateways that are marked: whether a waypoint stands there is of
-    /// interest to them.
-    pub(in crate::index) fn mark_attached(&self, dirty: &mut Dirty) {
-        let mut keys = Vec::new();
-        for id in &dirty.services {
-            if let Some(object) = self.services.get(*id) {
-                let meta = &object.meta;
-                let hostname = self.mesh().hostname(&meta.namespace, &meta.name);
-                dirty.routing.extend(self.routing_about(&hostname, None));
-                keys.push(Key::Host(hostname.into()));
-            }
-        }
-        for id in &dirty.service_entries {
-            if let Some(entry) = self.service_entries.get(*id) {
-                for host in &entry.hosts {
-                    dirty.routing.extend(self.routing_about(host, Some(entry)));
-                }
-                keys.push(Key::entry(&entry.meta));
-            }
-        }
-        for id in &dirty.gateways {
-            if let Some(gateway) = self.gateways.get(*id) {
-                keys.push(Key::gateway(&gateway.meta));
-                keys.push(Key::Class(gateway.class.as_str().into()));
-            }
-        }
-        // A Gateway that went may have been the last of its class, or the target itself.
-        let gone = dirty.gateways_gone.iter();
-        keys.extend(gone.cloned());
-        for key in keys {
-            dirty.authorizations.extend(self.guarded.get(&key));
-            dirty.routing.extend(self.about.get(&key));
-        }
-    }
-
     /// The Service of a hostname.
     pub(in crate::index) fn service_id(&self, hostname: &str) -> Option<Id> {
         let (name, namespace) = split(hostname, &self.options.domain)?;
@@ -333,11 +301,6 @@ impl Store {
     /// What was told of objects of routing.
     pub(in crate::index) fn routing_mut(&mut self) -> &mut Table<Routing> {
         &mut self.routing
-    }
-
-    /// The policies, by slot, that are attached to what a key stands for.
-    pub(in crate::index) fn guards(&self, key: &Key) -> impl Iterator<Item = Id> {
-        self.guarded.get(key)
     }
 
     /// What is about what a key stands for.

@@ -1,11 +1,13 @@
 //! Random changes of a small mesh, in random batches: the end is that of a fresh start with the final objects.
 
+mod limits;
 mod objects;
 mod routing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use objects::Random;
+use wire::proto::waypoint::{AuthorizationAction, Policies};
 
 use super::Accumulated;
 use crate::{
@@ -22,7 +24,7 @@ const MAX_BATCH: usize = 12;
 const INTERVAL: usize = 5;
 
 /// What the choice of objects must have led to at least once, or this would show little.
-const MUST_BE_SEEN: [&str; 43] = [
+const MUST_BE_SEEN: [&str; 61] = [
     "Accepted HostConflict",
     "ZtunnelAccepted Accepted",
     "ZtunnelAccepted UnsupportedValue",
@@ -55,7 +57,11 @@ const MUST_BE_SEEN: [&str; 43] = [
     "ResolvedRefs RefNotPermitted",
     "WaypointAccepted Accepted",
     "WaypointAccepted UnsupportedValue",
+    "client address of a service",
     "consumer routes",
+    "limit of a service",
+    "PROXY headers",
+    "several limits of a Gateway",
     "health check",
     "policy of a subset",
     "route to a subset",
@@ -66,6 +72,20 @@ const MUST_BE_SEEN: [&str; 43] = [
     "unenforced Gateway",
     "unenforced table",
     "Accepted Conflicted",
+    "WaypointAccepted AncestorNotBound",
+    "WaypointAccepted Invalid",
+    "WaypointAccepted PartiallyInvalid",
+    "WaypointAccepted TargetNotFound",
+    "policies of a table",
+    "policies of a Gateway",
+    "tokens of a table",
+    "tokens of a Gateway",
+    "authorizer of a Service",
+    "authorizer of a ServiceEntry",
+    "dry run in a waypoint",
+    "policy without rules",
+    "audit",
+    "table closed for an authorizer",
 ];
 
 #[test]
@@ -145,9 +165,22 @@ fn look(accumulated: &Accumulated, seen: &mut BTreeSet<String>) {
                 see(!it.weighted_waypoints.is_empty(), "weighted waypoints");
             }
             Resource::RouteTable(it, audience) => {
+                see_policies(it.policies.as_ref(), "table", &mut see);
+                let mut closing = it.unenforced.iter();
+                let is_policy = |it: &String| it.starts_with("AuthorizationPolicy");
+                see(
+                    it.policies.is_none() && closing.any(is_policy),
+                    "table closed for an authorizer",
+                );
                 see(audience.len() > 1, "table of two waypoints");
                 see(!it.unenforced.is_empty(), "unenforced table");
                 see(!it.consumers.is_empty(), "consumer routes");
+                see(it.client_address.is_some(), "client address of a service");
+                let limits = it.policies.as_ref().map(|it| &it.rate_limits);
+                see(
+                    limits.is_some_and(|it| !it.is_empty()),
+                    "limit of a service",
+                );
                 see(!it.tcp.is_empty(), "routes of TCP");
                 let debug = format!("{it:?}");
                 see(debug.contains("subset: \"v1\""), "route to a subset");
@@ -163,7 +196,12 @@ fn look(accumulated: &Accumulated, seen: &mut BTreeSet<String>) {
                 );
             }
             Resource::Settings(it, _) => {
+                see_policies(it.policies.as_ref(), "Gateway", &mut see);
                 see(!it.unenforced.is_empty(), "unenforced Gateway");
+                let address = it.client_address.as_ref();
+                see(address.is_some_and(|it| it.proxy_protocol), "PROXY headers");
+                let limits = it.policies.iter().flat_map(|it| &it.rate_limits);
+                see(limits.count() > 1, "several limits of a Gateway");
             }
             Resource::Authorization(it) => {
                 see(
@@ -173,6 +211,25 @@ fn look(accumulated: &Accumulated, seen: &mut BTreeSet<String>) {
                 see(it.name.starts_with("istio_converted"), "static strict");
             }
         }
+    }
+}
+
+/// Notes what the policies of something show.
+fn see_policies(policies: Option<&Policies>, of: &str, see: &mut impl FnMut(bool, &str)) {
+    let Some(policies) = policies else {
+        return;
+    };
+    let tokens = !policies.authentication.is_empty();
+    see(tokens, &format!("tokens of a {of}"));
+    for policy in &policies.authorization {
+        see(true, &format!("policies of a {of}"));
+        see(policy.dry_run, "dry run in a waypoint");
+        see(policy.rules.is_empty(), "policy without rules");
+        see(policy.action() == AuthorizationAction::Audit, "audit");
+        let external = policy.external.as_ref().and_then(|it| it.backend.as_ref());
+        let kind = external.map(|it| it.service.ends_with(".svc.cluster.local"));
+        see(kind == Some(true), "authorizer of a Service");
+        see(kind == Some(false), "authorizer of a ServiceEntry");
     }
 }
 

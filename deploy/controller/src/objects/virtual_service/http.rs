@@ -45,6 +45,17 @@ pub enum HttpAction {
     Delegate(Delegate),
 }
 
+/// What is asked of a claim of the request's verified token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimMatch {
+    /// The way into the claims; at least one name, none of them empty.
+    pub claim: Vec<String>,
+    /// What it is compared with; `None` asks only that it is there.
+    pub value: Option<StringMatch>,
+    /// Whether it must not hold (`withoutHeaders`).
+    pub invert: bool,
+}
+
 /// `match[]`: the AND of its fields, each absent where it is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpMatch {
@@ -64,6 +75,8 @@ pub struct HttpMatch {
     pub headers: ValueMatches,
     /// `withoutHeaders`: none of them holds; a header that is missing is compared as if it were empty.
     pub without_headers: ValueMatches,
+    /// `@request.auth.claims...` among `headers` and `withoutHeaders`.
+    pub claims: Vec<ClaimMatch>,
     /// `queryParams`.
     pub query_params: ValueMatches,
     /// `port`: that of the service.

@@ -61,6 +61,7 @@ fn kinds_are_read_in_every_version_that_is_accepted() {
             &[Kind::TcpRoute, Kind::TlsRoute],
         ),
         (&["ambit.dev/v1alpha1"], &[Kind::TrafficPolicy]),
+        (&["networking.istio.io/v1alpha3"], &[Kind::EnvoyFilter]),
     ] {
         for version in versions {
             for kind in kinds {

@@ -21,7 +21,7 @@ const MAX_FORMAT_BYTES: usize = 16 * 1024;
 /// Four times as many as Istio's own, and as many as a proxy takes.
 const MAX_FIELDS: usize = 100;
 /// More than a mesh has ways to log.
-const MAX_PROVIDERS: usize = 1000;
+pub(super) const MAX_PROVIDERS: usize = 1000;
 /// Of these, so many at once.
 const MAX_DEFAULTS: usize = 16;
 

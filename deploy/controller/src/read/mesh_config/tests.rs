@@ -1,5 +1,6 @@
 //! ConfigMaps in, settings out.
 
+mod authorizers;
 mod waypoints;
 
 use super::*;

@@ -63,7 +63,7 @@ pub(super) fn few_enough(object: &Object<'_>, total: usize) -> Result<(), Error>
     Ok(())
 }
 
-pub(super) fn http_match(at: &Cursor<'_>) -> Result<HttpMatch, Error> {
+pub(in crate::read) fn http_match(at: &Cursor<'_>) -> Result<HttpMatch, Error> {
     // Fewer conditions would match more.
     let object = at.exact_object(
         "a match with path, headers, queryParams and method",

@@ -291,8 +291,8 @@ fn other_kinds_are_told_of_or_not() {
         assert_eq!(of(version, kind), Vec::<String>::new(), "{kind}");
     }
     assert_eq!(
-        of("networking.istio.io/v1", "EnvoyFilter"),
-        ["m.yaml:1:1: EnvoyFilter n/x: not enforced by this controller yet"]
+        of("networking.istio.io/v1", "Sidecar"),
+        ["m.yaml:1:1: Sidecar n/x: not enforced by this controller yet"]
     );
     assert_eq!(
         of("v1", "Endpoints"),

@@ -1,5 +1,8 @@
 //! Our own kind: what is filled in, and what is refused.
 
+mod client;
+mod limits;
+
 use std::time::Duration;
 
 use crate::{
@@ -104,14 +107,17 @@ fn every_field_is_read() {
 #[test]
 fn what_is_not_known_or_not_possible_refuses_it() {
     HEAD.refused(&[
-        ("", "1:1: spec: missing, expected a mapping with targetRefs and healthCheck"),
+        ("", "1:1: spec: missing, expected a mapping with targetRefs and one of healthCheck, rateLimits, clientAddress"),
         ("spec: {healthCheck: {}}", "4:7: spec.targetRefs: missing, expected a list of at least one reference"),
         ("spec: {targetRefs: [], healthCheck: {}}", "4:20: spec.targetRefs: found a list of 0, expected a list of at least one reference"),
-        ("spec: {targetRefs: [{kind: Service, name: a}]}", "4:7: spec.healthCheck: missing, expected something to do"),
-        ("spec: {targetRefs: [{kind: Service, name: a}], rateLimits: []}", "4:48: spec.rateLimits: unknown field, expected one of healthCheck, targetRefs"),
+        ("spec: {targetRefs: [{kind: Service, name: a}]}", "4:7: spec.healthCheck: missing, expected something to do: this, rateLimits or clientAddress"),
+        ("spec: {targetRefs: [{kind: Service, name: a}], rateLimits: []}", "4:7: spec.healthCheck: missing, expected something to do: this, rateLimits or clientAddress"),
+        ("spec: {targetRefs: [{kind: Service, name: a}], rateLimit: []}", "4:48: spec.rateLimit: unknown field (did you mean rateLimits?), expected one of clientAddress, healthCheck, rateLimits, targetRefs"),
+        ("spec: {targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: a}], healthCheck: {}}", "4:95: spec.healthCheck: found a mapping of 0, expected none with a Gateway among targetRefs, which has no endpoints to ask"),
+        ("spec: {targetRefs: [{group: gateway.networking.k8s.io, kind: GatewayClass, name: a}], rateLimits: []}", "4:62: spec.targetRefs[0].kind: found \"GatewayClass\", expected Service, ServiceEntry of networking.istio.io, or Gateway of gateway.networking.k8s.io"),
         ("status: {}\nspex: {}", "5:1: spex: unknown field (did you mean spec?), expected one of apiVersion, kind, metadata, spec, status"),
-        ("spec: {targetRefs: [{kind: Gateway, name: a}], healthCheck: {}}", "4:28: spec.targetRefs[0].kind: found \"Gateway\", expected Service, or ServiceEntry of networking.istio.io"),
-        ("spec: {targetRefs: [{kind: ServiceEntry, name: a}], healthCheck: {}}", "4:28: spec.targetRefs[0].kind: found \"ServiceEntry\", expected Service, or ServiceEntry of networking.istio.io"),
+        ("spec: {targetRefs: [{kind: Gateway, name: a}], healthCheck: {}}", "4:28: spec.targetRefs[0].kind: found \"Gateway\", expected Service, ServiceEntry of networking.istio.io, or Gateway of gateway.networking.k8s.io"),
+        ("spec: {targetRefs: [{kind: ServiceEntry, name: a}], healthCheck: {}}", "4:28: spec.targetRefs[0].kind: found \"ServiceEntry\", expected Service, ServiceEntry of networking.istio.io, or Gateway of gateway.networking.k8s.io"),
         ("spec: {targetRefs: [{kind: Service, name: a, namespace: b}], healthCheck: {}}", "4:46: spec.targetRefs[0].namespace: unknown field, expected one of group, kind, name"),
         ("spec: {targetRefs: [{kind: Service, name: a}, {kind: Service, name: a, group: core}], healthCheck: {}}", "4:47: spec.targetRefs[1]: found a mapping of 3, expected each target once"),
     ]);

@@ -3,7 +3,10 @@
 use yaml::{Cursor, Error, Object, scalar};
 
 use crate::{
-    objects::{StringMatch, virtual_service::HttpMatch},
+    objects::{
+        StringMatch, ValueMatches,
+        virtual_service::{ClaimMatch, HttpMatch},
+    },
     read::{field, labels, line, matching, name},
 };
 
@@ -46,6 +49,9 @@ fn http_match(at: &Cursor<'_>) -> Result<HttpMatch, Error> {
         Ok::<_, Error>(read.flatten())
     };
     let uri = text("uri")?;
+    let mut claims = Vec::new();
+    let headers = headers(&object, "headers", &mut claims)?;
+    let without_headers = self::headers(&object, "withoutHeaders", &mut claims)?;
     Ok(HttpMatch {
         name: line::line(&object, "name")?,
         ignore_uri_case: ignores_case(&object, uri.as_ref())?,
@@ -53,12 +59,9 @@ fn http_match(at: &Cursor<'_>) -> Result<HttpMatch, Error> {
         scheme: text("scheme")?,
         method: text("method")?,
         authority: text("authority")?,
-        headers: object
-            .nullable("headers", matching::headers)?
-            .unwrap_or_default(),
-        without_headers: object
-            .nullable("withoutHeaders", matching::headers)?
-            .unwrap_or_default(),
+        headers,
+        without_headers,
+        claims,
         query_params: object
             .nullable("queryParams", matching::query_params)?
             .unwrap_or_default(),
@@ -70,6 +73,56 @@ fn http_match(at: &Cursor<'_>) -> Result<HttpMatch, Error> {
         gateways: gateways(&object)?,
         stat_prefix: line::line(&object, "statPrefix")?,
     })
+}
+
+/// `headers` or `withoutHeaders`: what is asked of headers, and, added to `claims`, of the claims of a token.
+fn headers(
+    object: &Object<'_>,
+    name: &'static str,
+    claims: &mut Vec<ClaimMatch>,
+) -> Result<ValueMatches, Error> {
+    let read = object.nullable(name, |at| {
+        matching::headers(at, |key, value| {
+            let Some(claim) = claim(key)? else {
+                return Ok(false);
+            };
+            claims.push(ClaimMatch {
+                claim,
+                value: matching::string_match(value)?,
+                invert: name == "withoutHeaders",
+            });
+            Ok(true)
+        })
+    })?;
+    Ok(read.unwrap_or_default())
+}
+
+/// The way into the claims that `@request.auth.claims.a.b` or `@request.auth.claims[a][b]` names; `None` for the name of a header.
+/// Source: Istio, routing by claims of tokens.
+fn claim(key: &Cursor<'_>) -> Result<Option<Vec<String>>, Error> {
+    const CLAIMS: &str = "@request.auth.claims";
+    const EXPECTED: &str =
+        "a claim such as @request.auth.claims.group or @request.auth.claims[group][name]";
+    let text = key.text(EXPECTED)?;
+    let Some((start, rest)) = text.split_at_checked(CLAIMS.len()) else {
+        return Ok(None);
+    };
+    if !start.eq_ignore_ascii_case(CLAIMS) {
+        return Ok(None);
+    }
+    let names: Vec<&str> = if let Some(names) = rest.strip_prefix('.') {
+        names.split('.').collect()
+    } else {
+        let inner = rest.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+        inner.unwrap_or_default().split("][").collect()
+    };
+    if names
+        .iter()
+        .any(|it| it.is_empty() || it.contains(['[', ']']))
+    {
+        return Err(key.unexpected(EXPECTED));
+    }
+    Ok(Some(names.into_iter().map(str::to_owned).collect()))
 }
 
 /// A regular expression has words of its own for that.

@@ -9,7 +9,7 @@ use crate::{
     objects::{
         Export, HeaderEdit, HeaderEdits, Object, StringMatch, ValueMatches, VirtualService,
         virtual_service::{
-            Destination, HttpAction, HttpDestination, HttpMatch, HttpRoute, L4Match,
+            ClaimMatch, Destination, HttpAction, HttpDestination, HttpMatch, HttpRoute, L4Match,
             WeightedDestination,
         },
     },
@@ -147,6 +147,7 @@ fn every_condition_of_a_match_is_read() {
         authority: Some(exact("h")),
         headers: values(&[("x-a", Some(exact("b"))), ("y", None)]),
         without_headers: values(&[("z", Some(prefix("c")))]),
+        claims: Vec::new(),
         query_params: values(&[("Q", Some(regex("d+"))), ("r", None)]),
         port: Some(80),
         source_labels: [(text("app"), text("e"))].into(),
@@ -194,6 +195,31 @@ fn destinations_have_weights_that_mean_something() {
             },
         }])
     );
+}
+
+#[test]
+fn claims_of_tokens_are_read_among_headers() {
+    let read = route(
+        "    match:
+    - headers: {'@request.auth.claims.Group': {exact: Dev}, '@request.auth.claims[realm][https://x.y/z]': {}, X-A: {exact: b}}
+      withoutHeaders: {'@Request.Auth.Claims.a.b': {prefix: c}}",
+    );
+    let claim = |names: &[&str], value, invert| ClaimMatch {
+        claim: names.iter().map(|it| text(it)).collect(),
+        value,
+        invert,
+    };
+    assert_eq!(
+        read.matches[0].claims,
+        [
+            claim(&["Group"], Some(exact("Dev")), false),
+            claim(&["realm", "https://x.y/z"], None, false),
+            claim(&["a", "b"], Some(prefix("c")), true),
+        ]
+    );
+    let headers: Vec<_> = read.matches[0].headers.keys().collect();
+    assert_eq!(headers, ["x-a"]);
+    assert_eq!(read.matches[0].without_headers.len(), 0);
 }
 
 #[test]

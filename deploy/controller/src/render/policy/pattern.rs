@@ -22,7 +22,7 @@ pub(super) fn prefix(text: impl Into<String>) -> StringMatch {
 }
 
 /// The condition that a policy's `text` stands for.
-pub(super) fn text(text: &str) -> StringMatch {
+pub(crate) fn text(text: &str) -> StringMatch {
     if text == "*" {
         presence()
     } else if let Some(rest) = text.strip_prefix('*') {
@@ -40,7 +40,7 @@ pub(super) fn texts(values: &[String]) -> Vec<StringMatch> {
 }
 
 /// The conditions on a principal, each also for the other names of the trust domain. `spiffe://` plays no part.
-pub(super) fn principals(values: &[String], scoping: &Scoping<'_>) -> Vec<StringMatch> {
+pub(crate) fn principals(values: &[String], scoping: &Scoping<'_>) -> Vec<StringMatch> {
     let mut conditions = Vec::with_capacity(values.len());
     for value in values {
         let value = value.strip_prefix("spiffe://").unwrap_or(value);

@@ -28,7 +28,10 @@ use crate::{
         destination_rule::{ClientTlsMode, Subset, TrafficPolicy as Policy},
         traffic_policy::HealthCheck,
     },
-    render::mesh::Mesh,
+    render::{
+        access::{Attached, winner},
+        mesh::Mesh,
+    },
 };
 pub(super) use policy::{Blocks, locality};
 pub(super) use wire_form::traffic_policy;
@@ -180,27 +183,7 @@ fn health_check<'a>(
     service: &ServiceFacts<'_>,
     policies: &[&'a TrafficPolicy],
 ) -> Option<&'a HealthCheck> {
-    first(service, policies)?.health_check.as_ref()
-}
-
-/// The oldest TrafficPolicy for a service that has a health check.
-pub(super) fn first<'a>(
-    service: &ServiceFacts<'_>,
-    policies: &[&'a TrafficPolicy],
-) -> Option<&'a TrafficPolicy> {
-    policies
-        .iter()
-        .filter(|it| it.health_check.is_some() && targets(it, service))
-        .min_by_key(|it| scope::by_age(&it.meta))
-        .copied()
-}
-
-/// Whether a TrafficPolicy is attached to a service.
-pub(super) fn targets(policy: &TrafficPolicy, service: &ServiceFacts<'_>) -> bool {
-    let kind = service.group_and_kind();
-    *policy.meta.namespace == *service.namespace
-        && policy
-            .targets
-            .iter()
-            .any(|it| (&*it.group, &*it.kind) == kind && *it.name == *service.name)
+    let target = Attached::service(service);
+    let policy = winner(target, policies, |it| it.health_check.is_some())?;
+    policy.health_check.as_ref()
 }

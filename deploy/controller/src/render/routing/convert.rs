@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 /// Microseconds; what is longer than they can say is as long as they can.
-pub(super) fn micros(duration: Duration) -> u64 {
+pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 

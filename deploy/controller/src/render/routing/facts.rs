@@ -113,7 +113,7 @@ impl<'a> ServiceFacts<'a> {
     }
 
     /// The group and kind by which references name it.
-    pub(super) fn group_and_kind(&self) -> (&'static str, &'static str) {
+    pub(in crate::render) fn group_and_kind(&self) -> (&'static str, &'static str) {
         if self.kind == Kind::Service {
             ("", "Service")
         } else {

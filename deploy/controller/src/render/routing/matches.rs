@@ -1,7 +1,8 @@
 //! What rules ask of a request (RT-03, RT-14, RT-15).
 
 use wire::proto::waypoint::{
-    HeaderMatch, HttpMatch, PathMatch, QueryMatch, StringMatch, path_match, string_match,
+    ClaimMatch, HeaderMatch, HttpMatch, PathMatch, QueryMatch, StringMatch, path_match,
+    string_match,
 };
 
 use crate::objects::{
@@ -64,7 +65,7 @@ pub(super) fn of_virtual_service(it: &virtual_service::HttpMatch) -> HttpMatch {
             Text::Regex(_) => text(it),
         }),
         hostnames: Vec::new(),
-        claims: Vec::new(),
+        claims: it.claims.iter().map(claim).collect(),
     }
 }
 
@@ -76,6 +77,14 @@ fn headers(matches: &ValueMatches, invert: bool) -> impl Iterator<Item = HeaderM
     })
 }
 
+fn claim(it: &virtual_service::ClaimMatch) -> ClaimMatch {
+    ClaimMatch {
+        claim: it.claim.clone(),
+        value: it.value.as_ref().map(text),
+        invert: it.invert,
+    }
+}
+
 fn query((name, value): (&String, &Option<Text>)) -> QueryMatch {
     QueryMatch {
         name: name.clone(),
@@ -84,7 +93,7 @@ fn query((name, value): (&String, &Option<Text>)) -> QueryMatch {
 }
 
 /// `matches[]` of an HTTPRoute.
-pub(super) fn of_http_route(it: &route::HttpMatch) -> HttpMatch {
+pub(in crate::render) fn of_http_route(it: &route::HttpMatch) -> HttpMatch {
     let kind = match &it.path {
         route::PathMatch::Exact(text) => path_match::Kind::Exact(text.clone()),
         route::PathMatch::Prefix(text) => path_match::Kind::Segments(text.clone()),

@@ -10,9 +10,11 @@
 
 mod istio;
 mod route;
+mod traffic_policy;
 
-pub use istio::{destination_rule, traffic_policy, virtual_service};
+pub use istio::{destination_rule, virtual_service};
 pub use route::{grpc_route, http_route, tcp_route, tls_route};
+pub use traffic_policy::{envoy_filter, traffic_policy};
 
 use super::notes::{Notes, message};
 use crate::status::{Condition, UNSUPPORTED_VALUE};

@@ -108,10 +108,16 @@ pub struct Instance {
 /// What a Gateway is to the mesh: by the name of its class, or by the controller of the class.
 #[must_use]
 pub fn class(found: Found<'_>) -> Class {
-    match found.gateway.class.as_str() {
+    class_of(&found.gateway.class, found.class)
+}
+
+/// What Gateways of a class are to the mesh; `object` is the class, if it is there.
+#[must_use]
+pub fn class_of(name: &str, object: Option<&GatewayClass>) -> Class {
+    match name {
         ISTIO_CLASS | "ambit-waypoint" => Class::Waypoint,
         "istio-east-west" => Class::EastWest,
-        _other => match found.class.map(|it| it.controller.as_str()) {
+        _other => match object.map(|it| it.controller.as_str()) {
             Some("istio.io/mesh-controller") => Class::Waypoint,
             Some("istio.io/eastwest-controller") => Class::EastWest,
             Some(_) | None => Class::Other,

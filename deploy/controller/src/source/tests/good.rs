@@ -104,11 +104,11 @@ fn kinds_without_effect_are_told_of_without_being_objects() {
     let mut followed = Followed::new();
     followed.directory.write(
         "x.yaml",
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n---\napiVersion: networking.istio.io/v1\nkind: EnvoyFilter\nmetadata: {name: a}\n",
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n---\napiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: a}\n",
     );
     assert_eq!(followed.look(), NOTHING);
     assert_eq!(
         followed.findings,
-        ["x.yaml:5:1: EnvoyFilter a: not enforced by this controller yet"]
+        ["x.yaml:5:1: Sidecar a: not enforced by this controller yet"]
     );
 }

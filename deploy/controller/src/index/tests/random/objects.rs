@@ -1,17 +1,17 @@
 //! Random objects from so small a choice of names, labels and addresses that they meet.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use fastrand::Rng;
 
 use crate::{
     objects::{
-        Action, AllowedNamespaces, AuthorizationPolicy, Endpoint, EndpointSlice, EntryVisibility,
-        Gateway, GatewayAddressValue, GatewayClass, Kind, LabelSelector, Labels, Location,
-        MeshConfig, Meta, MutualTls, Namespace, Node, Object, ObjectKey, OwnerReference,
-        PeerAuthentication, Phase, Pod, PolicyRule, Resolution, Selector, Service, ServiceEntry,
-        ServiceType, TargetPort, TrafficDistribution, Update, Visibility, VisibilityPolicy,
-        WorkloadEntry,
+        Action, AllowedNamespaces, AuthorizationPolicy, Authorizer, AuthorizerProtocol,
+        AuthorizerService, Condition, Endpoint, EndpointSlice, EntryVisibility, Gateway,
+        GatewayAddressValue, GatewayClass, Kind, LabelSelector, Labels, Location, MeshConfig, Meta,
+        MutualTls, Namespace, Node, Object, ObjectKey, OwnerReference, PeerAuthentication, Phase,
+        Pod, PolicyRule, Resolution, Selector, Service, ServiceEntry, ServiceType, TargetPort,
+        TrafficDistribution, Update, Visibility, VisibilityPolicy, WorkloadEntry,
     },
     render::tests::sample::{
         container_port, endpoint, ip, labels, meta, port, service, service_entry, slice,
@@ -78,6 +78,8 @@ impl Random {
             Kind::ReferenceGrant,
             Kind::RequestAuthentication,
             Kind::TrafficPolicy,
+            Kind::TrafficPolicy,
+            Kind::EnvoyFilter,
         ]);
         let meta = self.meta(kind);
         if self.one_in(6) {
@@ -111,6 +113,7 @@ impl Random {
                 trust_domain: self.pick(&["cluster.local", "example.org"]).to_owned(),
                 root_namespace: self.pick(&["istio-system", "istio-system", "a"]).to_owned(),
                 entry_visibility: self.entry_visibility(),
+                authorizers: self.authorizers(),
                 ..MeshConfig::default()
             })),
             Kind::VirtualService
@@ -121,9 +124,36 @@ impl Random {
             | Kind::TcpRoute
             | Kind::ReferenceGrant
             | Kind::RequestAuthentication
-            | Kind::TrafficPolicy => self.routing(kind, meta),
+            | Kind::TrafficPolicy
+            | Kind::EnvoyFilter => self.routing(kind, meta),
             Kind::ServiceAccount => unreachable!("it is not chosen"),
         }
+    }
+
+    /// One that there may be a service for, one of a host of ServiceEntries, and one that cannot be used.
+    fn authorizers(&mut self) -> BTreeMap<String, Result<Authorizer, String>> {
+        let namespace = self.pick(&[None, Some("a"), Some("b")]);
+        let authorizer = |hostname: &str, port, namespace: Option<&str>| Authorizer {
+            service: AuthorizerService {
+                namespace: namespace.map(str::to_owned),
+                hostname: hostname.to_owned(),
+            },
+            port,
+            timeout: std::time::Duration::from_secs(1),
+            fail_open: false,
+            status_on_error: 403,
+            include_body: None,
+            protocol: AuthorizerProtocol::Grpc,
+        };
+        let service = authorizer("one.a.svc.cluster.local", 80, None);
+        let entry = authorizer("x.example.com", 443, namespace);
+        let all = [
+            ("service", Ok(service)),
+            ("entry", Ok(entry)),
+            ("broken", Err("nobody knows".to_owned())),
+        ];
+        let all = all.map(|(name, it)| (name.to_owned(), it));
+        all.into_iter().filter(|_| !self.one_in(4)).collect()
     }
 
     fn entry_visibility(&mut self) -> EntryVisibility {
@@ -164,7 +194,8 @@ impl Random {
             | Kind::TcpRoute
             | Kind::ReferenceGrant
             | Kind::RequestAuthentication
-            | Kind::TrafficPolicy => (self.pick(&NAMESPACES), self.pick(&NAMES)),
+            | Kind::TrafficPolicy
+            | Kind::EnvoyFilter => (self.pick(&NAMESPACES), self.pick(&NAMES)),
         };
         Meta {
             labels: self.labels(),
@@ -371,18 +402,43 @@ impl Random {
         Gateway { meta, ..gateway }
     }
 
-    fn authorization(&mut self, meta: Meta) -> AuthorizationPolicy {
+    fn authorization(&mut self, mut meta: Meta) -> AuthorizationPolicy {
+        if self.one_in(5) {
+            let dry_run = ("istio.io/dry-run".to_owned(), "true".to_owned());
+            meta.annotations.extend([dry_run]);
+        }
+        let mut rules = vec![PolicyRule::default(); self.below(3)];
+        if self.one_in(4) {
+            // The second cannot be enforced.
+            let key = self.pick(&["source.namespace", "request.headers[:path]"]);
+            rules.push(PolicyRule {
+                when: vec![Condition {
+                    key: key.to_owned(),
+                    values: vec!["a".to_owned()],
+                    not_values: Vec::new(),
+                }],
+                ..PolicyRule::default()
+            });
+        }
+        let actions = [
+            Action::Allow,
+            Action::Deny,
+            Action::Custom,
+            Action::Custom,
+            Action::Audit,
+        ];
+        let providers = ["service", "service", "entry", "broken", "nobody"];
         AuthorizationPolicy {
             meta,
             selector: self.selector(),
-            targets: if self.one_in(4) {
+            targets: if self.one_in(2) {
                 self.targets()
             } else {
                 Vec::new()
             },
-            action: self.pick(&[Action::Allow, Action::Deny, Action::Custom]),
-            rules: vec![PolicyRule::default(); self.below(3)],
-            ..AuthorizationPolicy::default()
+            action: self.pick(&actions),
+            provider: self.pick(&providers).to_owned(),
+            rules,
         }
     }
 

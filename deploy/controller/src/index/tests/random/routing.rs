@@ -5,22 +5,21 @@ use std::sync::Arc;
 use super::objects::{NAMES, NAMESPACES, Random};
 use crate::{
     objects::{
-        DestinationRule, Kind, Labels, Meta, Object, RequestAuthentication, TargetRef,
-        TrafficPolicy, VirtualService,
+        DestinationRule, JwtKeys, JwtRule, Kind, Labels, Meta, Object, RequestAuthentication,
+        TargetRef, VirtualService,
         destination_rule::{ClientTls, ClientTlsMode, Subset},
         route::{
             Backend, BackendRef, Filter, GrantFrom, GrantTo, GrpcRoute, GrpcRule, HttpMatch,
             HttpRoute, HttpRule, L4Backend, L4Rule, ParentRef, PathMatch, ReferenceGrant, TcpRoute,
             TlsRoute,
         },
-        traffic_policy::{HealthCheck, Probe},
         virtual_service::{self, Destination, HttpAction, HttpDestination, MESH_GATEWAY},
     },
     render::tests::sample::labels,
 };
 
 /// Hosts as VirtualServices and DestinationRules write them.
-const HOSTS: [&str; 8] = [
+pub(super) const HOSTS: [&str; 8] = [
     "one",
     "two",
     "three",
@@ -30,6 +29,8 @@ const HOSTS: [&str; 8] = [
     "*.example.com",
     "*.b.svc.cluster.local",
 ];
+/// Of RFC 7517, appendix A.1.
+const KEYS: &str = r#"{"keys": [{"kty": "EC", "crv": "P-256", "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
 const SUBSETS: [&str; 3] = ["", "v1", "v2"];
 
 impl Random {
@@ -92,24 +93,33 @@ impl Random {
                 }],
             })),
             Kind::RequestAuthentication => {
+                let keys = [
+                    JwtKeys::Discovery,
+                    JwtKeys::Inline(KEYS.to_owned()),
+                    JwtKeys::Inline("nonsense".to_owned()),
+                ];
+                let rule = JwtRule {
+                    issuer: "https://issuer.example".to_owned(),
+                    audiences: Vec::new(),
+                    keys: self.pick(&keys),
+                    from_headers: Vec::new(),
+                    from_params: Vec::new(),
+                    from_cookies: Vec::new(),
+                    output_payload_to_header: None,
+                    forward_original_token: false,
+                    output_claim_to_headers: Vec::new(),
+                    timeout: std::time::Duration::from_secs(5),
+                    space_delimited_claims: Vec::new(),
+                };
                 Object::RequestAuthentication(Arc::new(RequestAuthentication {
                     meta,
                     targets: self.targets(),
+                    rules: vec![rule; self.below(3)],
                     ..RequestAuthentication::default()
                 }))
             }
-            Kind::TrafficPolicy => Object::TrafficPolicy(Arc::new(TrafficPolicy {
-                targets: self.services_as_targets(),
-                health_check: self.one_in(2).then(|| HealthCheck {
-                    probe: Probe::Tcp,
-                    port: None,
-                    interval: std::time::Duration::from_secs(1),
-                    timeout: std::time::Duration::from_secs(1),
-                    unhealthy_threshold: 1,
-                    healthy_threshold: 1,
-                }),
-                meta,
-            })),
+            Kind::TrafficPolicy => Object::TrafficPolicy(Arc::new(self.traffic_policy(meta))),
+            Kind::EnvoyFilter => Object::EnvoyFilter(Arc::new(self.envoy_filter(meta))),
             Kind::Namespace
             | Kind::Node
             | Kind::Pod
@@ -243,26 +253,31 @@ impl Random {
         }]
     }
 
-    /// What a TrafficPolicy is attached to: its reader knows nothing else.
-    fn services_as_targets(&mut self) -> Vec<TargetRef> {
-        self.target(&[("", "Service"), ("networking.istio.io", "ServiceEntry")])
-    }
-
     /// What policies of layer 7 are attached to.
     pub(super) fn targets(&mut self) -> Vec<TargetRef> {
-        self.target(&[
+        let kinds = [
             ("", "Service"),
             ("", "Service"),
             ("networking.istio.io", "ServiceEntry"),
             ("gateway.networking.k8s.io", "Gateway"),
             ("gateway.networking.k8s.io", "GatewayClass"),
-        ])
+        ];
+        let mut targets = self.target(&kinds);
+        if self.one_in(3) {
+            targets.extend(self.target(&kinds));
+        }
+        targets
     }
 
-    fn target(&mut self, kinds: &[(&'static str, &'static str)]) -> Vec<TargetRef> {
+    pub(super) fn target(&mut self, kinds: &[(&'static str, &'static str)]) -> Vec<TargetRef> {
         let (group, kind) = self.pick(kinds);
         let name = if kind == "GatewayClass" {
-            "ambit-waypoint"
+            self.pick(&[
+                "ambit-waypoint",
+                "ambit-waypoint",
+                "mine",
+                "istio-east-west",
+            ])
         } else {
             self.pick(&NAMES)
         };

@@ -187,6 +187,22 @@ fn of_fields_of_routes() {
             "8:14: spec.http[0].timeout: found \"1us\", expected a duration of whole milliseconds, at least 1ms, such as 1.5s, 10ms or 1h30m",
         ),
         (
+            "match: [{headers: {'@request.auth.claims.a..b': {exact: c}}}]",
+            "8:24: spec.http[0].match[0].headers[\"@request.auth.claims.a..b\"]: found \"@request.auth.claims.a..b\", expected a claim such as @request.auth.claims.group or @request.auth.claims[group][name]",
+        ),
+        (
+            "match: [{withoutHeaders: {'@request.auth.claims[a]b]': {}}}]",
+            "8:31: spec.http[0].match[0].withoutHeaders[\"@request.auth.claims[a]b]\"]: found \"@request.auth.claims[a]b]\", expected a claim such as @request.auth.claims.group or @request.auth.claims[group][name]",
+        ),
+        (
+            "match: [{headers: {'@request.auth.claims': {}}}]",
+            "8:24: spec.http[0].match[0].headers[\"@request.auth.claims\"]: found \"@request.auth.claims\", expected a claim such as @request.auth.claims.group or @request.auth.claims[group][name]",
+        ),
+        (
+            "match: [{headers: {'@request.auth.principal': {}}}]",
+            "8:24: spec.http[0].match[0].headers[\"@request.auth.principal\"]: found \"@request.auth.principal\", expected the name of a header: at most 256 letters, digits and the signs !#$%&'*+-.^_`|~",
+        ),
+        (
             "match: [{url: {exact: /a}}]",
             "8:14: spec.http[0].match[0].url: unknown field (did you mean uri?), expected one of authority, gateways, headers, ignoreUriCase, method, name, port, queryParams, scheme, sourceLabels, sourceNamespace, statPrefix, uri, withoutHeaders",
         ),

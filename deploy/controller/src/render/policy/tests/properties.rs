@@ -306,6 +306,7 @@ fn judged(resource: &Authorization, caller: &Caller) -> Outcome {
     let connection = Connection {
         destination: &destination,
         identity: identity.as_ref(),
+        behind: None,
         source_ip: caller.source,
         destination_addr: SocketAddr::new(caller.destination, caller.port),
     };

@@ -1,13 +1,12 @@
-//! Conditions of VirtualServices, DestinationRules and TrafficPolicies.
+//! Conditions of VirtualServices and DestinationRules.
 
-use super::{ACCEPTED, Condition, NO_WAYPOINT, UNSUPPORTED_VALUE, accepted, resolved};
+use super::{Condition, NO_WAYPOINT, UNSUPPORTED_VALUE, accepted, resolved};
 use crate::{
-    objects::{DestinationRule, Kind, TrafficPolicy, VirtualService, destination_rule::PortPolicy},
+    objects::{DestinationRule, VirtualService, destination_rule::PortPolicy},
     render::{
         mesh::Mesh,
         routing::{
             WAYPOINT_ACCEPTED,
-            backend::{first, targets},
             destination::BACKEND_NOT_FOUND,
             facts::{At, Lookup, ServiceFacts, Usability},
             notes::{Notes, message},
@@ -17,10 +16,6 @@ use crate::{
     },
 };
 
-/// Another object says it already. Source: GEP-713, `PolicyReasonConflicted`.
-const CONFLICTED: &str = "Conflicted";
-/// What it is for is not there. Source: GEP-713, `PolicyReasonTargetNotFound`.
-const TARGET_NOT_FOUND: &str = "TargetNotFound";
 /// It is not in a namespace that has a say.
 const NOT_IN_SCOPE: &str = "NotInScope";
 
@@ -234,60 +229,4 @@ fn has_other_priority(object: &DestinationRule) -> bool {
             let label = it.split('=').next().unwrap_or(it);
             !KNOWN.contains(&label)
         })
-}
-
-/// The condition of a TrafficPolicy; `others` are all of its namespace, with or without it.
-#[must_use]
-pub fn traffic_policy(
-    object: &TrafficPolicy,
-    others: &[&TrafficPolicy],
-    lookup: &dyn Lookup,
-) -> Vec<Condition> {
-    let namespace = &object.meta.namespace;
-    let condition = |status, reason, message: String| {
-        vec![Condition {
-            kind: ACCEPTED,
-            status,
-            reason,
-            message,
-        }]
-    };
-    let mut has_waypoint = false;
-    let mut absent = Vec::new();
-    let mut lost = Vec::new();
-    for target in &object.targets {
-        let found = match &*target.kind {
-            "Service" => lookup.service(namespace, &target.name),
-            _entry => lookup.entry(namespace, &target.name),
-        };
-        let Some(service) = found else {
-            absent.push(format!("there is no {} {}", target.kind, target.name));
-            continue;
-        };
-        debug_assert!(matches!(service.kind, Kind::Service | Kind::ServiceEntry));
-        has_waypoint |= service.waypoint.is_some();
-        let winner = first(&service, others).filter(|it| it.meta.name != object.meta.name);
-        if let Some(winner) = winner
-            && object.health_check.is_some()
-            && targets(object, &service)
-            && scope::by_age(&winner.meta) < scope::by_age(&object.meta)
-        {
-            let (host, name) = (&service.hostname, &winner.meta.name);
-            lost.push(format!(
-                "TrafficPolicy {name} has the healthCheck of {host}"
-            ));
-        }
-    }
-    if !lost.is_empty() {
-        return condition(false, CONFLICTED, message(&lost));
-    }
-    if !absent.is_empty() {
-        return condition(false, TARGET_NOT_FOUND, message(&absent));
-    }
-    let text = if has_waypoint {
-        "attached to the waypoint"
-    } else {
-        NO_WAYPOINT
-    };
-    condition(true, ACCEPTED, text.to_owned())
 }

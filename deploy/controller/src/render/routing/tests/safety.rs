@@ -1,7 +1,9 @@
 //! What cannot be done is refused, or never matches: nothing is open because a word was not understood.
 
 use wire::{
-    proto::waypoint::{HttpRule, RouteTable, http_rule::Action, weighted_backend::Target},
+    proto::waypoint::{
+        ClaimMatch, HttpRule, RouteTable, http_rule::Action, weighted_backend::Target,
+    },
     xds::Decoder,
 };
 
@@ -210,4 +212,24 @@ spec: {{parentRefs: [{{kind: Service, group: '', name: web}}], rules: [{}]}}
         let table = table(&route, 80).unwrap();
         Decoder::new().route_table(&table).unwrap();
     }
+}
+
+#[test]
+fn claims_of_tokens_are_asked_for_and_are_no_headers() {
+    let body = "http: [{match: [{headers: {'@request.auth.claims.group': {exact: dev}, x-a: {}}, withoutHeaders: {'@request.auth.claims[a][b.c]': {}}}], route: [{destination: {host: far}}]}, {route: [{destination: {host: web}}]}]";
+    let table = table(&virtual_service(body), 80).unwrap();
+    Decoder::new().route_table(&table).unwrap();
+    let rules = table.http.unwrap().rules;
+    let of = &rules[0].matches[0];
+    let headers: Vec<_> = of.headers.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(headers, ["x-a"]);
+    let asked = |it: &ClaimMatch| (it.claim.join("/"), it.value.is_some(), it.invert);
+    let claims: Vec<_> = of.claims.iter().map(asked).collect();
+    assert_eq!(
+        claims,
+        [
+            ("group".to_owned(), true, false),
+            ("a/b.c".to_owned(), false, true)
+        ]
+    );
 }

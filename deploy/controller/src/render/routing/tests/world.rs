@@ -7,11 +7,13 @@ use wire::proto::waypoint::{BackendPolicy, RouteTable, Settings, Subsets};
 use crate::{
     objects::{
         DestinationRule, Gateway, Kind, Labels, MeshConfig, Meta, Object, Pod, Service,
-        ServiceEntry, TrafficPolicy, VirtualService,
+        ServiceEntry, TargetRef, TrafficPolicy, VirtualService,
         route::{GrantFrom, GrpcRoute, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute},
+        traffic_policy::limit::GlobalLimit,
     },
     read::{Content, document},
     render::{
+        access::status::Attachment,
         mesh::Mesh,
         routing::{
             Effective, Lookup, ServiceFacts, Sources, Usability, backend_policies, covers,
@@ -97,7 +99,8 @@ impl World {
             | Object::GatewayClass(_)
             | Object::AuthorizationPolicy(_)
             | Object::PeerAuthentication(_)
-            | Object::RequestAuthentication(_)) => panic!("{}", other.key()),
+            | Object::RequestAuthentication(_)
+            | Object::EnvoyFilter(_)) => panic!("{}", other.key()),
         }
     }
 
@@ -197,7 +200,21 @@ impl World {
             all.push((name(Kind::DestinationRule, &it.meta), conditions));
         }
         for it in &self.policies {
-            let conditions = status::traffic_policy(it, &refs(&self.policies), self);
+            let attachment = |target: &TargetRef| {
+                let namespace = &it.meta.namespace;
+                let found = match &*target.kind {
+                    "Service" => self.service(namespace, &target.name),
+                    _entry => self.entry(namespace, &target.name),
+                };
+                match found {
+                    None => Attachment::NotFound,
+                    Some(it) if it.waypoint.is_none() => Attachment::NoWaypoint,
+                    Some(_) => Attachment::Bound(String::new()),
+                }
+            };
+            let service = |_: &GlobalLimit| Ok(());
+            let policies = refs(&self.policies);
+            let conditions = status::traffic_policy(it, &policies, &attachment, &service);
             all.push((name(Kind::TrafficPolicy, &it.meta), conditions));
         }
         for it in &self.http {
