@@ -8,6 +8,7 @@ use wire::{
     authority::MAX_DNS_NAME_BYTES,
     baggage::{MAX_BYTES as MAX_BAGGAGE_BYTES, WorkloadName},
     connect::{ConnectHead, MAX_NETWORK_BYTES, NETWORK, request},
+    principal::{self, Claim},
     traceparent::SAMPLED,
 };
 
@@ -188,15 +189,28 @@ pub fn connect_head(data: &[u8]) {
         let value = HeaderValue::from_str(network).expect("a network that was read can be sent");
         sent.headers_mut().insert(NETWORK, value);
     }
+    match &read.client {
+        Claim::Absent => {}
+        Claim::Named(client) => {
+            let value = principal::value(client).expect("an identity that was read can be sent");
+            sent.headers_mut().insert(principal::NAME, value);
+        }
+        Claim::Unreadable(error) => check_error(error),
+    }
     let again = ConnectHead::parse(&sent.into_parts().0).expect("a head that was read can be sent");
     check_baggage(&read.baggage, &again.baggage);
+    if !matches!(read.client, Claim::Unreadable(_)) {
+        assert_eq!(again.client, read.client);
+    }
     assert_eq!(
         ConnectHead {
             baggage: Baggage::default(),
+            client: Claim::Absent,
             ..again
         },
         ConnectHead {
             baggage: Baggage::default(),
+            client: Claim::Absent,
             ..read
         }
     );

@@ -51,6 +51,10 @@ pub const TARGETS: &[Target] = &[
         run: headers::forwarded,
     },
     Target {
+        name: "proxy_protocol",
+        run: packets::proxy_protocol,
+    },
+    Target {
         name: "traceparent",
         run: headers::traceparent,
     },

@@ -1,6 +1,11 @@
-//! Targets for packets of local sockets.
+//! Targets for packets of local sockets, and for what a connection begins with.
 
-use wire::zds::{Ack, Hello, MAX_PACKET_BYTES, Request};
+use wire::{
+    proxy_protocol::{
+        self, Beginning, Header, MAX_V1_BYTES, MAX_V2_BYTES, Read, SIGNATURE_V1, Version,
+    },
+    zds::{Ack, Hello, MAX_PACKET_BYTES, Request},
+};
 
 use crate::check_error;
 
@@ -49,6 +54,44 @@ pub fn zds_ack(data: &[u8]) {
 pub fn zds_hello(data: &[u8]) {
     match Hello::decode(data) {
         Ok(hello) => assert_eq!(Hello::decode(&hello.encode()), Ok(hello)),
+        Err(error) => check_error(&error),
+    }
+}
+
+/// A PROXY header. Input: the first bytes of a connection.
+///
+/// # Panics
+///
+/// If a property does not hold.
+pub fn proxy_protocol(data: &[u8]) {
+    let limit = match data.starts_with(SIGNATURE_V1) {
+        true => MAX_V1_BYTES,
+        false => MAX_V2_BYTES,
+    };
+    match proxy_protocol::read(data) {
+        Ok(Read::Whole(header)) => {
+            assert_eq!(proxy_protocol::beginning(data), Beginning::Present);
+            assert!(header.length <= data.len().min(limit));
+            // What follows changes nothing, and without its last byte it is not whole.
+            let (whole, _) = data.split_at(header.length);
+            assert_eq!(proxy_protocol::read(whole), Ok(Read::Whole(header)));
+            let (short, _) = data.split_at(header.length - 1);
+            assert!(matches!(proxy_protocol::read(short), Ok(Read::More(1))));
+            if let Some(addresses) = header.addresses {
+                for version in [Version::V1, Version::V2] {
+                    let written = addresses.header(version);
+                    let again = Header {
+                        addresses: Some(addresses),
+                        length: written.len(),
+                    };
+                    assert_eq!(proxy_protocol::read(&written), Ok(Read::Whole(again)));
+                }
+            }
+        }
+        Ok(Read::More(more)) => {
+            assert!(more > 0 && data.len() + more <= limit);
+            assert_ne!(proxy_protocol::beginning(data), Beginning::Absent);
+        }
         Err(error) => check_error(&error),
     }
 }

@@ -63,6 +63,6 @@ pub use self::access::Access;
 pub use self::curl::{Answer, Counts, Curl};
 pub use self::ground::{ANY, Builder, GRPC, Ground, H2, HTTP, Scenario, TCP, backend, service};
 pub use self::manifest::{
-    destination_rule, grpc_route, http_route, manifest, reference_grant, tcp_route, tls_route,
-    virtual_service,
+    authorization_policy, destination_rule, grpc_route, http_route, manifest, reference_grant,
+    request_authentication, tcp_route, tls_route, virtual_service,
 };

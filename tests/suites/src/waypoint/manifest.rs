@@ -42,6 +42,16 @@ pub fn destination_rule(name: &str, spec: &str) -> String {
     manifest("networking.istio.io/v1", "DestinationRule", name, &spec)
 }
 
+/// An AuthorizationPolicy.
+pub fn authorization_policy(name: &str, spec: &str) -> String {
+    manifest("security.istio.io/v1", "AuthorizationPolicy", name, spec)
+}
+
+/// A RequestAuthentication.
+pub fn request_authentication(name: &str, spec: &str) -> String {
+    manifest("security.istio.io/v1", "RequestAuthentication", name, spec)
+}
+
 /// An HTTPRoute; `spec` has `parentRefs` (see [`parent`]) and `rules`.
 pub fn http_route(name: &str, spec: &str) -> String {
     manifest("gateway.networking.k8s.io/v1", "HTTPRoute", name, spec)

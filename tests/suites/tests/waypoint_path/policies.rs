@@ -54,8 +54,9 @@ fn what_cannot_be_enforced_closes_what_it_is_attached_to() -> Result<()> {
         let mut buffer = [0; 4096];
         ensure!(tcp.read(&mut buffer)? > 0);
 
-        let deny = "action: DENY, rules: [{to: [{operation: {paths: ['/admin']}}]}]";
-        let jwt = "jwtRules: [{issuer: somebody@example, jwksUri: 'https://example.invalid/keys'}]";
+        // A provider that nobody knows, and a set of keys that is none.
+        let deny = "action: CUSTOM, provider: {name: nobody}, rules: [{}]";
+        let jwt = "jwtRules: [{issuer: somebody@example, jwks: 'no keys'}]";
         let gateway = "{group: gateway.networking.k8s.io, kind: Gateway, name: waypoint}";
         let class = "{group: gateway.networking.k8s.io, kind: GatewayClass, name: ambit-waypoint}";
         let cases = [
@@ -97,7 +98,9 @@ fn what_cannot_be_enforced_closes_what_it_is_attached_to() -> Result<()> {
         ];
         for (kind, name, target, rest, expected) in cases {
             let what = || format!("{kind} {name} for {target}");
-            let spec = rest.replace(", rules:", "\nrules:");
+            let spec = rest
+                .replace("}, rules:", "}\nrules:")
+                .replace(", provider:", "\nprovider:");
             let yaml = manifest(
                 SECURITY,
                 kind,
@@ -122,7 +125,8 @@ fn what_cannot_be_enforced_closes_what_it_is_attached_to() -> Result<()> {
             "guard",
             &format!(
                 "targetRefs: [{{group: '', kind: Service, name: web}}]\n{}",
-                deny.replace(", rules:", "\nrules:")
+                deny.replace("}, rules:", "}\nrules:")
+                    .replace(", provider:", "\nprovider:")
             ),
         );
         ground.try_apply("policy", &yaml)?;

@@ -1,0 +1,98 @@
+//! A policy that changes while something is under way: what it now denies is cut, everything else goes on.
+
+use std::io::{Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use lab::until;
+use suites::policy::PATIENCE;
+use suites::traffic::dial;
+use suites::waypoint::{Ground, TCP, authorization_policy};
+
+fn policy(rule: &str) -> String {
+    let spec = format!(
+        "targetRefs: [{{kind: Service, group: '', name: web}}]\naction: DENY\nrules:\n- {rule}\n"
+    );
+    authorization_policy("policy", &spec)
+}
+
+/// A download that takes minutes; ends with its owner.
+struct Download(Child);
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Download {
+    fn start(ground: &Ground, path: &str, http2: bool) -> Result<Self> {
+        let client = ground.pod("client");
+        let url = format!("http://{}{path}", ground.vip("web")?);
+        let mut command = Command::new("curl");
+        command
+            .args(["-sSN", "-o", "/dev/null", "-H", "host: web.shop", &url])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        if http2 {
+            command.arg("--http2-prior-knowledge");
+        }
+        Ok(Self(client.run(|| command.spawn())??))
+    }
+
+    fn runs(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(None))
+    }
+}
+
+#[test]
+fn requests_and_connections_that_a_new_policy_denies_are_cut() -> Result<()> {
+    let Some(ground) = Ground::builder("flips").build()? else {
+        return Ok(());
+    };
+    ground.lab.scenario(|| {
+        let mut kept = [
+            Download::start(&ground, "/stream/kept?chunks=3000&every_ms=100", false)?,
+            Download::start(&ground, "/stream/kept?chunks=3000&every_ms=100", true)?,
+        ];
+        let mut cut = [
+            Download::start(&ground, "/stream/cut?chunks=3000&every_ms=100", false)?,
+            Download::start(&ground, "/stream/cut?chunks=3000&every_ms=100", true)?,
+        ];
+        let mut tcp = dial(&ground.pod("client"), (ground.vip("web")?, TCP).into())?;
+        tcp.write_all(b"GET /open HTTP/1.1\r\nhost: x\r\n\r\n")?;
+        let mut buffer = [0; 4096];
+        ensure!(tcp.read(&mut buffer)? > 0);
+        let active = || {
+            ["v1a", "v1b", "v2a", "v2b"]
+                .map(|pod| ground.echo(pod).active())
+                .iter()
+                .sum::<u64>()
+        };
+        until("four downloads", PATIENCE, || active() == 4).context("downloads")?;
+
+        // A change that concerns nothing of it.
+        ground.apply("policy", &policy("to: [{operation: {paths: [/never]}}]"))?;
+        ensure!(kept.iter_mut().chain(&mut cut).all(Download::runs));
+
+        ground.apply(
+            "policy",
+            &policy("to: [{operation: {paths: ['/stream/cut*']}}]"),
+        )?;
+        until("two downloads end", PATIENCE, || {
+            !cut.iter_mut().any(Download::runs)
+        })?;
+        until("they end at the backend, too", PATIENCE, || active() == 2)?;
+        ensure!(
+            kept.iter_mut().all(Download::runs),
+            "a download that is allowed was cut"
+        );
+
+        // On a TCP port that rule denies without its path.
+        let ended = tcp.read(&mut buffer).map_or(true, |count| count == 0);
+        ensure!(ended, "an open connection went on");
+        Ok(())
+    })
+}
