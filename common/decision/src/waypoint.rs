@@ -197,6 +197,29 @@ fn source(
     (found.identity() == *identity).then(|| Arc::clone(found))
 }
 
+/// The service that a hostname means to a namespace: as for an address that several services own, that of the namespace itself,
+/// then the canonical one, then the first.
+#[must_use]
+pub fn service_by_hostname<'s>(
+    snapshot: &'s Snapshot,
+    hostname: &str,
+    namespace: &Namespace,
+) -> Option<&'s Arc<Service>> {
+    let services = snapshot.services_by_hostname(&hostname.to_ascii_lowercase());
+    let visible = services.iter().filter(|it| may_see(it, namespace));
+    visible.min_by_key(|service| {
+        let own = service.namespace == *namespace;
+        (!own, !service.canonical, service.namespace.clone())
+    })
+}
+
+fn may_see(service: &Service, namespace: &Namespace) -> bool {
+    match service.visibility {
+        Visibility::Public => true,
+        Visibility::Namespace => service.namespace == *namespace,
+    }
+}
+
 /// One CONNECT and the mesh that it came into.
 struct Call<'a> {
     snapshot: &'a Snapshot,
@@ -222,18 +245,7 @@ impl Call<'_> {
     }
 
     fn hostname(&self, hostname: &str, port: u16) -> Result<(Target, Option<SocketAddr>), Refusal> {
-        let name = hostname.to_ascii_lowercase();
-        let visible = self
-            .snapshot
-            .services_by_hostname(&name)
-            .iter()
-            .filter(|service| self.may_see(service));
-        // As for an address that several services own: the client's own namespace, then the canonical one, then the first.
-        let service = visible.min_by_key(|service| {
-            let own = service.namespace == *self.client;
-            (!own, !service.canonical, service.namespace.clone())
-        });
-        let Some(service) = service else {
+        let Some(service) = service_by_hostname(self.snapshot, hostname, self.client) else {
             return Err(Refusal::UnknownHostname {
                 hostname: hostname.to_owned(),
             });
@@ -246,19 +258,12 @@ impl Call<'_> {
         Ok((target, vip.map(|vip| SocketAddr::new(vip.ip, port))))
     }
 
-    fn may_see(&self, service: &Service) -> bool {
-        match service.visibility {
-            Visibility::Public => true,
-            Visibility::Namespace => service.namespace == *self.client,
-        }
-    }
-
     fn service(&self, service: &Arc<Service>, port: u16) -> Result<Target, Refusal> {
         let key = service.key();
         if key == *self.own.service {
             return Err(Refusal::Itself);
         }
-        if !self.may_see(service) {
+        if !may_see(service, self.client) {
             return Err(Refusal::UnknownHostname {
                 hostname: key.hostname.to_string(),
             });

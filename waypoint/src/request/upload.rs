@@ -206,7 +206,8 @@ impl Upload {
     pub fn answered(&self, basis: &Basis) {
         if let Some(state) = &self.0 {
             let state = &mut *state.lock();
-            if let (Source::Open(_), Some(guard)) = (&state.source, &mut state.guard) {
+            // Also where all of it has come: another attempt may still be sending what was kept.
+            if let Some(guard) = &mut state.guard {
                 guard.answered(basis);
             }
         }

@@ -102,10 +102,7 @@ fn identities(
             let service = owner(snapshot, workload, address);
             let pod = || {
                 let ip = canonical_ip(address.ip);
-                // Uids of pods are `<cluster>//Pod/<namespace>/<name>`. Anything else may claim the address without having it.
-                snapshot
-                    .workload_by_address(&address.network, ip)
-                    .filter(|pod| pod.uid.contains("//Pod/"))
+                snapshot.workload_by_address(&address.network, ip)
             };
             (service.is_none().then(pod).flatten(), service)
         }
@@ -115,7 +112,9 @@ fn identities(
     // Ready or not: one that is leaving still carries what it has.
     pod.into_iter()
         .chain(endpoints)
-        .filter(|pod| pod.network == workload.network)
+        // Uids of pods are `<cluster>//Pod/<namespace>/<name>`. Anything else may claim an address, or be an endpoint, of whatever
+        // service account whoever writes it likes.
+        .filter(|pod| pod.uid.contains("//Pod/") && pod.network == workload.network)
         .map(|pod| pod.identity())
 }
 

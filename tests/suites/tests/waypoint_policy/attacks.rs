@@ -105,7 +105,6 @@ fn no_header_makes_a_client_somebody_else() -> Result<()> {
         let answer = all(ground.get("/")).send()?;
         for name in [
             "x-forwarded-client-cert",
-            "x-envoy-external-address",
             "x-envoy-internal",
             "x-ambit-client-principal",
         ] {

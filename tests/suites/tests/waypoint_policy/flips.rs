@@ -28,12 +28,16 @@ impl Drop for Download {
 }
 
 impl Download {
-    fn start(ground: &Ground, path: &str, http2: bool) -> Result<Self> {
+    fn start(ground: &Ground, kind: &str, http2: bool) -> Result<Self> {
         let client = ground.pod("client");
-        let url = format!("http://{}{path}", ground.vip("web")?);
+        let url = format!(
+            "http://{}/stream?chunks=3000&every_ms=100",
+            ground.vip("web")?
+        );
+        let kind = format!("x-kind: {kind}");
         let mut command = Command::new("curl");
         command
-            .args(["-sSN", "-o", "/dev/null", "-H", "host: web.shop", &url])
+            .args(["-sSN", "-o", "/dev/null", "-H", &kind, &url])
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         if http2 {
@@ -54,12 +58,12 @@ fn requests_and_connections_that_a_new_policy_denies_are_cut() -> Result<()> {
     };
     ground.lab.scenario(|| {
         let mut kept = [
-            Download::start(&ground, "/stream/kept?chunks=3000&every_ms=100", false)?,
-            Download::start(&ground, "/stream/kept?chunks=3000&every_ms=100", true)?,
+            Download::start(&ground, "kept", false)?,
+            Download::start(&ground, "kept", true)?,
         ];
         let mut cut = [
-            Download::start(&ground, "/stream/cut?chunks=3000&every_ms=100", false)?,
-            Download::start(&ground, "/stream/cut?chunks=3000&every_ms=100", true)?,
+            Download::start(&ground, "cut", false)?,
+            Download::start(&ground, "cut", true)?,
         ];
         let mut tcp = dial(&ground.pod("client"), (ground.vip("web")?, TCP).into())?;
         tcp.write_all(b"GET /open HTTP/1.1\r\nhost: x\r\n\r\n")?;
@@ -74,12 +78,15 @@ fn requests_and_connections_that_a_new_policy_denies_are_cut() -> Result<()> {
         until("four downloads", PATIENCE, || active() == 4).context("downloads")?;
 
         // A change that concerns nothing of it.
-        ground.apply("policy", &policy("to: [{operation: {paths: [/never]}}]"))?;
+        ground.apply(
+            "policy",
+            &policy("from: [{source: {namespaces: [nowhere]}}]"),
+        )?;
         ensure!(kept.iter_mut().chain(&mut cut).all(Download::runs));
 
         ground.apply(
             "policy",
-            &policy("to: [{operation: {paths: ['/stream/cut*']}}]"),
+            &policy("when: [{key: 'request.headers[x-kind]', values: [cut]}]"),
         )?;
         until("two downloads end", PATIENCE, || {
             !cut.iter_mut().any(Download::runs)
@@ -90,7 +97,7 @@ fn requests_and_connections_that_a_new_policy_denies_are_cut() -> Result<()> {
             "a download that is allowed was cut"
         );
 
-        // On a TCP port that rule denies without its path.
+        // On a TCP port that rule denies without the header.
         let ended = tcp.read(&mut buffer).map_or(true, |count| count == 0);
         ensure!(ended, "an open connection went on");
         Ok(())

@@ -8,6 +8,7 @@ use std::{
     pin::Pin,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -27,6 +28,9 @@ use crate::{
 /// at once. Units: bytes.
 const MAX_HELD_BYTES: usize = 256 * 1024 * 1024;
 
+/// How long a client may take for what an authorizer is to see: what it holds meanwhile, others cannot.
+const MAX_TIME: Duration = Duration::from_secs(60);
+
 static HELD: Budget = Budget {
     max: MAX_HELD_BYTES,
     taken: AtomicUsize::new(0),
@@ -45,7 +49,7 @@ pub(super) struct Sample {
 ///
 /// # Errors
 /// 413 where the body is longer than the authorizer may be sent and must be sent whole; the answer to a client whose body breaks
-/// off; 503 where too many bodies are held.
+/// off; 408 where it takes too long; 503 where too many bodies are held.
 pub(super) async fn sample(
     request: &mut Request<Body>,
     limits: IncludeBody,
@@ -59,11 +63,13 @@ pub(super) async fn sample(
     }
     let mut body = std::mem::take(request.body_mut());
     let mut held = Gathered::new(&HELD);
+    let deadline = net::clock::now() + MAX_TIME;
     let mut trailers = None;
     let mut is_whole = false;
     let is_enough = |held: &Gathered| limits.allow_partial && held.bytes >= max;
     while !is_whole && !is_enough(&held) {
-        match body.frame().await {
+        let frame = tokio::time::timeout_at(deadline.into(), body.frame());
+        match frame.await.map_err(|_elapsed| too_slow())? {
             None => is_whole = true,
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => {
@@ -99,6 +105,14 @@ pub(super) async fn sample(
 /// The length that a head tells.
 fn declared(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn too_slow() -> Reply {
+    Reply::new(
+        StatusCode::REQUEST_TIMEOUT,
+        Details::from("request_body_timeout"),
+    )
+    .saying("Request Timeout")
 }
 
 /// Source: Envoy.

@@ -10,9 +10,9 @@ use mesh::settings::Normalization;
 use super::{Failed, names::is_removable, query};
 use crate::{
     body::Body,
-    filter::normalize::normalize,
+    filter::{envoy, normalize::normalize},
     request::{
-        call::{Call, ResponseHeader},
+        call::{Call, Place, ResponseHeader},
         head::{self, set_authority, set_path},
     },
 };
@@ -45,11 +45,16 @@ impl Changes {
         let path = self.new_path(call, request.uri())?;
         let is_other = path.is_some() || self.authority.is_some();
         let headers = request.headers_mut();
+        // What an application could take for a header that the authorizer answers for must not be the client's.
+        let instead = self.request.iter().filter(|it| it.place == Place::Instead);
+        for header in instead {
+            envoy::remove(headers, |found| envoy::is_alike(found, &header.name));
+        }
         for header in &self.request {
             header.add_to(headers);
         }
         for name in self.remove.iter().filter(|name| is_removable(name)) {
-            headers.remove(name);
+            envoy::remove(headers, |found| envoy::is_alike(found, name));
         }
         if is_other {
             let mut uri = std::mem::take(request.uri_mut());

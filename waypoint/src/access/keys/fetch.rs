@@ -9,6 +9,7 @@
 use std::{fmt, io, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use decision::waypoint::service_by_hostname;
 use http::{
     HeaderValue, Request, StatusCode, Uri,
     header::{ACCEPT, HOST, USER_AGENT},
@@ -274,11 +275,11 @@ impl Way<'_> {
     }
 }
 
-/// The service of the mesh that an address names.
+/// The service of the mesh that an address names, as our own namespace sees it: nobody else's entry may take its place.
 fn backend(proxy: &Proxy, address: &Address) -> Option<Backend> {
     let mesh = proxy.view.load();
-    let mut services = mesh.services_by_hostname(&address.host).iter();
-    let service = services.find(|service| service.ports.0.contains_key(&address.port))?;
+    let service = service_by_hostname(&mesh, &address.host, &proxy.own.namespace)?;
+    service.ports.0.get(&address.port)?;
     Some(Backend::new(service.key(), address.port))
 }
 

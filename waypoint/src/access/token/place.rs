@@ -14,7 +14,7 @@ use jwt::Refusal;
 use mesh::Name;
 
 use super::{MAX_TOKENS, compiled::Rule};
-use crate::{body::Body, request::head};
+use crate::{body::Body, filter::envoy, request::head};
 
 /// Where a token may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,7 +219,7 @@ fn cookies(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 pub(super) fn take_out(spot: Spot<'_>, request: &mut Request<Body>) {
     match spot {
         Spot::Header(name, _) => {
-            request.headers_mut().remove(name);
+            envoy::remove(request.headers_mut(), |found| envoy::is_alike(found, name));
         }
         Spot::Parameter(name, _) => {
             if let Some(path) = without_parameter(request.uri(), name.as_bytes()) {

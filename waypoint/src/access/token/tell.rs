@@ -11,12 +11,13 @@ use mesh::Name;
 use serde_json::{Number, Value};
 
 use super::compiled::Rule;
+use crate::filter::envoy;
 
-/// Removes what a rule would add.
+/// Removes what a rule would add, and what an application could take for it.
 pub(super) fn clear(rule: &Rule, headers: &mut HeaderMap) {
     let claims = rule.claim_headers.iter().map(|(name, _)| name);
     for name in rule.payload_header.iter().chain(claims) {
-        headers.remove(name);
+        envoy::remove(headers, |found| envoy::is_alike(found, name));
     }
 }
 
