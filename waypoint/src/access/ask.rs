@@ -7,7 +7,7 @@
 //! (limits, ejection, versions of HTTP) holds here as for requests. A question that no endpoint has looked at goes to another one,
 //! [`MAX_TRIES`] in all.
 //!
-//! Connections belong to workers: [`http`], [`whole`] and [`Grpc`] are to be used on the thread of the `worker` that they
+//! Connections belong to workers: [`http()`], [`whole`] and [`Grpc`] are to be used on the thread of the `worker` that they
 //! are given, which is where requests are served. [`in_background`] may be called from anywhere.
 
 use std::{sync::Arc, time::Duration};

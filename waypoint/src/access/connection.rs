@@ -9,7 +9,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use decision::access as decide;
-use mesh::{Name, route::RouteTable, settings::WaypointSettings};
+use mesh::{Name, access::ClientAddress, route::RouteTable, settings::WaypointSettings};
 use telemetry::http::Details;
 
 use super::{
@@ -92,9 +92,26 @@ pub(super) fn client(
     settings: &WaypointSettings,
     table: Option<&RouteTable>,
 ) -> IpAddr {
+    client::of_connection(session, client_address(settings, table)).ip()
+}
+
+/// Whether the peer may speak for others.
+#[must_use]
+pub(super) fn believes(
+    session: &Session,
+    settings: &WaypointSettings,
+    table: Option<&RouteTable>,
+) -> bool {
+    let policy = client_address(settings, table);
+    policy.is_some_and(|policy| client::trusts(policy, session.identity()))
+}
+
+fn client_address<'p>(
+    settings: &'p WaypointSettings,
+    table: Option<&'p RouteTable>,
+) -> Option<&'p ClientAddress> {
     let of_table = table.and_then(|table| table.client_address.as_ref());
-    let policy = of_table.or(settings.client_address.as_ref());
-    client::of_connection(session, policy).ip()
+    of_table.or(settings.client_address.as_ref())
 }
 
 async fn judge(session: &Arc<Session>, client: IpAddr, policies: Set<'_>) -> Result<Kept, Refused> {

@@ -11,6 +11,7 @@
 //! | another authorizer is to be asked | is cut; before: 503 |
 //! | the issuer of its token is not believed any more, or has other keys | the same |
 //! | other tokens are believed than before, it had none that was, and policies look at tokens | the same |
+//! | who named the client of a request may not speak for others any more | the same |
 //! | nothing is known any more of the port | goes on, until something is known |
 //!
 //! Source: none; Envoy lets what is open end by itself, with its listener's drain time.
@@ -93,8 +94,13 @@ impl Basis {
             return Ok(());
         }
         let policies = [Some(&settings.policies), table.map(|table| &table.policies)];
+        let plain = table.map(|table| &**table);
         if self.request.is_none() {
-            self.client = connection::client(session, settings, table.map(|table| &**table));
+            self.client = connection::client(session, settings, plain);
+        } else if self.client != session.client.ip()
+            && !connection::believes(session, settings, plain)
+        {
+            return Err(Lost::Unknown);
         }
         let kept = self.kept();
         if self.request.is_some() {

@@ -10,7 +10,7 @@
 //!                                      └─ all are ─▶ tell ─────▶ on, with the token of the first rule that believes one
 //! ```
 //! Reading order: this file (the order), [`compiled`] (rules, ready), [`place`] (where tokens are, and how they are taken out), [`judge`]
-//! (whose they are), [`tell`] (headers for the application).
+//! (whose they are), [`mod@tell`] (headers for the application).
 //!
 //! **Against Envoy:** it passes a request if one token is believed, and looks at no others. Here all that policies look for must be:
 //! an application might take the wrong one for the one that was verified.

@@ -353,6 +353,25 @@ fn who_claims_the_waypoints_address_is_not_the_waypoint() {
 }
 
 #[test]
+fn an_endpoint_of_the_waypoints_service_that_is_no_pod_is_not_the_waypoint() {
+    let thief = id("spiffe://cluster.local/ns/default/sa/thief");
+    let entry = Workload {
+        services: HashMap::from([(waypoint_key(), PortMap::default())]),
+        ..workload(
+            "Kubernetes/networking.istio.io/WorkloadEntry/default/thief",
+            "default",
+            "thief",
+            &["10.0.0.66"],
+        )
+    };
+    for waypoint in [by_name(), by_address(VIP)] {
+        let snapshot = with_workload(&named_by_service(waypoint), entry.clone());
+        assert!(!counts(&snapshot, &thief, APP));
+        assert!(counts(&snapshot, &self::waypoint(), APP));
+    }
+}
+
+#[test]
 fn a_pod_of_the_waypoint_in_another_network_does_not_come_here_by_itself() {
     let far = Workload {
         network: "far".into(),

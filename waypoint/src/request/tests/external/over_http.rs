@@ -57,7 +57,9 @@ async fn a_request_that_may_pass_goes_on_with_what_the_authorizer_says_of_it() {
         get("/a/../b?c=d"),
         &[
             ("x-user", "admin"),
+            ("x_user", "admin"),
             ("x-secret", "1"),
+            ("x_secret", "1"),
             ("x-ask-me", "yes"),
             ("x-asks-nobody", "no"),
             ("authorization", "Bearer t"),
@@ -90,7 +92,14 @@ async fn a_request_that_may_pass_goes_on_with_what_the_authorizer_says_of_it() {
     assert_eq!(request.header("x-user"), Some("alice"));
     assert_eq!(request.head.headers.get_all("x-user").iter().count(), 1);
     assert_eq!(request.header("host"), Some("reviews:80"));
-    for name in ["x-secret", "x-other", "x-from", "set-cookie"] {
+    for name in [
+        "x-secret",
+        "x_secret",
+        "x_user",
+        "x-other",
+        "x-from",
+        "set-cookie",
+    ] {
         assert_eq!(request.header(name), None, "{name}");
     }
     let line = kit.line();
