@@ -218,7 +218,7 @@ pub const VARIABLES: &[Variable] = &[
     built(
         "LOCALHOST_APP_TUNNEL",
         Some("true"),
-        "Whether application tunnels end on 127.0.0.1 instead of the pod's address.",
+        "Whether application tunnels with a PROXY header end on loopback (127.0.0.1, ::1) instead of the pod's address.",
     ),
     built(
         "ENABLE_RESPONSE_BAGGAGE",
