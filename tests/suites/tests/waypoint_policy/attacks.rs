@@ -103,11 +103,7 @@ fn no_header_makes_a_client_somebody_else() -> Result<()> {
         ensure!(all(ground.get("/")).send()?.status == 403);
         ground.withdraw(&["guard"])?;
         let answer = all(ground.get("/")).send()?;
-        for name in [
-            "x-forwarded-client-cert",
-            "x-envoy-internal",
-            "x-ambit-client-principal",
-        ] {
+        for name in ["x-forwarded-client-cert", "x-envoy-internal"] {
             let saw = answer.saw(name).unwrap_or_default();
             ensure!(
                 !saw.contains("192.0.2.7") && !saw.contains("town"),

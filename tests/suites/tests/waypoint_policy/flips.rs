@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use lab::until;
 use suites::policy::PATIENCE;
 use suites::traffic::dial;
@@ -57,6 +57,9 @@ fn requests_and_connections_that_a_new_policy_denies_are_cut() -> Result<()> {
         return Ok(());
     };
     ground.lab.scenario(|| {
+        // What a policy looks at is kept; a header that none looked at when a request came would be missing later.
+        let of_nobody = "{from: [{source: {namespaces: [nowhere]}}], when: [{key: 'request.headers[x-kind]', values: [VALUE]}]}";
+        ground.apply("policy", &policy(&of_nobody.replace("VALUE", "cut")))?;
         let mut kept = [
             Download::start(&ground, "kept", false)?,
             Download::start(&ground, "kept", true)?,
@@ -69,18 +72,12 @@ fn requests_and_connections_that_a_new_policy_denies_are_cut() -> Result<()> {
         tcp.write_all(b"GET /open HTTP/1.1\r\nhost: x\r\n\r\n")?;
         let mut buffer = [0; 4096];
         ensure!(tcp.read(&mut buffer)? > 0);
-        let active = || {
-            ["v1a", "v1b", "v2a", "v2b"]
-                .map(|pod| ground.echo(pod).active())
-                .iter()
-                .sum::<u64>()
-        };
-        until("four downloads", PATIENCE, || active() == 4).context("downloads")?;
+        until("four downloads", PATIENCE, || ground.requests("v") == 5)?;
 
         // A change that concerns nothing of it.
         ground.apply(
             "policy",
-            &policy("from: [{source: {namespaces: [nowhere]}}]"),
+            &policy(&of_nobody.replace("VALUE", "kept")),
         )?;
         ensure!(kept.iter_mut().chain(&mut cut).all(Download::runs));
 
@@ -91,7 +88,6 @@ fn requests_and_connections_that_a_new_policy_denies_are_cut() -> Result<()> {
         until("two downloads end", PATIENCE, || {
             !cut.iter_mut().any(Download::runs)
         })?;
-        until("they end at the backend, too", PATIENCE, || active() == 2)?;
         ensure!(
             kept.iter_mut().all(Download::runs),
             "a download that is allowed was cut"
