@@ -21,6 +21,7 @@ pub mod connection;
 pub mod external;
 pub mod facts;
 pub mod flip;
+mod form;
 pub mod grant;
 pub mod keys;
 pub mod limit;
@@ -33,7 +34,7 @@ pub mod told;
 use std::sync::{Arc, LazyLock};
 
 use decision::access as decide;
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, Request};
 use mesh::{
     Name,
     access::{Policies, Rulebook, external::ExternalAuthorization},
@@ -176,10 +177,7 @@ fn kept_headers(rules: &Rules, headers: &HeaderMap) -> Box<[KeptHeader]> {
         if kept.iter().any(|(found, _)| found == name) {
             continue;
         }
-        let value = facts::joined(headers, name.as_str());
-        // Joined, they are as valid as each was.
-        let value = value.map(|value| HeaderValue::from_bytes(&value));
-        kept.push((name.clone(), value.and_then(Result::ok)));
+        kept.push((name.clone(), facts::joined_value(headers, name)));
     }
     kept.into()
 }

@@ -9,6 +9,7 @@
 
 use std::{borrow::Cow, cell::OnceCell, net::IpAddr};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, uri::PathAndQuery};
 use jwt::Verified;
 use mesh::{
@@ -100,6 +101,17 @@ pub(super) fn joined<'h>(headers: &'h HeaderMap, name: &str) -> Option<Cow<'h, [
         all.extend_from_slice(value.as_bytes());
     }
     Some(Cow::Owned(all))
+}
+
+/// The same, as a header of its own. Joined, they are as valid as each was.
+pub(super) fn joined_value(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?;
+    if values.next().is_none() {
+        return Some(first.clone());
+    }
+    let all = joined(headers, name.as_str())?.into_owned();
+    HeaderValue::from_maybe_shared(Bytes::from(all)).ok()
 }
 
 impl<'a> Seen<'a> {

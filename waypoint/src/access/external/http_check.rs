@@ -23,7 +23,7 @@ use super::{
     verdict::{Denial, Said, Verdict, final_status},
 };
 use crate::{
-    access::ask,
+    access::{ask, facts::joined_value},
     body::Body,
     filter::connection,
     request::{
@@ -63,7 +63,7 @@ pub(super) fn question(
         let is_asked = *name == AUTHORIZATION || covers(&how.include_headers, name);
         if is_asked && *name != HOST && *name != PARTIAL_BODY && !is_of_hop(name) {
             // Joined, as Envoy does: whoever reads one value must not see less than the backend.
-            if let Some(value) = joined(request.headers(), name) {
+            if let Some(value) = joined_value(request.headers(), name) {
                 headers.insert(name.clone(), value);
             }
         }
@@ -92,20 +92,6 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Failed> 
         HeaderName::try_from(name).map_err(|_| bad())?,
         HeaderValue::from_str(value).map_err(|_| bad())?,
     ))
-}
-
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?;
-    let Some(second) = values.next() else {
-        return Some(first.clone());
-    };
-    let mut joined = first.as_bytes().to_vec();
-    for value in std::iter::once(second).chain(values) {
-        joined.push(b',');
-        joined.extend_from_slice(value.as_bytes());
-    }
-    HeaderValue::from_maybe_shared(Bytes::from(joined)).ok()
 }
 
 /// Asks.

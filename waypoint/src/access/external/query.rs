@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use crate::access::form::decoded;
+
 /// Changes a query. A parameter that is set takes the place of the first of its name, the others of it go. `None`: there is none.
 pub(super) fn edit(
     query: Option<&str>,
@@ -21,7 +23,7 @@ pub(super) fn edit(
             continue;
         }
         let name = part.split_once('=').map_or(part, |(name, _)| name);
-        let is_it = |other: &str| name == other || decode(name) == other.as_bytes();
+        let is_it = |other: &str| name == other || *decoded(name) == *other.as_bytes();
         if remove.iter().any(|other| is_it(other)) {
             continue;
         }
@@ -68,34 +70,6 @@ fn write(out: &mut String, text: &str, is_name: bool) {
             let _ = write!(out, "%{byte:02X}");
         }
     }
-}
-
-/// A name as backends read it: percent-decoded, `+` is a blank.
-fn decode(text: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        let escaped = match (byte, after) {
-            (b'%', [high, low, left @ ..]) => {
-                digit(*high).zip(digit(*low)).map(|pair| (pair, left))
-            }
-            (_, _) => None,
-        };
-        if let Some(((high, low), left)) = escaped {
-            out.push(high << 4 | low);
-            rest = left;
-        } else {
-            out.push(if byte == b'+' { b' ' } else { byte });
-        }
-    }
-    out
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    char::from(byte)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]

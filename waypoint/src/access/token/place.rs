@@ -6,15 +6,13 @@
 //! **Against Envoy:** it looks at the first parameter and the first cookie of a name, knows the case of `Bearer`, and leaves cookies
 //! in the request.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header::COOKIE, uri::PathAndQuery};
 use jwt::Refusal;
 use mesh::Name;
 
 use super::{MAX_TOKENS, compiled::Rule};
-use crate::{body::Body, filter::envoy, request::head};
+use crate::{access::form::decoded, body::Body, filter::envoy, request::head};
 
 /// Where a token may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,35 +166,6 @@ fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
         .split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-}
-
-/// Percent-decoded, and `+` is a space, as applications read forms. What is no code stays.
-fn decoded(text: &str) -> Cow<'_, [u8]> {
-    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
-        return Cow::Borrowed(text.as_bytes());
-    }
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        rest = behind;
-        match first {
-            b'+' => out.push(b' '),
-            b'%' => match behind {
-                [high, low, after @ ..] if let Some(byte) = hex(*high, *low) => {
-                    out.push(byte);
-                    rest = after;
-                }
-                _no_code => out.push(b'%'),
-            },
-            byte => out.push(*byte),
-        }
-    }
-    Cow::Owned(out)
-}
-
-fn hex(high: u8, low: u8) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
 /// The cookies of a header: names, and values without the quotes around them. Source: RFC 6265 §4.2.1.
