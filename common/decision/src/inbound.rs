@@ -3,7 +3,7 @@
 //! In: a snapshot and [`Facts`]: who connects, to which of the pod's addresses, what it asks for, and for whom it says that it comes.
 //! Out: [`Admitted`], which nothing else can make, or a [`Refusal`].
 //! Never: awaits, resolves a name, takes the peer's identity from an address or a header; the word of a peer for whom it comes, unless it is
-//! a waypoint of this workload ([`Speakers`]).
+//! a waypoint of this workload ([`may_speak`]).
 //!
 //! Order: the pod's workload as it is now; the peer's trust domain; where the request leads; self calls; for whom the peer comes; policy.
 
@@ -21,7 +21,7 @@ mod target;
 
 pub use admitted::{Admitted, ProxyHeader};
 pub use refusal::{Flag, Refusal, Status};
-pub use speakers::Speakers;
+pub use speakers::{Speakers, may_speak};
 use target::Target;
 
 use crate::authorize::{Connection, Outcome, authorize};
@@ -158,10 +158,7 @@ pub fn admit(snapshot: &Snapshot, facts: &Facts<'_>) -> Result<Admitted, Refusal
     Ok(Admitted {
         workload: Arc::clone(workload),
         identity: identity.cloned(),
-        claimed: match claim {
-            Claim::Named(client) => Some(client.clone()),
-            Claim::None | Claim::Unreadable => None,
-        },
+        claimed: claim.into(),
         behind: behind.cloned(),
         peer,
         policy_address: target.address,
@@ -187,7 +184,7 @@ fn behind<'c>(
     let (Some(identity), Claim::Named(_) | Claim::Unreadable) = (identity, claim) else {
         return Ok(None);
     };
-    if !Speakers::of(snapshot, workload).may_speak(identity, port) {
+    if !may_speak(snapshot, workload, identity, port) {
         return Ok(None);
     }
     match claim {

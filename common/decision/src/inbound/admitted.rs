@@ -19,7 +19,7 @@ pub struct Admitted {
     pub(super) workload: Arc<Workload>,
     pub(super) identity: Option<SpiffeId>,
     /// For whom the peer says that it comes, whether or not that counts.
-    pub(super) claimed: Option<SpiffeId>,
+    pub(super) claimed: Claimed,
     /// The same, if it counted.
     pub(super) behind: Option<SpiffeId>,
     pub(super) peer: SocketAddr,
@@ -29,6 +29,34 @@ pub struct Admitted {
     pub(super) service: Option<Arc<Service>>,
     pub(super) source: Option<Arc<Workload>>,
     pub(super) verdict: Verdict,
+}
+
+/// A [`Claim`] that is kept: what names nobody must be refused once the peer's word counts.
+#[derive(Debug)]
+pub(super) enum Claimed {
+    None,
+    Named(SpiffeId),
+    Unreadable,
+}
+
+impl From<Claim<'_>> for Claimed {
+    fn from(claim: Claim<'_>) -> Self {
+        match claim {
+            Claim::None => Self::None,
+            Claim::Named(client) => Self::Named(client.clone()),
+            Claim::Unreadable => Self::Unreadable,
+        }
+    }
+}
+
+impl Claimed {
+    fn as_claim(&self) -> Claim<'_> {
+        match self {
+            Self::None => Claim::None,
+            Self::Named(client) => Claim::Named(client),
+            Self::Unreadable => Claim::Unreadable,
+        }
+    }
 }
 
 /// What a PROXY protocol header says before the bytes. Source: PROXY protocol version 2, STREAM.
@@ -131,11 +159,10 @@ impl Admitted {
             });
         }
         let (port, identity) = (self.policy_address.port(), self.identity.as_ref());
-        let claim = self.claimed.as_ref().map_or(Claim::None, Claim::Named);
         let connection = Connection {
             destination: workload,
             identity,
-            behind: behind(snapshot, workload, port, identity, claim)?,
+            behind: behind(snapshot, workload, port, identity, self.claimed.as_claim())?,
             source_ip: self.peer.ip(),
             destination_addr: self.policy_address,
         };

@@ -1,7 +1,8 @@
 //! Whose word counts for whom a connection to a workload is: the waypoints that the configuration puts before it.
 //!
-//! In: a snapshot, a workload. Out: [`Speakers`], that is identities and the ports for which each may speak. Never: an identity from where
-//! a connection comes from; somebody who merely says that it is a waypoint; an address that several claim, unless it is clear whose it is.
+//! In: a snapshot, a workload. Out: whether a peer [`may_speak`]; [`Speakers`], that is identities and the ports for which each may. Never: an
+//! identity from where a connection comes from; somebody who merely says that it is a waypoint; an address that several claim, unless it is
+//! clear whose it is.
 //!
 //! | named by | stands for | ports |
 //! |---|---|---|
@@ -38,64 +39,74 @@ impl Speakers {
     #[must_use]
     pub fn of(snapshot: &Snapshot, workload: &Workload) -> Self {
         let mut speakers = Vec::new();
-        let mut add = |waypoint: &GatewayAddress, ports: &Ports| {
-            let identities = identities(snapshot, workload, waypoint);
-            speakers.extend(identities.map(|identity| (identity, ports.clone())));
-        };
-        if let Some(waypoint) = &workload.waypoint {
-            add(waypoint, &Ports::All);
-        }
-        let services = workload.services.keys();
-        for service in services.filter_map(|key| snapshot.service(key)) {
-            if service.waypoints().next().is_none() {
-                continue;
-            }
-            let ports = Ports::Of(ports(workload, service));
-            service
-                .waypoints()
-                .for_each(|waypoint| add(waypoint, &ports));
+        for (waypoint, scope) in named(snapshot, workload) {
+            let ports = scope.map_or(Ports::All, |service| Ports::Of(ports(workload, service)));
+            let waypoints = pods(snapshot, workload, waypoint);
+            speakers.extend(waypoints.map(|pod| (pod.identity(), ports.clone())));
         }
         speakers.sort_unstable();
         speakers.dedup();
         Self(speakers)
     }
+}
 
-    /// Whether a peer's word counts for connections to one of the workload's ports.
-    #[must_use]
-    pub fn may_speak(&self, peer: &SpiffeId, port: u16) -> bool {
-        self.0
-            .iter()
-            .filter(|(identity, _)| identity == peer)
-            .any(|(_, ports)| match ports {
-                Ports::All => true,
-                Ports::Of(ports) => ports.binary_search(&port).is_ok(),
-            })
-    }
+/// Whether a peer's word counts for connections to one of the workload's ports.
+///
+/// **Cost:** nothing is kept: whoever has a certificate of the mesh may have it asked for every tunnel.
+#[must_use]
+pub fn may_speak(snapshot: &Snapshot, workload: &Workload, peer: &SpiffeId, port: u16) -> bool {
+    let is_peer = |pod: &Workload| {
+        pod.service_account == peer.service_account
+            && pod.namespace == peer.namespace
+            && pod.trust_domain == peer.trust_domain
+    };
+    named(snapshot, workload)
+        .filter(|(_, scope)| scope.is_none_or(|service| leads_to(workload, service, port)))
+        .any(|(waypoint, _)| pods(snapshot, workload, waypoint).any(|pod| is_peer(pod)))
+}
+
+/// What names waypoints before a workload, with the service that does; `None`: the workload itself.
+fn named<'s>(
+    snapshot: &'s Snapshot,
+    workload: &'s Workload,
+) -> impl Iterator<Item = (&'s GatewayAddress, Option<&'s Service>)> {
+    let of_services = workload
+        .services
+        .keys()
+        .filter_map(|key| snapshot.service(key))
+        .flat_map(|service| service.waypoints().map(move |it| (it, Some(&**service))));
+    let own = workload.waypoint.as_ref().map(|it| (it, None));
+    own.into_iter().chain(of_services)
 }
 
 /// The workload's ports that a service leads to.
 fn ports(workload: &Workload, service: &Service) -> Vec<u16> {
-    let own = workload.services.get(&service.key());
-    // A port may be named by the endpoint alone, as the service may know a named target by no number.
-    let named = own.into_iter().flat_map(|ports| ports.0.keys());
-    let mut ports: Vec<u16> = service
-        .ports
-        .0
-        .keys()
-        .chain(named)
-        .filter_map(|port| target_port(workload, service, *port))
-        .collect();
+    let mut ports: Vec<u16> = targets(workload, service).collect();
     ports.sort_unstable();
     ports.dedup();
     ports
 }
 
-/// Who a waypoint is: the pods that what names it leads to.
-fn identities(
-    snapshot: &Snapshot,
-    workload: &Workload,
+/// Whether a service leads to one of the workload's ports.
+fn leads_to(workload: &Workload, service: &Service, port: u16) -> bool {
+    targets(workload, service).any(|target| target == port)
+}
+
+/// The same port may come more than once.
+fn targets<'s>(workload: &'s Workload, service: &'s Service) -> impl Iterator<Item = u16> + 's {
+    let own = workload.services.get(&service.key());
+    // A port may be named by the endpoint alone, as the service may know a named target by no number.
+    let named = own.into_iter().flat_map(|ports| ports.0.keys());
+    let all = service.ports.0.keys().chain(named);
+    all.filter_map(move |port| target_port(workload, service, *port))
+}
+
+/// The waypoint's pods: those that what names it leads to.
+fn pods<'s>(
+    snapshot: &'s Snapshot,
+    workload: &'s Workload,
     waypoint: &GatewayAddress,
-) -> impl Iterator<Item = SpiffeId> {
+) -> impl Iterator<Item = &'s Arc<Workload>> {
     let (pod, service) = match &waypoint.destination {
         GatewayDestination::Service(key) => (None, snapshot.service(key)),
         GatewayDestination::Address(address) => {
@@ -115,7 +126,6 @@ fn identities(
         // Uids of pods are `<cluster>//Pod/<namespace>/<name>`. Anything else may claim an address, or be an endpoint, of whatever
         // service account whoever writes it likes.
         .filter(|pod| pod.uid.contains("//Pod/") && pod.network == workload.network)
-        .map(|pod| pod.identity())
 }
 
 /// The service that an address is of, as the workload's namespace sees it.

@@ -1,6 +1,8 @@
 //! Inbound admission: a small mesh to be admitted to, and the rules in files by what they are about.
 
-use super::{Admitted, Arrival, Authority, Claim, Facts, Flag, Refusal, Speakers, Status, admit};
+use super::{
+    Admitted, Arrival, Authority, Claim, Facts, Flag, Refusal, Speakers, Status, admit, may_speak,
+};
 use mesh::authorization::{Action, Clause, Match, Rule, Scope};
 use mesh::service::{NetworkAddress, PortMap};
 use mesh::workload::{ApplicationProtocol, ApplicationTunnel};

@@ -9,9 +9,9 @@ use mesh::{Delta, Resource, ResourceKey, Service, ServiceKey, Snapshot, SpiffeId
 use std::sync::Arc;
 
 use super::{
-    Admitted, Claim, Flag, Refusal, Speakers, Status, id, mesh, other, policy, put, refused,
-    reviews, server, tunnel_as, tunnel_for, vip, web, with_policy, with_service, with_workload,
-    workload,
+    Admitted, Claim, Flag, Refusal, Speakers, Status, id, may_speak, mesh, other, policy, put,
+    refused, reviews, server, tunnel_as, tunnel_for, vip, web, with_policy, with_service,
+    with_workload, workload,
 };
 
 mod later;

@@ -40,6 +40,16 @@ fn a_word_that_comes_to_count_later_counts_from_then_on() {
 }
 
 #[test]
+fn a_word_that_names_nobody_ends_the_connection_once_it_counts() {
+    let early = tunnel_for(&unnamed(), &waypoint(), APP, Claim::Unreadable, None).unwrap();
+    assert_eq!(early.readmit(&unnamed()), Ok(()));
+    assert_eq!(
+        early.readmit(&named_by_service(by_name())),
+        Err(Refusal::Claim)
+    );
+}
+
+#[test]
 fn speakers_are_equal_until_something_changes_that_matters() {
     let of = |snapshot: &Snapshot| {
         let server = snapshot.workload(&server().uid).unwrap();
@@ -96,7 +106,7 @@ proptest! {
         let authority = format!("10.0.1.7:{port}");
         let server = snapshot.workload(&server().uid).unwrap();
         let with = saying(&snapshot, &peer, &authority, &claimed);
-        if Speakers::of(&snapshot, server).may_speak(&peer, port) {
+        if may_speak(&snapshot, server, &peer, port) {
             prop_assert_eq!(peer, waypoint());
             prop_assert!(with.is_err() || with.is_ok_and(|it| it.behind() == Some(&claimed)));
         } else {
