@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
+mod access;
 mod canary;
 
 use crate::{
+    access::Access,
     calls::{Call, Denial, Speed},
     canary::Canary,
     control::Control,
@@ -16,6 +18,7 @@ use crate::{
 pub(crate) struct Told {
     pub(crate) control: Control,
     pub(crate) calls: Vec<Call>,
+    pub(crate) access: Access,
     pub(crate) canary: Canary,
     pub(crate) denial: Denial,
     /// Packets without the mesh, and those of them in which one of the texts could be read.
@@ -55,6 +58,7 @@ impl Told {
         for call in &self.calls {
             write_call(to, call)?;
         }
+        access::write(to, &self.access)?;
         canary::write(to, &self.canary)?;
         writeln!(to, "\nWHAT WAS ON THE WIRE BETWEEN THE NODES (tcpdump)")?;
         let (packets, readable) = self.before;

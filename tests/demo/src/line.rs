@@ -22,6 +22,8 @@ pub(crate) struct Line {
     pub(crate) text: String,
     pub(crate) status: String,
     pub(crate) flags: String,
+    /// Why the answer is what it is.
+    pub(crate) details: String,
     /// The address of the pod that answered.
     pub(crate) host: String,
     /// The backend that the request was meant for.
@@ -50,6 +52,7 @@ impl Line {
             text: text.to_owned(),
             status: told(2)?,
             flags: told(3)?,
+            details: told(4)?,
             host: told(15)?,
             cluster: told(16)?,
             route: told(21)?,

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod account;
 mod calls;
 mod canary;
@@ -96,6 +97,8 @@ fn tell(stage: &stage::Stage, progress: &say::Progress) -> Result<String> {
     let calls = calls::all(stage, &servers, &ztunnels)?;
     progress.line("a request that the policy denies");
     let denial = calls::denied(stage, &ztunnels)?;
+    progress.line("a page that one identity may see, and searches beyond their limit");
+    let access = access::watch(stage, &waypoint)?;
     progress.line("the same request without and with the canary header; then a replica is killed");
     let canary = canary::watch(stage, &servers, &ztunnels, &waypoint)?;
     let wire = wire.stop()?;
@@ -115,6 +118,7 @@ fn tell(stage: &stage::Stage, progress: &say::Progress) -> Result<String> {
     let told = account::Told {
         control,
         calls,
+        access,
         canary,
         denial,
         before: (before.len(), link::readable(&before, &calls::texts())),

@@ -32,7 +32,7 @@ pub(crate) const METER: u16 = 5201;
 pub(crate) const PROXIES: usize = 3;
 
 /// What a person writes for them, by file.
-const MANIFESTS: [(&str, &str); 3] = [
+const MANIFESTS: [(&str, &str); 4] = [
     (
         "policy",
         include_str!("../../../deploy/examples/demo/policy.yaml"),
@@ -44,6 +44,10 @@ const MANIFESTS: [(&str, &str); 3] = [
     (
         "canary",
         include_str!("../../../deploy/examples/demo/canary.yaml"),
+    ),
+    (
+        "access",
+        include_str!("../../../deploy/examples/demo/access.yaml"),
     ),
 ];
 /// What is behind the waypoint.

@@ -10,6 +10,7 @@ const LINE: &str = "[2026-01-31T12:34:56.123Z] \"GET /?one HTTP/1.1\" 200 - via_
 fn a_line_is_read_back() {
     let line = Line::parse(LINE).unwrap();
     assert_eq!((line.status.as_str(), line.flags.as_str()), ("200", "-"));
+    assert_eq!(line.details, "via_upstream");
     assert_eq!(line.host, "10.10.1.14:8080");
     assert_eq!(
         line.cluster,
