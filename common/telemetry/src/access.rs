@@ -48,13 +48,11 @@ pub(crate) fn closed(
     });
 }
 
-/// Notes that a connection was refused before anything was known of it but its addresses.
+/// Notes that a connection was refused before much was known of it: its addresses, and whatever else is.
 pub(crate) fn refused(logging: &Logging, connection: &Connection, error: &str) {
     if logging.shows_access(Level::WARN) {
         logging.access(Level::WARN, "connection failed", |line| {
-            line.bare("src.addr", connection.source_addr);
-            line.bare("dst.addr", connection.destination_addr);
-            line.quoted("direction", connection.direction.as_str());
+            facts(line, connection);
             line.quoted("error", error);
         });
     }

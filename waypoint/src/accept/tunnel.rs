@@ -51,7 +51,7 @@ pub(super) async fn serve(
 ) {
     let addresses = Addresses {
         peer,
-        local: socket.local_addr().unwrap_or(peer),
+        local: socket.local_addr().map_or(peer, net::socket::canonical),
     };
     if let Err(error) = run(&arrivals, socket, addresses, worker).await {
         report::early(&arrivals.proxy, addresses, &error);

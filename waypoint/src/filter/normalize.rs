@@ -23,6 +23,9 @@ pub enum MalformedPath {
     /// `..%2F` and the like: a backend that decodes slashes would leave the path that was compared.
     #[error("the path hides `..` between escaped slashes")]
     HiddenParent,
+    /// `/..;x/` and `/.;/`: a backend that takes parameters off its segments reads `..` or `.`, which stand for something else here.
+    #[error("the path hides `.` or `..` behind parameters")]
+    DotsWithParameters,
     /// It is neither `*` nor begins with a slash.
     #[error("the path does not begin with a slash")]
     Relative,
@@ -168,6 +171,10 @@ impl Writer {
         if self.holds_slash && hides_parent(segment) {
             return Err(MalformedPath::HiddenParent);
         }
+        let stem = stem(segment);
+        if stem.len() < segment.len() && matches!(stem, b"." | b"..") {
+            return Err(MalformedPath::DotsWithParameters);
+        }
         match segment {
             b"." => self.out.truncate(self.segment),
             b".." => {
@@ -183,6 +190,13 @@ impl Writer {
     }
 }
 
+/// A segment without its parameters, which a semicolon begins, escaped or not. RFC 3986 §3.3.
+fn stem(segment: &[u8]) -> &[u8] {
+    let is_semicolon = |at: &usize| segment[*at] == b';' || escaped(segment, *at) == Some(b';');
+    let end = (0..segment.len()).find(is_semicolon);
+    &segment[..end.unwrap_or(segment.len())]
+}
+
 /// Whether there is a `..` between escaped slashes of `segment`.
 fn hides_parent(segment: &[u8]) -> bool {
     let mut rest = segment;
@@ -192,7 +206,7 @@ fn hides_parent(segment: &[u8]) -> bool {
             Some(at) => rest.split_at(at),
             None => (rest, &[][..]),
         };
-        if part == b".." {
+        if stem(part) == b".." {
             return true;
         }
         match next.get(3..) {

@@ -147,7 +147,7 @@ fn a_failed_connection_is_an_error_with_its_text() {
 }
 
 #[test]
-fn a_refused_connection_shows_addresses_direction_and_error_only() {
+fn a_refused_connection_shows_what_is_known_of_it() {
     let (telemetry, sink, now) = telemetry(Format::Text, "info");
     telemetry.refused(
         &bare(Direction::Inbound),
@@ -160,6 +160,20 @@ fn a_refused_connection_shows_addresses_direction_and_error_only() {
         "2024-11-21T15:33:44.464123Z\twarn\taccess\tconnection failed\tsrc.addr=10.0.0.5:51234 \
          dst.addr=10.0.1.7:15008 direction=\"inbound\" error=\"expected method CONNECT, got GET\"\n"
     );
+    let known = Connection {
+        hbone_addr: connection().hbone_addr,
+        source_identity: connection().source_identity,
+        ..bare(Direction::Through)
+    };
+    telemetry.refused(&known, Reason::ProtocolError, "no such VIP", now);
+    let line = sink.take(telemetry.logging());
+    for part in [
+        "src.identity=\"spiffe://",
+        "dst.hbone_addr=",
+        "error=\"no such VIP\"",
+    ] {
+        assert!(line.contains(part), "{part} is not in {line}");
+    }
     let scrape = scrape(&telemetry);
     assert_eq!(
         sum(

@@ -100,6 +100,35 @@ fn a_parent_between_escaped_slashes_is_refused_where_slashes_stay_escaped() {
 }
 
 #[test]
+fn dots_with_parameters_are_refused() {
+    let modes = [
+        Normalization::Base,
+        Normalization::MergeSlashes,
+        Normalization::DecodeAndMergeSlashes,
+    ];
+    let refused = Err(MalformedPath::DotsWithParameters);
+    for mode in modes {
+        for path in [
+            "/public/..;/admin",
+            "/public/..;x=y/admin",
+            "/public/.;/../admin",
+            "/public/%2e%2e;/admin",
+            "/public/..%3b/admin",
+            "/public/..;",
+            "/.;",
+        ] {
+            check(mode, path, refused);
+        }
+        for path in ["/a/..b;/c", "/a/...;/c", "/a;../b", "/a;x/b", "/;/a"] {
+            check(mode, path, Ok(path));
+        }
+    }
+    let hidden = Err(MalformedPath::HiddenParent);
+    check(Normalization::Base, "/public/x%2f..;/y", hidden);
+    check(Normalization::None, "/a/..;/b", Ok("/a/..;/b"));
+}
+
+#[test]
 fn an_escaped_nul_is_refused() {
     check(
         Normalization::Base,
