@@ -11,13 +11,17 @@
 //!
 //! Reading order: this file (the order); [`connection`] (the same where no request is read); [`facts`] (what policies see), [`grant`] (what is kept of it) and [`flip`] (what becomes of
 //! what is open when policies change), [`told`] (metrics, and lines of the log); [`external`] (CUSTOM), [`token`] and [`keys`]
-//! (JWT), [`limit`], each with [`ask`] (questions to backends); [`metadata`] (what authorizers say), [`shared`].
+//! (JWT), [`limit`], each with [`ask`] (questions to backends); [`metadata`] (what authorizers say), [`names`] (headers that those who are asked may
+//! write), [`shared`]; [`dump`] (what an operator sees of all this).
+//!
+//! **One request, one snapshot:** what holds is read once, when the request comes; no stage looks at the mesh again but to see that policies have changed.
 //!
 //! **Costs:** a target without policies: three comparisons. With policies: the facts are borrowed from the request; what policies
 //! look at is kept for as long as the request is open.
 
 pub mod ask;
 pub mod connection;
+pub mod dump;
 pub mod external;
 pub mod facts;
 pub mod flip;
@@ -26,6 +30,7 @@ pub mod grant;
 pub mod keys;
 pub mod limit;
 pub mod metadata;
+mod names;
 pub mod needs;
 pub mod shared;
 pub mod token;
@@ -35,14 +40,11 @@ use std::sync::{Arc, LazyLock};
 
 use decision::access as decide;
 use http::{HeaderMap, Request};
-use mesh::{
-    Name,
-    access::{Policies, Rulebook, external::ExternalAuthorization},
-};
+use mesh::access::{Policies, Rulebook, external::ExternalAuthorization};
 
 use self::{
     facts::{Asked, Head, KeptHeader, Seen},
-    grant::{Basis, Grant, Kept, Line},
+    grant::{Basis, Came, Grant, Kept, Line},
 };
 use crate::{
     body::Body,
@@ -79,12 +81,7 @@ pub async fn admit(
         session: Arc::clone(&call.session),
         seen: rules.epoch,
         client: call.client,
-        request: Some(Line {
-            method: request.method().clone(),
-            path: call.account.path().clone(),
-            named: call.account.named().clone(),
-            scheme: call.account.scheme(),
-        }),
+        request: Some(line(call, request)),
         kept,
     }))
 }
@@ -100,17 +97,20 @@ async fn judge(call: &mut Call, rules: &Rules, request: &mut Request<Body>) -> R
     let policies = rules.policies();
     let books = books(policies);
     let wanted = wanted(&books, &seen(call, request));
-    for external in &wanted {
-        external::check(call, external, request).await?;
-    }
     let authentication =
         policies.map(|policies| policies.map_or(&[][..], |policies| &policies.authentication));
     let has_tokens = authentication.iter().any(|policies| !policies.is_empty());
+    // Authorizers and tokens change the head. Whom to ask is a question about the one that came.
+    let is_changed = has_tokens || !wanted.is_empty();
+    let came = is_changed.then(|| Came {
+        line: line(call, request),
+        headers: kept_headers(rules, request.headers()),
+    });
+    let asked = external::check(call, &wanted, rules.settings.normalization, request).await?;
     if has_tokens {
         token::verify(call, &authentication, request).await?;
     }
-    if has_tokens || !wanted.is_empty() {
-        // Both may have changed the head.
+    if is_changed {
         let scheme = head::scheme(request.headers());
         call.account.head(request.uri(), request.headers(), scheme);
     }
@@ -127,8 +127,19 @@ async fn judge(call: &mut Call, rules: &Rules, request: &mut Request<Body>) -> R
         authentication: authentication.concat().into(),
         token,
         metadata: call.metadata.clone(),
-        asked: names(&wanted),
+        asked,
+        came,
     })
+}
+
+/// What a request asks for, as it is told now.
+fn line(call: &Call, request: &Request<Body>) -> Line {
+    Line {
+        method: request.method().clone(),
+        path: call.account.path().clone(),
+        named: call.account.named().clone(),
+        scheme: call.account.scheme(),
+    }
 }
 
 /// What policies see of a request on its way.
@@ -157,13 +168,6 @@ fn wanted(books: &[&Rulebook], seen: &Seen<'_>) -> Vec<Arc<ExternalAuthorization
     wanted
         .into_iter()
         .map(|custom| Arc::clone(custom.external))
-        .collect()
-}
-
-fn names(asked: &[Arc<ExternalAuthorization>]) -> Box<[Name]> {
-    asked
-        .iter()
-        .map(|external| external.provider.clone())
         .collect()
 }
 

@@ -125,6 +125,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         clusters,
         access: Shared::new(Options {
             jwks_roots: config.jwks_roots.clone(),
+            ..Options::default()
         }),
         draining: drain.listen(),
     });

@@ -1,6 +1,6 @@
 //! What `/config_dump` shows: what this waypoint serves, by which rules, with which certificates.
 //!
-//! In: the current snapshot, the certificate store, the backends in use. Out: JSON. Never: private keys.
+//! In: the current snapshot, the certificate store, the backends in use. Out: JSON. Never: private keys, or what else is secret in policies ([`crate::access::dump`]).
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use mesh::{
 };
 use serde_json::{Value, json};
 
-use crate::proxy::Proxy;
+use crate::{access, proxy::Proxy};
 
 /// Where the dump takes its parts from.
 #[derive(Debug)]
@@ -47,7 +47,12 @@ impl Dump {
                 "backend": policy.key.to_string(),
                 "policy": format!("{policy:?}"),
             })).collect::<Vec<_>>(),
-            "settings": settings.map(|settings| format!("{settings:?}")),
+            "settings": settings.map(|settings| access::dump::settings(settings)),
+            "access": settings.map(|settings| access::dump::json(
+                &settings.policies,
+                settings.client_address.as_ref(),
+                &settings.unenforced,
+            )),
             "clusters": clusters(&self.proxy),
             "certificates": self.proxy.store.dump(),
             "xds": self.xds.state(net::clock::now()),
@@ -93,7 +98,11 @@ fn table(table: &RouteTable) -> Value {
         .collect();
     json!({
         "routes": table.key.to_string(),
-        "unenforced": table.unenforced.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "access": access::dump::json(
+            &table.policies,
+            table.client_address.as_ref(),
+            &table.unenforced,
+        ),
         "http": table.http.as_ref().map(rules),
         "consumers": consumers,
         "tls": table.tls.iter().map(|route| json!({

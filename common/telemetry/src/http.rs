@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`record`] (the facts), [`flags`], [`details`] and [`grpc`] (their words), [`capture`] (headers that
 //! outlive their map), [`access`] (the log), [`series`] and [`handles`] (who counts where), [`outcomes`] (what is
-//! counted), [`clusters`] (statistics of backends), [`authorization`] (of policies).
+//! counted), [`clusters`] (statistics of backends), [`authorization`] (of policies), [`external`] (of authorizers), [`tokens`].
 
 pub(crate) mod access;
 pub(crate) mod authorization;
@@ -14,6 +14,7 @@ pub(crate) mod capture;
 pub(crate) mod clusters;
 pub(crate) mod collector;
 pub(crate) mod details;
+pub(crate) mod external;
 pub(crate) mod flags;
 pub(crate) mod grpc;
 pub(crate) mod handles;
@@ -22,6 +23,7 @@ pub(crate) mod labels;
 pub(crate) mod outcomes;
 pub(crate) mod record;
 pub(crate) mod series;
+pub(crate) mod tokens;
 
 pub use crate::metrics::facts::{Parties, RequestProtocol};
 pub use access::{AccessLog, DEFAULT_FIELDS, DEFAULT_TEXT, InvalidAccessLog, MAX_FIELDS};
@@ -29,11 +31,13 @@ pub use authorization::{Authorization, DryRun, Verdicts};
 pub use capture::{Capture, Captured, Captures, Headers};
 pub use clusters::{ClusterStats, Count, Level};
 pub use details::Details;
+pub use external::{AnswerCounts, Answers, External, MAX_PROVIDERS};
 pub use flags::{Flags, ResponseFlag};
 pub use grpc::GrpcStatus;
 pub use handles::{MAX_KEPT, SeriesCache};
 pub use record::{Record, Times};
 pub use series::{Http, RequestSeries};
+pub use tokens::Tokens;
 
 #[cfg(test)]
 pub(crate) mod testkit;

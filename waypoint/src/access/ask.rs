@@ -13,7 +13,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header::HOST, request};
+use http::{HeaderValue, Request, Response, StatusCode, header::HOST, request};
 use http_body_util::{BodyExt as _, Limited};
 use mesh::route::Backend;
 use tokio::time::{Instant, timeout_at};
@@ -55,6 +55,9 @@ pub enum AskError {
     /// It was asked and did not answer.
     #[error(transparent)]
     Send(#[from] SendError),
+    /// It is asked by gRPC, and answers with a status of HTTP that gRPC does not have.
+    #[error("status is {0}, and gRPC has 200")]
+    Status(StatusCode),
     /// It did not answer in time, or not to the end.
     #[error("no answer within {} ms", .0.as_millis())]
     TimedOut(Duration),
@@ -124,7 +127,7 @@ pub async fn in_background(
     max_bytes: usize,
 ) -> Result<Response<Bytes>, AskError> {
     let thread = proxy.workers.nth(0);
-    // A tunnel of its own, which ends with the answer: whoever keeps one has to hear of revocations. Questions of this kind are rare.
+    // Not the thread's own, which only the thread can reach. What it connects is in the cluster's pool, which hears of revocations.
     let worker = Worker::new(
         thread.index(),
         Arc::clone(&proxy.hbone),
@@ -207,8 +210,11 @@ fn is_untouched(error: &SendError) -> bool {
     error.is_connect_failure() || error.is_refused_stream()
 }
 
-/// All of an answer's body.
-async fn collect(body: Body, timeout: Duration, max_bytes: usize) -> Result<Bytes, AskError> {
+/// All of an answer's body, as [`whole`] reads it.
+///
+/// # Errors
+/// When it has more than `max_bytes`, or breaks off. `timeout` is for words only: the body of [`http()`] ends by itself.
+pub async fn collect(body: Body, timeout: Duration, max_bytes: usize) -> Result<Bytes, AskError> {
     match Limited::new(body, max_bytes).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) => Err(match error.downcast::<BodyError>() {
@@ -219,12 +225,20 @@ async fn collect(body: Body, timeout: Duration, max_bytes: usize) -> Result<Byte
     }
 }
 
+/// Whether the body of an answer broke off because its time was over.
+#[must_use]
+pub fn is_late(error: &BodyError) -> bool {
+    match error {
+        BodyError::Filter(reason) => reason.is::<held::Late>(),
+        BodyError::Downstream(_) | BodyError::Upstream(_) => false,
+    }
+}
+
 /// Why an answer is not whole.
 fn broken(error: BodyError, timeout: Duration) -> AskError {
-    match error {
-        BodyError::Filter(reason) if reason.is::<held::Late>() => AskError::TimedOut(timeout),
-        BodyError::Filter(_) | BodyError::Downstream(_) | BodyError::Upstream(_) => {
-            AskError::Body(error)
-        }
+    if is_late(&error) {
+        AskError::TimedOut(timeout)
+    } else {
+        AskError::Body(error)
     }
 }

@@ -16,7 +16,7 @@ use super::{
     Set, asks_something, books, external,
     facts::Seen,
     grant::{Basis, Grant, Kept},
-    names, needs, told, wanted,
+    needs, told, wanted,
 };
 use crate::{request::client, session::Session};
 
@@ -118,17 +118,15 @@ async fn judge(session: &Arc<Session>, client: IpAddr, policies: Set<'_>) -> Res
     let books = books(policies);
     // What it borrows must not be held while somebody is asked.
     let wanted = wanted(&books, &Seen::new(session, client, None));
-    for external in &wanted {
-        let checked = external::check_connection(session, client, external);
-        checked.await.map_err(Refused::External)?;
-    }
+    let asked = external::check_connection(session, client, &wanted);
+    let asked = asked.await.map_err(Refused::External)?;
     let seen = Seen::new(session, client, None);
     let verdict = decide::authorize(&books, &seen);
     told::judged(&books, &seen, &verdict);
     match verdict.enforced.details() {
         Some(details) => Err(Refused::Denied(details.into())),
         None => Ok(Kept {
-            asked: names(&wanted),
+            asked,
             ..Kept::default()
         }),
     }

@@ -3,13 +3,14 @@
 //! In: a session, the trusted address of its client, a head with one meaning and one spelling. Out: [`mesh::access::Facts`], borrowed:
 //! nothing is copied before a policy asks for it. Never: an identity from anywhere but the certificate; an address from a header.
 //!
-//! **Headers:** several of one name count as one value, joined by `,`. `host` is `:authority`, as in Envoy, and `:method`, `:scheme` and
+//! **Headers:** several of one name count as one value, joined by `,`, cookies by `; `: for routes and for policies alike. `host` is `:authority`, as in Envoy, and `:method`, `:scheme` and
 //! `:path` (with its query) are there too. What a request is judged by first is its live head ([`Head::Live`]); once that has
 //! gone on, what was kept of it ([`Head::Kept`]).
 
 use std::{borrow::Cow, cell::OnceCell, net::IpAddr};
 
 use bytes::Bytes;
+use decision::route::Headers;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, uri::PathAndQuery};
 use jwt::Verified;
 use mesh::{
@@ -66,7 +67,7 @@ pub type KeptHeader = (HeaderName, Option<HeaderValue>);
 impl<'a> Head<'a> {
     fn get(self, name: &str) -> Option<Cow<'a, [u8]>> {
         match self {
-            Self::Live(headers) => joined(headers, name),
+            Self::Live(headers) => Headers::joined(headers, name),
             Self::Kept(kept) => {
                 let (_, value) = kept.iter().find(|(found, _)| found.as_str() == name)?;
                 Some(Cow::Borrowed(value.as_ref()?.as_bytes()))
@@ -88,29 +89,14 @@ impl<'a> Head<'a> {
     }
 }
 
-/// The values of a header, joined.
-pub(super) fn joined<'h>(headers: &'h HeaderMap, name: &str) -> Option<Cow<'h, [u8]>> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?.as_bytes();
-    let Some(second) = values.next() else {
-        return Some(Cow::Borrowed(first));
-    };
-    let mut all = first.to_vec();
-    for value in std::iter::once(second).chain(values) {
-        all.push(b',');
-        all.extend_from_slice(value.as_bytes());
-    }
-    Some(Cow::Owned(all))
-}
-
-/// The same, as a header of its own. Joined, they are as valid as each was.
+/// The values of a header, joined, as a header of its own. Joined, they are as valid as each was.
 pub(super) fn joined_value(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     if values.next().is_none() {
         return Some(first.clone());
     }
-    let all = joined(headers, name.as_str())?.into_owned();
+    let all = Headers::joined(headers, name.as_str())?.into_owned();
     HeaderValue::from_maybe_shared(Bytes::from(all)).ok()
 }
 

@@ -8,7 +8,9 @@
 //! | it is denied now | is cut; before its answer has begun: 403 |
 //! | a policy came that nobody here can enforce | the same |
 //! | a header is looked at now that nobody looked at before, and the head is gone | is cut; before: it is judged, as the head is there |
-//! | another authorizer is to be asked | is cut; before: 503 |
+//! | another authorizer is to be asked, or another service answers for one | is cut; before: 503 |
+//! | one that had not decided and failed open is another in anything, or does not fail open any more | the same: that was no yes |
+//! | it is not known whether somebody is to be asked, as the head has changed since it came | the same |
 //! | the issuer of its token is not believed any more, or has other keys | the same |
 //! | other tokens are believed than before, it had none that was, and policies look at tokens | the same |
 //! | who named the client of a request may not speak for others any more | the same |
@@ -17,20 +19,17 @@
 //! Source: none; Envoy lets what is open end by itself, with its listener's drain time.
 
 use decision::access as decide;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use mesh::{Name, Snapshot, access::jwt::JwtRule};
 use telemetry::http::Details;
 
 use super::{
     Set, books, connection,
-    facts::Head,
+    facts::{Head, KeptHeader},
     grant::{Basis, Kept},
-    metadata::Metadata,
     needs,
 };
 use crate::request::reply::Reply;
-
-static NOTHING_SAID: Metadata = Metadata::new();
 
 /// Why something that was let in may not go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,9 +108,15 @@ impl Basis {
                 table.map(needs::of_table),
             ];
             let mut headers = needs.iter().flatten().flat_map(|needs| &needs.headers);
-            let is_kept = |name| kept.headers.iter().any(|(found, _)| found == name);
             // Nothing is kept of a head that nobody looked at.
-            if live.is_none() && !headers.all(is_kept) {
+            if live.is_none() && !headers.all(|name| has(&kept.headers, name)) {
+                return Err(Lost::Unknown);
+            }
+            // Whom to ask is a question about the head that came, of which no more is left.
+            let of_custom = needs.iter().flatten().flat_map(|needs| &needs.custom);
+            if let Some(came) = &kept.came
+                && !of_custom.into_iter().all(|name| has(&came.headers, name))
+            {
                 return Err(Lost::Unknown);
             }
             let looks_at_tokens = needs.iter().flatten().any(|needs| needs.tokens);
@@ -121,16 +126,12 @@ impl Basis {
         }
         let seen = self.facts(live.map(Head::Live));
         let books = books(policies);
-        // As it is when they are asked: before tokens, and before anybody has said anything.
-        let mut early = seen.clone();
-        if let Some(request) = &mut early.request {
-            (request.token, request.metadata) = (None, &NOTHING_SAID);
-        }
-        let wanted = decide::custom(&books, &early);
-        if !wanted
-            .iter()
-            .all(|custom| kept.asked.contains(&custom.external.provider))
-        {
+        let came = self.facts_that_came(live.map(Head::Live));
+        let is_let_by = |custom: &decide::Custom<'_>| {
+            let mut asked = kept.asked.iter();
+            asked.any(|asked| asked.counts_for(custom.external))
+        };
+        if !decide::custom(&books, &came).iter().all(is_let_by) {
             return Err(Lost::Unknown);
         }
         match decide::authorize(&books, &seen).enforced.details() {
@@ -138,6 +139,11 @@ impl Basis {
             Some(details) => Err(Lost::Denied(details.into())),
         }
     }
+}
+
+/// Whether it is known what a header was.
+fn has(kept: &[KeptHeader], name: &HeaderName) -> bool {
+    kept.iter().any(|(found, _)| found == name)
 }
 
 /// Whether what was believed of its tokens is believed now.

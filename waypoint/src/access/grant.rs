@@ -13,9 +13,10 @@ use std::{
 
 use http::{HeaderMap, Method, uri::PathAndQuery};
 use jwt::Verified;
-use mesh::{Name, access::RequestAuthentication};
+use mesh::access::RequestAuthentication;
 
 use super::{
+    external::LetBy,
     facts::{Asked, Head, KeptHeader, Seen},
     flip::Lost,
     metadata::Metadata,
@@ -53,6 +54,23 @@ pub struct Line {
     pub scheme: &'static str,
 }
 
+impl Line {
+    /// The same with headers, without a token, and before anybody has said anything.
+    fn asked<'a>(&'a self, head: Head<'a>) -> Asked<'a> {
+        Asked {
+            method: &self.method,
+            path: &self.path,
+            authority: self.named.as_str(),
+            scheme: self.scheme,
+            head,
+            token: None,
+            metadata: &NOTHING_SAID,
+        }
+    }
+}
+
+static NOTHING_SAID: Metadata = Metadata::new();
+
 /// What policies looked at.
 #[derive(Debug, Default)]
 pub struct Kept {
@@ -64,8 +82,19 @@ pub struct Kept {
     pub authentication: Box<[Arc<RequestAuthentication>]>,
     /// What external authorizers said.
     pub metadata: Metadata,
-    /// External authorizers that said yes.
-    pub asked: Box<[Name]>,
+    /// External authorizers that were asked, and let it by.
+    pub asked: Box<[LetBy]>,
+    /// The head as it came, where authorizers or tokens may have changed it.
+    pub came: Option<Came>,
+}
+
+/// The head of a request before anybody changed it. Whom CUSTOM policies ask is found out by it, also when they are looked at again.
+#[derive(Clone, Debug)]
+pub struct Came {
+    /// What it asked for.
+    pub line: Line,
+    /// Headers that policies name. **Shape:** as [`Kept::headers`].
+    pub headers: Box<[KeptHeader]>,
 }
 
 /// What is kept where there was no policy.
@@ -83,15 +112,29 @@ impl Basis {
     pub(super) fn facts<'a>(&'a self, live: Option<Head<'a>>) -> Seen<'a> {
         let kept = self.kept();
         let request = self.request.as_ref().map(|line| Asked {
-            method: &line.method,
-            path: &line.path,
-            authority: line.named.as_str(),
-            scheme: line.scheme,
-            head: live.unwrap_or(Head::Kept(&kept.headers)),
             token: kept.token.as_ref(),
             metadata: &kept.metadata,
+            ..line.asked(live.unwrap_or(Head::Kept(&kept.headers)))
         });
         Seen::new(&self.session, self.client, request)
+    }
+
+    /// What policies that ask somebody see of it: the head that came, before there are tokens and before anybody has said anything.
+    #[must_use]
+    pub(super) fn facts_that_came<'a>(&'a self, live: Option<Head<'a>>) -> Seen<'a> {
+        let kept = self.kept();
+        let request = match (&kept.came, &self.request) {
+            (Some(came), _) => Some(came.line.asked(Head::Kept(&came.headers))),
+            (None, Some(line)) => Some(line.asked(live.unwrap_or(Head::Kept(&kept.headers)))),
+            (None, None) => None,
+        };
+        Seen::new(&self.session, self.client, request)
+    }
+
+    /// The same for a task of its own, which carries a copy of the request.
+    #[must_use]
+    pub fn again(&self) -> Grant {
+        Grant::new(self.clone()).detached()
     }
 
     /// The client that a trusted proxy names, else the tunnel's peer.

@@ -9,7 +9,7 @@
 //!                          └─ none, or too old ─▶ a fetch, for which all that ask wait
 //! ```
 //! Reading order: this file (which issuers there are), [`issuer`] (one of them), [`attempts`] (when to fetch), [`fetch`] and [`connect`]
-//! (how), [`discovery`] (where an issuer says that its keys are).
+//! (how), [`reach`] (which addresses hosts may have), [`discovery`] (where an issuer says that its keys are).
 //!
 //! Tasks: one per fetch, on the worker whose request asked first; it ends with the fetch, which has a time. If the worker ends before it,
 //! the next request begins anew.
@@ -28,9 +28,11 @@ mod connect;
 mod discovery;
 mod fetch;
 mod issuer;
+mod reach;
 
 pub use fetch::FetchError;
 pub use issuer::{Asker, Issuer};
+pub use reach::Reach;
 
 /// The most issuers whose keys are kept. Reason: each may have 256 KiB of keys; a waypoint that serves hundreds of tenants has as
 /// many.
@@ -55,20 +57,21 @@ pub struct Keys {
     issuers: Mutex<HashMap<Source, Arc<Issuer>>>,
 }
 
-/// Whom hosts of keys are believed by.
+/// Whom hosts of keys are believed by, and where they may be.
 #[derive(Clone, Debug)]
 pub(super) struct Trust {
     /// Besides those of the system.
     pub(super) further: Option<Roots>,
+    pub(super) reach: Reach,
 }
 
 impl Keys {
-    /// None is known yet. Hosts are believed by `roots`; other roots than the system's count beside these.
+    /// None is known yet. Hosts are believed by `roots`; other roots than the system's count beside these. They may be where `reach` says.
     #[must_use]
-    pub fn new(roots: Roots) -> Self {
+    pub fn new(roots: Roots, reach: Reach) -> Self {
         let further = Some(roots).filter(|roots| *roots != Roots::System);
         Self {
-            trust: Arc::new(Trust { further }),
+            trust: Arc::new(Trust { further, reach }),
             issuers: Mutex::default(),
         }
     }

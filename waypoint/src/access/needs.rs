@@ -10,7 +10,7 @@ use http::HeaderName;
 use mesh::{
     access::{
         Policies,
-        authorization::{Test, TextAttribute},
+        authorization::{Action, Test, TextAttribute},
     },
     route::RouteTable,
     settings::WaypointSettings,
@@ -23,6 +23,8 @@ use crate::request::compiled::Cache;
 pub struct Needs {
     /// Names of headers. **Shape:** sorted, each once.
     pub headers: Box<[HeaderName]>,
+    /// Those of them by which it is found out whom to ask (CUSTOM).
+    pub custom: Box<[HeaderName]>,
     /// Whether they look at what a token says.
     pub tokens: bool,
 }
@@ -72,21 +74,42 @@ fn tell(policies: &Policies, target: &dyn std::fmt::Display) {
 }
 
 fn of(policies: &Policies) -> Needs {
-    let mut names = BTreeSet::new();
-    let mut tokens = false;
-    let rules = policies
-        .authorization
-        .policies()
-        .iter()
-        .flat_map(|policy| &policy.rules);
-    let fields = rules
-        .flat_map(|rule| &rule.clauses)
-        .flat_map(|clause| &clause.matches)
-        .flat_map(|found| &found.fields);
-    for field in fields {
-        let attribute = match &field.test {
+    let mut all = Looks::default();
+    let mut custom = Looks::default();
+    for policy in policies.authorization.policies() {
+        let asks = match &policy.action {
+            Action::Custom(_) => true,
+            Action::Allow | Action::Deny | Action::Audit => false,
+        };
+        let matches = policy.rules.iter().flat_map(|rule| &rule.clauses);
+        for found in matches.flat_map(|clause| &clause.matches) {
+            for field in &found.fields {
+                all.add(&field.test);
+                if asks {
+                    custom.add(&field.test);
+                }
+            }
+        }
+    }
+    Needs {
+        headers: all.names(),
+        custom: custom.names(),
+        tokens: all.tokens,
+    }
+}
+
+/// What fields look at.
+#[derive(Default)]
+struct Looks {
+    headers: BTreeSet<String>,
+    tokens: bool,
+}
+
+impl Looks {
+    fn add(&mut self, test: &Test) {
+        let attribute = match test {
             Test::Text(attribute, _) => attribute,
-            Test::Ip(..) | Test::DestinationPort(_) => continue,
+            Test::Ip(..) | Test::DestinationPort(_) => return,
         };
         match attribute {
             TextAttribute::Header(name) => {
@@ -94,13 +117,13 @@ fn of(policies: &Policies) -> Needs {
                 if let Ok(name) = HeaderName::try_from(name.as_str())
                     && name != http::header::HOST
                 {
-                    names.insert(name.as_str().to_owned());
+                    self.headers.insert(name.as_str().to_owned());
                 }
             }
             TextAttribute::RequestPrincipal
             | TextAttribute::Audiences
             | TextAttribute::Presenter
-            | TextAttribute::Claim(_) => tokens = true,
+            | TextAttribute::Claim(_) => self.tokens = true,
             TextAttribute::SourcePrincipal
             | TextAttribute::SourceNamespace
             | TextAttribute::SourceServiceAccount
@@ -113,11 +136,11 @@ fn of(policies: &Policies) -> Needs {
             | TextAttribute::Metadata(..) => {}
         }
     }
-    let names = names.into_iter();
-    Needs {
-        headers: names
-            .filter_map(|name| HeaderName::try_from(name).ok())
-            .collect(),
-        tokens,
+
+    fn names(&self) -> Box<[HeaderName]> {
+        let names = self.headers.iter();
+        names
+            .filter_map(|name| HeaderName::try_from(name.as_str()).ok())
+            .collect()
     }
 }

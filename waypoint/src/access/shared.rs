@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use grpc::Roots;
 
-use super::{keys::Keys, limit::Limits};
+use super::{
+    keys::{Keys, Reach},
+    limit::Limits,
+};
 
 /// The parts. A worker uses them without waiting for another.
 #[derive(Debug)]
@@ -23,12 +26,15 @@ pub struct Shared {
 pub struct Options {
     /// Whom hosts of keys are believed by. Source: `JWKS_ROOT_CA`; unset: the system's.
     pub jwks_roots: Roots,
+    /// Where hosts of keys may be.
+    pub jwks_reach: Reach,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             jwks_roots: Roots::System,
+            jwks_reach: Reach::Others,
         }
     }
 }
@@ -38,7 +44,7 @@ impl Shared {
     #[must_use]
     pub fn new(options: Options) -> Self {
         Self {
-            keys: Keys::new(options.jwks_roots),
+            keys: Keys::new(options.jwks_roots, options.jwks_reach),
             limits: Arc::default(),
         }
     }

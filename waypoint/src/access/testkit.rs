@@ -12,6 +12,16 @@ use mesh::{
     route::Backend,
 };
 
+use super::{keys::Reach, shared::Options};
+
+/// Hosts of keys may be where tests have them.
+pub(crate) fn options() -> Options {
+    Options {
+        jwks_reach: Reach::Own,
+        ..Options::default()
+    }
+}
+
 /// A policy of the namespace `shop`.
 pub(crate) fn policy(name: &str, action: Action, rules: Vec<Rule>) -> Policy {
     Policy {

@@ -74,6 +74,7 @@ pub async fn verify(
     } else {
         place::find(&rules, request.uri(), request.headers())
     };
+    place::clear_alike(&rules, request.headers_mut());
     // What stands there now somebody made up.
     for rule in &rules {
         tell::clear(rule, request.headers_mut());
@@ -88,12 +89,22 @@ pub async fn verify(
         Ok(found) => judge::all(asked, found).await,
         Err(refusal) => Err(refusal),
     };
+    let session = Arc::clone(&call.session);
+    let counts = session.proxy.telemetry.http().tokens();
     match judged {
         Ok(believed) => {
+            if believed.is_empty() {
+                counts.absent.increment();
+            } else {
+                counts.allowed.increment();
+            }
             call.token = tell(&rules, believed, request);
             Ok(())
         }
-        Err(refusal) => Err(refuse(call, request, refusal)),
+        Err(refusal) => {
+            counts.denied.increment();
+            Err(refuse(call, request, refusal))
+        }
     }
 }
 

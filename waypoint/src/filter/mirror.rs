@@ -1,7 +1,7 @@
 //! Copies of requests, for a backend that is only to see them.
 //!
-//! In: a request that is about to be sent. Out: the same request to another backend; what that answers is dropped. Never:
-//! makes the request wait, tries again, shows in the client's metrics.
+//! In: a request that is about to be sent, and what it was let in on. Out: the same request to another backend; what that answers is dropped. Never:
+//! makes the request wait, tries again, shows in the client's metrics; goes on when policies change before it has been looked at again, as the request itself is.
 //!
 //! Tasks: one per copy, on the request's worker. It ends with the answer or after [`MAX_TIME`], at the latest with the process;
 //! nobody waits for it, so dropping it is safe.
@@ -22,8 +22,12 @@ use http_body_util::BodyExt as _;
 use mesh::route::Mirror;
 
 use crate::{
+    access::grant::Basis,
     body::Body,
-    request::head::{Named, set_authority},
+    request::{
+        head::{Named, set_authority},
+        upload::Upload,
+    },
     session::Session,
     upstream::{Ask, Cluster},
 };
@@ -109,8 +113,10 @@ pub fn draw<'m>(
 }
 
 impl Shadow {
-    /// Sends the copy with a head that goes to the backend as well, for a client that is at `client`.
-    pub fn send(self, session: &Arc<Session>, client: IpAddr, head: &request::Parts) {
+    /// Sends the copy with a head that goes to the backend as well, for a client that is at `client`. It is cut when `basis` does not hold any more;
+    /// `is_intact`: the headers are those that policies saw.
+    pub fn send(self, basis: &Basis, client: IpAddr, head: &request::Parts, is_intact: bool) {
+        let live = is_intact.then(|| head.headers.clone());
         let mut head = head.clone();
         // Whatever the engine keeps there is the request's own.
         head.extensions.clear();
@@ -119,7 +125,7 @@ impl Shadow {
         {
             set_authority(&mut head.uri, &mut head.headers, shadow);
         }
-        let session = Arc::clone(session);
+        let mut grant = basis.again();
         tokio::spawn(async move {
             let Self {
                 cluster,
@@ -127,9 +133,20 @@ impl Shadow {
                 place,
                 ..
             } = self;
-            let exchange = exchange(&session, client, &cluster, &head, body);
-            if tokio::time::timeout(MAX_TIME, exchange).await.is_err() {
-                tracing::debug!(cluster = %cluster.name(), "mirror: no answer in time");
+            // Its frames wait, too, until somebody has looked.
+            let upload = Upload::new(body, false, false, Vec::new()).guarded(&grant.basis);
+            let session = Arc::clone(&grant.basis.session);
+            let exchange = exchange(&session, client, &cluster, &head, &upload);
+            let late = tokio::time::sleep(MAX_TIME);
+            tokio::select! {
+                biased;
+                lost = grant.lost(live.as_ref(), Some(&upload)) => {
+                    tracing::debug!(cluster = %cluster.name(), %lost, "mirror: cut");
+                }
+                () = exchange => {}
+                () = late => {
+                    tracing::debug!(cluster = %cluster.name(), "mirror: no answer in time");
+                }
             }
             drop(place);
         });
@@ -141,13 +158,17 @@ async fn exchange(
     client: IpAddr,
     cluster: &Arc<Cluster>,
     head: &request::Parts,
-    body: Body,
+    upload: &Upload,
 ) {
     cluster.warmed().await;
     let Ok(_permit) = cluster.request() else {
         return;
     };
     let Ok(pick) = cluster.pick(&Ask::default()) else {
+        return;
+    };
+    // There is one attempt.
+    let Some(body) = upload.attempt() else {
         return;
     };
     match cluster

@@ -17,9 +17,11 @@
 //! `x-forwarded-for`: so the source comes after it. Where there are not so many, or the one is no address, the client is who the connection
 //! came from: the header's source, else the tunnel's peer. A shorter list is one that has come around a proxy.
 //!
-//! Without a policy the endpoint sees what an ingress said, as behind Istio's waypoint; nothing here reads it, so `remoteIpBlocks` cannot
+//! Without a policy the endpoint sees what an ingress said, as behind Istio's waypoint; no address in it is read here, so `remoteIpBlocks` cannot
 //! be misled, where Envoy's default would believe the last address. With one, what a pod says is gone before rules, policies and endpoints
-//! look. The same names with `_` for `-` go too: CGI, WSGI and their kin cannot tell them apart.
+//! look: all of `x-forwarded-*`, `forwarded` and `x-real-ip`, which are words about a client like the others, though nothing here reads the last two; the endpoint is then told
+//! `x-forwarded-proto: http`, which is what the peer speaks. Who is listed may say them all, in their own spelling: the same names with `_` for `-` go, as CGI, WSGI and their kin
+//! cannot tell them apart, and the proxy that wrote one may have passed on the other. Behind a PROXY header without a trusted proxy all of them are the client's own, and go.
 //!
 //! `x-forwarded-client-cert` is always removed (`envoy::sanitize`), and set to the certified client where the waypoint is told to
 //! (ID-12): `SANITIZE` and `SANITIZE_SET` of `forwardClientCertDetails`. Its other values would let a pod vouch for itself.
@@ -30,7 +32,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 use mesh::{SpiffeId, access::ClientAddress};
 
 use crate::{
@@ -46,6 +48,9 @@ pub use trust::trusts;
 /// The addresses that a request went through, as each proxy saw its client.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+/// The client's address, as some proxies tell it.
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
 /// Finds out where the client of a request is, and leaves in its head what the endpoint may believe. Costs nothing where no policy holds
 /// and no certificate is passed on.
 pub fn establish(call: &mut Call, rules: &Rules, headers: &mut HeaderMap) {
@@ -60,7 +65,7 @@ pub fn establish(call: &mut Call, rules: &Rules, headers: &mut HeaderMap) {
             tell(session, policy, client, headers);
             client
         } else {
-            strip(headers);
+            envoy::remove(headers, is_of_clients);
             session.client
         };
         call.client = client.ip();
@@ -124,8 +129,9 @@ fn address(word: &[u8]) -> Option<IpAddr> {
 fn tell(session: &Session, policy: &ClientAddress, client: SocketAddr, headers: &mut HeaderMap) {
     let mut lines: Vec<Bytes> = Vec::new();
     let by_connection = ends_with_connection(session, policy);
-    // With none trusted behind the header, all of it is what the client itself said.
-    if !by_connection || policy.trusted_proxies > 0 {
+    // With none trusted behind the header, all of it is what the client itself said, and so is every other word.
+    let is_heard = !by_connection || policy.trusted_proxies > 0;
+    if is_heard {
         let said = headers.get_all(X_FORWARDED_FOR).iter();
         lines.extend(said.map(|line| Bytes::copy_from_slice(line.as_bytes())));
     }
@@ -133,7 +139,13 @@ fn tell(session: &Session, policy: &ClientAddress, client: SocketAddr, headers: 
         let direct = of_connection(session, Some(policy));
         lines.push(Bytes::from(direct.ip().to_canonical().to_string()));
     }
-    strip(headers);
+    envoy::remove(headers, |found| {
+        is_of_clients(found)
+            && (!is_heard
+                || *found == X_FORWARDED_FOR
+                || *found == X_ENVOY_EXTERNAL_ADDRESS
+                || found.as_str().contains('_'))
+    });
     // One line: some look at the first alone.
     let joined = Bytes::from(lines.join(&b", "[..]));
     if !joined.is_empty()
@@ -146,12 +158,15 @@ fn tell(session: &Session, policy: &ClientAddress, client: SocketAddr, headers: 
     }
 }
 
-/// Takes out what only who is listed may say, also where somebody wrote `_` for `-`.
-fn strip(headers: &mut HeaderMap) {
-    let names = [&X_FORWARDED_FOR, &X_ENVOY_EXTERNAL_ADDRESS];
-    envoy::remove(headers, |found| {
-        names.iter().any(|name| envoy::is_alike(found, name))
-    });
+/// Whether a header speaks of a client, as only who is listed may; also where somebody wrote `_` for `-`.
+fn is_of_clients(found: &HeaderName) -> bool {
+    const BEGINNING: &str = "x-forwarded-";
+    let beginning = found.as_str().bytes().take(BEGINNING.len());
+    let plain = beginning.map(|byte| if byte == b'_' { b'-' } else { byte });
+    [FORWARDED, X_REAL_IP, X_ENVOY_EXTERNAL_ADDRESS]
+        .iter()
+        .any(|name| envoy::is_alike(found, name))
+        || plain.eq(BEGINNING.bytes())
 }
 
 /// What an application is told of the certified client. Source: `x-forwarded-client-cert`, key `URI`.

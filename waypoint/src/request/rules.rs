@@ -11,7 +11,10 @@ use mesh::{
     settings::WaypointSettings,
 };
 
-use crate::request::{call::Call, reply::Reply};
+use crate::{
+    request::{call::Call, reply::Reply},
+    session::Session,
+};
 
 /// What holds for one request.
 #[derive(Clone, Debug)]
@@ -28,25 +31,28 @@ pub struct Rules {
     pub(crate) epoch: u64,
 }
 
-/// Looks up what holds.
+/// Looks up what holds. What is told of the request is told as these settings say, to its end.
 ///
 /// # Errors
 /// The answer while the waypoint has no settings.
 pub fn rules(call: &mut Call) -> Result<Rules, Reply> {
-    let session = &call.session;
+    let rules = read(&call.session)?;
+    call.account.configure(&rules.settings);
+    Ok(rules)
+}
+
+fn read(session: &Session) -> Result<Rules, Reply> {
     // Before the snapshot: see [`crate::session::Flips`].
     let epoch = session.flips.epoch();
     let mesh = session.proxy.view.borrow();
     let settings = session.settings(&mesh).ok_or_else(Reply::unconfigured)?;
-    let rules = Rules {
+    Ok(Rules {
         settings: Arc::clone(settings),
         table: session.table(&mesh).cloned(),
         is_service: session.target.service().is_some(),
         version: mesh.version,
         epoch,
-    };
-    call.account.configure(&rules.settings);
-    Ok(rules)
+    })
 }
 
 /// Says no where it is not known what holds, or where a policy holds that nobody here can enforce.
@@ -67,9 +73,9 @@ pub fn judge(rules: &Rules) -> Result<(), Reply> {
 ///
 /// # Errors
 /// As [`judge`].
-pub fn enter(call: &mut Call, rules: &Rules) -> Result<(), Reply> {
+pub fn enter(call: &Call, rules: &Rules) -> Result<(), Reply> {
     if call.session.ending.let_in() && call.session.proxy.view.version() != rules.version {
-        judge(&self::rules(call)?)?;
+        judge(&read(&call.session)?)?;
     }
     Ok(())
 }

@@ -64,7 +64,7 @@ pub fn plan<'a>(
         Some(_) => Default::default(),
     };
     for shadow in shadows {
-        shadow.send(&call.session, call.client, &head);
+        shadow.send(basis, call.client, &head, is_intact);
     }
     let upload = Upload::new(body, retry.is_some(), call.account.is_grpc(), taps).guarded(basis);
     call.account.uploads(upload.clone());

@@ -437,6 +437,8 @@ impl HttpBody for Attempt {
             && let Err(lost) = std::task::ready!(guard.poll(cx))
         {
             this.finished = true;
+            // Copies break off with it.
+            state.taps.clear();
             return Poll::Ready(Some(Err(BodyError::Filter(Box::new(lost)))));
         }
         let frame = std::task::ready!(state.poll(cx));

@@ -102,6 +102,8 @@ impl Collector for Collected {
             }
         }
         self.0.authorization.encode(&mut encoder)?;
+        self.0.external.encode(&mut encoder)?;
+        self.0.tokens.encode(&mut encoder)?;
         self.0.clusters.encode(&mut encoder)
     }
 }

@@ -19,7 +19,9 @@ use super::{
     authorization::Authorization,
     clusters::{ClusterStats, Clusters},
     collector::Collected,
+    external::External,
     outcomes::{Budget, MAX_ALL_OUTCOMES, Outcome, Requests},
+    tokens::Tokens,
 };
 use crate::metrics::{
     series::Lease,
@@ -40,6 +42,8 @@ pub(super) struct Shared {
     pub(super) budget: Arc<Budget>,
     pub(super) clusters: Clusters,
     pub(super) authorization: Authorization,
+    pub(super) external: External,
+    pub(super) tokens: Tokens,
     /// How often workloads have left, so that handles that are kept notice.
     departures: AtomicU64,
 }
@@ -60,6 +64,8 @@ impl Http {
             budget,
             clusters: Clusters::default(),
             authorization: Authorization::default(),
+            external: External::default(),
+            tokens: Tokens::default(),
             departures: AtomicU64::new(0),
         }))
     }
@@ -89,6 +95,18 @@ impl Http {
     #[must_use]
     pub fn authorization(&self) -> &Authorization {
         &self.0.authorization
+    }
+
+    /// What external authorizers have said.
+    #[must_use]
+    pub fn external(&self) -> &External {
+        &self.0.external
+    }
+
+    /// What became of tokens.
+    #[must_use]
+    pub fn tokens(&self) -> &Tokens {
+        &self.0.tokens
     }
 
     pub(crate) fn forget_workloads(&self, is_gone: impl Fn(&mesh::Uid) -> bool) {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderName, HeaderValue, Request, Response, Version};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use mesh::route::Backend;
 use tower_service::Service;
@@ -80,7 +80,12 @@ impl Service<Request<tonic::body::Body>> for Grpc {
                 Ok(body) => body.to_bytes(),
                 Err(status) => return Err(AskError::Question(Box::new(status))),
             };
-            exchange(&me.cluster, &me.worker, &head, &body, me.timeout).await
+            let answer = exchange(&me.cluster, &me.worker, &head, &body, me.timeout).await?;
+            match answer.status() {
+                StatusCode::OK => Ok(answer),
+                // The stub would make a code of it that a server can mean otherwise.
+                status => Err(AskError::Status(status)),
+            }
         })
     }
 }

@@ -12,8 +12,9 @@ use http::{HeaderMap, Request, Version};
 use mesh::access::external::ExternalAuthorization;
 use wire::proto::external_auth as proto;
 
-use super::{body::Sample, names::PARTIAL_BODY};
+use super::body::Sample;
 use crate::{
+    access::names::PARTIAL_BODY,
     body::Body,
     filter::envoy::X_REQUEST_ID,
     request::{

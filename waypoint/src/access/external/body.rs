@@ -1,23 +1,26 @@
-//! The part of a request's body that an authorizer sees.
+//! The part of a request's body that authorizers see.
 //!
 //! In: a request whose body is on its way, how much of it is to be seen. Out: a copy of that much; the request with a body
 //! that yields everything, in order, trailers included. Never: reads more than it must; holds more than [`MAX_HELD_BYTES`] of all
 //! requests.
+//!
+//! **What is counted** is what is there: the room that was made for a body while it is gathered, then its bytes, until the last who holds them has let
+//! go (the request, a question, what sends them on), and each copy that a question is made of. Several authorizers of one request look at the same bytes.
 
 use std::{
     pin::Pin,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header::CONTENT_LENGTH};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use mesh::access::external::IncludeBody;
 use telemetry::http::Details;
 
+use super::held::{Budget, Gathered, Share};
 use crate::{
     body::{Body, BodyError},
     http1::Refusal,
@@ -31,10 +34,7 @@ const MAX_HELD_BYTES: usize = 256 * 1024 * 1024;
 /// How long a client may take for what an authorizer is to see: what it holds meanwhile, others cannot.
 const MAX_TIME: Duration = Duration::from_secs(60);
 
-static HELD: Budget = Budget {
-    max: MAX_HELD_BYTES,
-    taken: AtomicUsize::new(0),
-};
+static HELD: Budget = Budget::new(MAX_HELD_BYTES);
 
 /// What an authorizer sees of a body.
 #[derive(Clone, Debug)]
@@ -43,9 +43,51 @@ pub(super) struct Sample {
     pub(super) bytes: Bytes,
     /// Whether there is more.
     pub(super) is_partial: bool,
+    budget: &'static Budget,
 }
 
-/// Gathers what an authorizer is to see; `None`: there is no body. Afterwards the body of `request` is whole again.
+impl Sample {
+    fn of(held: &Beginning, budget: &'static Budget, max: usize) -> Self {
+        Self {
+            bytes: held.bytes.slice(..held.bytes.len().min(max)),
+            is_partial: held.bytes.len() > max || !held.is_whole,
+            budget,
+        }
+    }
+
+    /// Counts copies of it, for as long as what is returned lives.
+    ///
+    /// # Errors
+    /// 503 where too much is held.
+    pub(super) fn copied(&self, times: usize) -> Result<Share, Reply> {
+        let mut share = Share::of(self.budget);
+        share.take(self.bytes.len().saturating_mul(times))?;
+        Ok(share)
+    }
+
+    /// One that nobody has gathered.
+    #[cfg(test)]
+    pub(super) fn made(bytes: Bytes, is_partial: bool) -> Self {
+        Self {
+            bytes,
+            is_partial,
+            budget: &HELD,
+        }
+    }
+}
+
+/// What was gathered of one request's body so far, for the authorizers that are still to be asked.
+#[derive(Debug, Default)]
+pub(super) struct Held(Option<Beginning>);
+
+#[derive(Debug)]
+struct Beginning {
+    bytes: Bytes,
+    is_whole: bool,
+}
+
+/// Gathers what an authorizer is to see; `None`: there is no body. Afterwards the body of `request` is whole again. `held` is what was gathered
+/// for another one before.
 ///
 /// # Errors
 /// 413 where the body is longer than the authorizer may be sent and must be sent whole; the answer to a client whose body breaks
@@ -53,28 +95,47 @@ pub(super) struct Sample {
 pub(super) async fn sample(
     request: &mut Request<Body>,
     limits: IncludeBody,
+    held: &mut Held,
 ) -> Result<Option<Sample>, Reply> {
-    if limits.max_bytes == 0 || request.body().is_end_stream() {
+    sample_within(&HELD, request, limits, held).await
+}
+
+async fn sample_within(
+    budget: &'static Budget,
+    request: &mut Request<Body>,
+    limits: IncludeBody,
+    held: &mut Held,
+) -> Result<Option<Sample>, Reply> {
+    if limits.max_bytes == 0 || (held.0.is_none() && request.body().is_end_stream()) {
         return Ok(None);
     }
     let max = usize::try_from(limits.max_bytes).unwrap_or(usize::MAX);
     if !limits.allow_partial && declared(request.headers()).is_some_and(|length| length > max) {
         return Err(too_long());
     }
+    if let Some(before) = &held.0 {
+        if !limits.allow_partial && before.bytes.len() > max {
+            return Err(too_long());
+        }
+        if before.is_whole || (limits.allow_partial && before.bytes.len() >= max) {
+            return Ok(Some(Sample::of(before, budget, max)));
+        }
+    }
+    // It begins with what was held before.
     let mut body = std::mem::take(request.body_mut());
-    let mut held = Gathered::new(&HELD);
+    let mut gathered = Gathered::new(budget);
     let deadline = net::clock::now() + MAX_TIME;
     let mut trailers = None;
     let mut is_whole = false;
-    let is_enough = |held: &Gathered| limits.allow_partial && held.bytes >= max;
-    while !is_whole && !is_enough(&held) {
+    let is_enough = |gathered: &Gathered| limits.allow_partial && gathered.bytes.len() >= max;
+    while !is_whole && !is_enough(&gathered) {
         let frame = tokio::time::timeout_at(deadline.into(), body.frame());
         match frame.await.map_err(|_elapsed| too_slow())? {
             None => is_whole = true,
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => {
-                    held.add(data)?;
-                    if held.bytes > max && !limits.allow_partial {
+                    gathered.add(&data)?;
+                    if gathered.bytes.len() > max && !limits.allow_partial {
                         return Err(too_long());
                     }
                     is_whole = body.is_end_stream();
@@ -88,18 +149,14 @@ pub(super) async fn sample(
             Some(Err(error)) => return Err(broken(&error)),
         }
     }
-    let (data, share) = held.whole();
-    let sample = Sample {
-        bytes: data.slice(..data.len().min(max)),
-        is_partial: data.len() > max || !is_whole,
-    };
+    let bytes = gathered.whole();
     *request.body_mut() = Body::boxed(Replayed {
-        data: Some(data),
+        data: Some(bytes.clone()),
         trailers,
         rest: if is_whole { Body::Empty } else { body },
-        share: Some(share),
     });
-    Ok(Some(sample))
+    let now = held.0.insert(Beginning { bytes, is_whole });
+    Ok(Some(Sample::of(now, budget, max)))
 }
 
 /// The length that a head tells.
@@ -133,94 +190,12 @@ fn broken(error: &BodyError) -> Reply {
     }
 }
 
-/// Bytes that may be held.
-#[derive(Debug)]
-struct Budget {
-    max: usize,
-    taken: AtomicUsize,
-}
-
-/// What one body has taken of it, until this is dropped.
-#[derive(Debug)]
-struct Share {
-    budget: &'static Budget,
-    bytes: usize,
-}
-
-impl Share {
-    fn take(&mut self, bytes: usize) -> bool {
-        let before = self.budget.taken.fetch_add(bytes, Relaxed);
-        if before.saturating_add(bytes) > self.budget.max {
-            self.budget.taken.fetch_sub(bytes, Relaxed);
-            return false;
-        }
-        self.bytes += bytes;
-        true
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.budget.taken.fetch_sub(self.bytes, Relaxed);
-    }
-}
-
-/// What has come so far.
-struct Gathered {
-    frames: Vec<Bytes>,
-    bytes: usize,
-    share: Share,
-}
-
-impl Gathered {
-    fn new(budget: &'static Budget) -> Self {
-        Self {
-            frames: Vec::new(),
-            bytes: 0,
-            share: Share { budget, bytes: 0 },
-        }
-    }
-
-    fn add(&mut self, data: Bytes) -> Result<(), Reply> {
-        // One of no length would cost its handle for nothing.
-        if data.is_empty() {
-            return Ok(());
-        }
-        if !self
-            .share
-            .take(data.len().saturating_add(size_of::<Bytes>()))
-        {
-            let mut reply = Reply::new(StatusCode::SERVICE_UNAVAILABLE, Details::OVERLOAD);
-            reply.overloaded = true;
-            return Err(reply);
-        }
-        self.bytes += data.len();
-        self.frames.push(data);
-        Ok(())
-    }
-
-    /// All of it in one piece.
-    fn whole(mut self) -> (Bytes, Share) {
-        if self.frames.len() == 1
-            && let Some(only) = self.frames.pop()
-        {
-            return (only, self.share);
-        }
-        let mut whole = BytesMut::with_capacity(self.bytes);
-        for frame in self.frames {
-            whole.extend_from_slice(&frame);
-        }
-        (whole.freeze(), self.share)
-    }
-}
-
 /// A body of which something was read before: that, and the rest.
 struct Replayed {
     data: Option<Bytes>,
     /// Only where there is no rest.
     trailers: Option<HeaderMap>,
     rest: Body,
-    share: Option<Share>,
 }
 
 impl HttpBody for Replayed {
@@ -235,8 +210,6 @@ impl HttpBody for Replayed {
         if let Some(data) = body.data.take().filter(|data| !data.is_empty()) {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
-        // Whoever has it now answers for it.
-        drop(body.share.take());
         if let Some(trailers) = body.trailers.take() {
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }

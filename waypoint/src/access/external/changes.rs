@@ -7,8 +7,9 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Uri, uri::PathAndQuery};
 use mesh::settings::Normalization;
 
-use super::{Failed, names::is_removable, query};
+use super::{Failed, query};
 use crate::{
+    access::names::is_removable,
     body::Body,
     filter::{envoy, normalize::normalize},
     request::{
@@ -37,12 +38,17 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    /// Makes them.
+    /// Makes them. A path gets its one spelling by `spelling`, which is that of the snapshot by which the request is judged.
     ///
     /// # Errors
     /// When the path that comes of it is none. Nothing has changed then.
-    pub(super) fn apply(self, call: &mut Call, request: &mut Request<Body>) -> Result<(), Failed> {
-        let path = self.new_path(call, request.uri())?;
+    pub(super) fn apply(
+        self,
+        call: &mut Call,
+        spelling: Normalization,
+        request: &mut Request<Body>,
+    ) -> Result<(), Failed> {
+        let path = self.new_path(spelling, request.uri())?;
         let is_other = path.is_some() || self.authority.is_some();
         let headers = request.headers_mut();
         // What an application could take for a header that the authorizer answers for must not be the client's.
@@ -71,7 +77,7 @@ impl Changes {
     }
 
     /// The path and query; `None`: they stay.
-    fn new_path(&self, call: &Call, uri: &Uri) -> Result<Option<PathAndQuery>, Failed> {
+    fn new_path(&self, spelling: Normalization, uri: &Uri) -> Result<Option<PathAndQuery>, Failed> {
         let has_query = !self.set_query.is_empty() || !self.remove_query.is_empty();
         if self.path.is_none() && !has_query {
             return Ok(None);
@@ -82,7 +88,7 @@ impl Changes {
             .unwrap_or_else(|| head::path_and_query(uri));
         let bad = || Failed::Target("a path or query");
         let path = match &self.path {
-            Some(path) => normalize(path.path(), mode(call)).map_err(|_| bad())?,
+            Some(path) => normalize(path.path(), spelling).map_err(|_| bad())?,
             // It has its one spelling.
             None => before.path().into(),
         };
@@ -94,11 +100,4 @@ impl Changes {
         let whole = PathAndQuery::from_maybe_shared(Bytes::from(whole)).map_err(|_| bad())?;
         Ok(Some(whole))
     }
-}
-
-/// How paths are spelled here.
-fn mode(call: &Call) -> Normalization {
-    let mesh = call.session.proxy.view.borrow();
-    let settings = call.session.settings(&mesh);
-    settings.map_or(Normalization::Base, |settings| settings.normalization)
 }

@@ -22,11 +22,10 @@ use wire::proto::external_auth::{
 use super::{
     Failed, MAX_ANSWER_BYTES,
     changes::Changes,
-    names::is_of_hop,
     verdict::{Denial, Said, Verdict, final_status},
 };
 use crate::{
-    access::ask::Grpc,
+    access::{ask::Grpc, names::is_of_hop},
     request::call::{Place, ResponseHeader},
     session::Session,
 };

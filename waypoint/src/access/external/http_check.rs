@@ -9,7 +9,7 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
-    header::{AUTHORIZATION, CONTENT_LENGTH, HOST, LOCATION, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, LOCATION, WWW_AUTHENTICATE},
     uri::PathAndQuery,
 };
 use mesh::access::external::{ExternalAuthorization, HttpCheck};
@@ -19,11 +19,14 @@ use super::{
     Failed, MAX_ANSWER_BYTES,
     body::Sample,
     changes::Changes,
-    names::{HEADERS_TO_REMOVE, PARTIAL_BODY, covers, is_of_hop, is_removable},
     verdict::{Denial, Said, Verdict, final_status},
 };
 use crate::{
-    access::{ask, facts::joined_value},
+    access::{
+        ask,
+        facts::joined_value,
+        names::{HEADERS_TO_REMOVE, PARTIAL_BODY, covers, is_of_hop, is_removable},
+    },
     body::Body,
     filter::connection,
     request::{
@@ -101,23 +104,38 @@ pub(super) async fn ask(
     how: &HttpCheck,
     question: Request<Bytes>,
 ) -> Result<Said, Failed> {
-    let answer = ask::whole(
+    let answer = ask::http(
         &session.proxy,
         &session.worker,
         &external.backend,
         question,
         external.timeout,
-        MAX_ANSWER_BYTES,
     )
     .await?;
+    let (mut head, body) = answer.into_parts();
+    let body = match ask::collect(body, external.timeout, MAX_ANSWER_BYTES).await {
+        Ok(body) => body,
+        // The status says no already. What would have explained it is not whole.
+        Err(_) if is_no(head.status) => {
+            head.headers.remove(CONTENT_ENCODING);
+            Bytes::new()
+        }
+        Err(error) => return Err(error.into()),
+    };
     Ok(Said {
-        verdict: read(how, answer)?,
+        verdict: read(how, Response::from_parts(head, body))?,
         metadata: Map::new(),
     })
 }
 
+/// Whether a status refuses.
+fn is_no(status: StatusCode) -> bool {
+    let is_answer = !status.is_server_error() && final_status(status.as_u16()).is_some();
+    is_answer && status != StatusCode::OK
+}
+
 /// What an answer means.
-fn read(how: &HttpCheck, answer: Response<Bytes>) -> Result<Verdict, Failed> {
+fn read(how: &HttpCheck, answer: Response<Bytes>) -> Result<Verdict<Box<Changes>>, Failed> {
     let (mut answer, body) = answer.into_parts();
     let status = answer.status;
     if status.is_server_error() || final_status(status.as_u16()).is_none() {

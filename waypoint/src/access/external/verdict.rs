@@ -11,16 +11,16 @@ use crate::request::{call::Place, reply::Reply};
 #[derive(Debug)]
 pub(super) struct Said {
     /// Yes or no.
-    pub(super) verdict: Verdict,
+    pub(super) verdict: Verdict<Box<Changes>>,
     /// For policies that come after it, and for logs.
     pub(super) metadata: Map<String, Value>,
 }
 
 /// Yes or no.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum Verdict<C> {
     /// It may pass, changed so.
-    Allow(Box<Changes>),
+    Allow(C),
     /// It may not, and its client is told this.
     Deny(Box<Denial>),
 }

@@ -1,7 +1,7 @@
 //! From an address to a byte stream past the mesh: name, TCP, and TLS where it is https.
 //!
-//! In: a host and a port, whom to believe. Out: a stream. Never: a certificate of ours (keys are public), a link-local address (there answer
-//! the metadata services of clouds, which an author of policies is not to reach through us).
+//! In: a host and a port, whom to believe. Out: a stream. Never: a certificate of ours (keys are public); an address that [`reach`](super::reach) refuses, or any other than
+//! those that it was shown: a name is resolved once, and what was looked at is what is connected to.
 
 use std::{
     io,
@@ -22,6 +22,7 @@ use tokio_rustls::TlsConnector;
 use super::{
     Trust,
     fetch::{Address, FetchError},
+    reach,
 };
 
 /// The most addresses of a name that are tried. Reason: the time that a policy gives is for all of them.
@@ -35,10 +36,14 @@ const ALPN: &[u8] = b"http/1.1";
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Opens a stream.
-pub(super) async fn open(address: &Address, trust: &Trust) -> Result<Box<dyn Stream>, FetchError> {
+/// Opens a stream. `own` is the waypoint's address.
+pub(super) async fn open(
+    address: &Address,
+    trust: &Trust,
+    own: Option<IpAddr>,
+) -> Result<Box<dyn Stream>, FetchError> {
     if !address.is_secure() {
-        return Ok(Box::new(tcp(address).await?));
+        return Ok(Box::new(tcp(address, trust, own).await?));
     }
     let tls = |source| FetchError::Tls {
         host: address.host.clone(),
@@ -49,7 +54,7 @@ pub(super) async fn open(address: &Address, trust: &Trust) -> Result<Box<dyn Str
     let config = config(trust)
         .await?
         .map_err(|error| tls(io::Error::other(error)))?;
-    let stream = tcp(address).await?;
+    let stream = tcp(address, trust, own).await?;
     let stream = TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await
@@ -85,7 +90,11 @@ async fn roots(trust: &Trust) -> Result<RootCertStore, FetchError> {
 }
 
 /// Tries the addresses of a host in the resolver's order.
-async fn tcp(address: &Address) -> Result<TcpStream, FetchError> {
+async fn tcp(
+    address: &Address,
+    trust: &Trust,
+    own: Option<IpAddr>,
+) -> Result<TcpStream, FetchError> {
     let host = || address.host.clone();
     let found = tokio::net::lookup_host((address.host.as_str(), address.port))
         .await
@@ -93,14 +102,18 @@ async fn tcp(address: &Address) -> Result<TcpStream, FetchError> {
             host: host(),
             source,
         })?;
-    let addresses: Vec<SocketAddr> = found.take(MAX_ADDRESSES).collect();
+    let mut addresses: Vec<SocketAddr> = found.collect();
     // One is enough: a name that leads there was made to.
-    if let Some(refused) = addresses.iter().map(SocketAddr::ip).find(is_link_local) {
-        return Err(FetchError::LinkLocal {
-            host: host(),
-            address: refused,
-        });
+    for ip in addresses.iter().map(SocketAddr::ip) {
+        if let Some(why) = reach::refused(ip, own, trust.reach) {
+            return Err(FetchError::Forbidden {
+                host: host(),
+                address: ip,
+                why,
+            });
+        }
     }
+    addresses.truncate(MAX_ADDRESSES);
     let mut last = io::Error::new(io::ErrorKind::NotFound, "it has no address");
     let count = addresses.len();
     for (index, address) in addresses.into_iter().enumerate() {
@@ -121,11 +134,4 @@ async fn tcp(address: &Address) -> Result<TcpStream, FetchError> {
         host: host(),
         source: last,
     })
-}
-
-fn is_link_local(address: &IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    }
 }

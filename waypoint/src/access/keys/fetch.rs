@@ -49,13 +49,15 @@ pub enum FetchError {
         #[source]
         source: io::Error,
     },
-    /// Its address is one at which only clouds and neighbours answer.
-    #[error("{host} is {address}, a link-local address")]
-    LinkLocal {
+    /// Its address is one that nobody is asked at.
+    #[error("{host} is {address}, which is {why}")]
+    Forbidden {
         /// The host.
         host: String,
         /// Its address.
         address: IpAddr,
+        /// Whose it is.
+        why: &'static str,
     },
     /// It cannot be connected to.
     #[error("no connection to {host}")]
@@ -126,7 +128,7 @@ impl FetchError {
             Self::Keys(error) => error.refusal(),
             Self::Address { .. }
             | Self::Resolve { .. }
-            | Self::LinkLocal { .. }
+            | Self::Forbidden { .. }
             | Self::Connect { .. }
             | Self::Roots(_)
             | Self::Tls { .. }
@@ -250,7 +252,8 @@ impl Way<'_> {
 
     /// Past the mesh.
     async fn past(self, address: &Address) -> Result<Bytes, FetchError> {
-        let stream = connect::open(address, self.trust).await?;
+        let own = self.proxy.map(|proxy| proxy.own.instance_ip);
+        let stream = connect::open(address, self.trust, own).await?;
         let failed = |source| FetchError::Http {
             host: address.host.clone(),
             source,
@@ -296,6 +299,7 @@ async fn through(
         | AskError::NoHost(_)
         | AskError::Overflow(_)
         | AskError::Send(_)
+        | AskError::Status(_)
         | AskError::TimedOut(_)
         | AskError::NotHttp2(_)
         | AskError::Body(_)

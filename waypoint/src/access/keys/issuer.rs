@@ -225,6 +225,13 @@ impl Running {
             }
             Err(error) => Err(error),
         };
+        if let Some(proxy) = &proxy {
+            let counts = proxy.telemetry.http().tokens();
+            match &outcome {
+                Ok(()) => counts.fetched.increment(),
+                Err(_) => counts.fetch_failed.increment(),
+            }
+        }
         let refusal = outcome.as_ref().map(|_| ()).map_err(FetchError::refusal);
         let wait = issuer.attempts.lock().end(refusal, now, fastrand::f64());
         self.is_over = true;

@@ -9,7 +9,7 @@ use grpc::Roots;
 use jwt::{KeySet, Refusal};
 
 use super::{
-    Asker, FORGET, Issuer, Keys, MAX_ISSUERS, Source,
+    Asker, FORGET, Issuer, Keys, MAX_ISSUERS, Reach, Source,
     attempts::{AGED, MAX_AGE, PAUSE, REFRESH},
     testkit::{Answer, Host, Signer, set, until},
 };
@@ -29,7 +29,7 @@ fn at(now: Instant) -> Asker<'static> {
 }
 
 fn issuer(uri: &str) -> Arc<Issuer> {
-    let keys = Keys::new(Roots::System);
+    let keys = Keys::new(Roots::System, Reach::Own);
     let source = Source::Uri(uri.to_owned());
     keys.issuer(&source, net::clock::now()).unwrap()
 }
@@ -206,12 +206,58 @@ async fn addresses_that_are_none_and_hosts_that_are_nowhere_are_refused() {
         "http://169.254.169.254/latest/meta-data/",
         "http://[fe80::1]/",
         "http://[::ffff:169.254.169.254]/",
+        "http://[64:ff9b::169.254.169.254]/",
+        "http://[fd00:ec2::254]/",
+        "http://100.100.100.200/",
+        "http://0.0.0.0:15000/",
+        // As the system's resolver reads it.
+        "http://2852039166/",
         &nobody,
     ];
     for address in addresses {
         let refused = issuer(address).keys(at(net::clock::now())).await;
         assert_eq!(refused.unwrap_err(), Refusal::Fetch, "{address}");
     }
+}
+
+#[tokio::test]
+async fn the_waypoint_itself_is_not_asked_for_keys_under_any_name() {
+    let host = Host::start(keys_of(&["a"])).await;
+    let port = host.address.port();
+    let (secure, root) = Host::start_tls(keys_of(&["a"]), &rustls::version::TLS13).await;
+    for address in [
+        host.uri("/"),
+        format!("http://localhost:{port}/"),
+        format!("http://0.0.0.0:{port}/"),
+        format!("http://127.1:{port}/"),
+        format!("http://2130706433:{port}/"),
+        format!("http://[::ffff:127.0.0.1]:{port}/"),
+        format!("http://[::ffff:7f00:1]:{port}/"),
+        format!("https://localhost:{}/", secure.address.port()),
+    ] {
+        let keys = Keys::new(Roots::Pem(root.clone()), Reach::Others);
+        let issuer = keys.issuer(&Source::Uri(address.clone()), net::clock::now());
+        let refused = issuer.unwrap().keys(at(net::clock::now())).await;
+        assert_eq!(refused.unwrap_err(), Refusal::Fetch, "{address}");
+    }
+    assert_eq!((host.asked(), secure.asked()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_document_does_not_lead_where_an_address_in_a_policy_could_not() {
+    let host = Host::start(keys_of(&["a"])).await;
+    let document = Host::start(Answer::status(500)).await;
+    let name = document.uri("/realm");
+    // What the document names is looked at like what a policy names; 0.0.0.0 is this host, too.
+    let uri = format!("http://0.0.0.0:{}/", host.address.port());
+    document.says(Answer::ok(format!(
+        r#"{{"issuer":"{name}","jwks_uri":"{uri}"}}"#
+    )));
+    let keys = Keys::new(Roots::System, Reach::Own);
+    let issuer = keys.issuer(&Source::Discovery(name), net::clock::now());
+    let refused = issuer.unwrap().keys(at(net::clock::now())).await;
+    assert_eq!(refused.unwrap_err(), Refusal::Fetch);
+    assert_eq!((document.asked(), host.asked()), (1, 0));
 }
 
 #[tokio::test]
@@ -295,7 +341,7 @@ async fn an_issuer_that_only_says_who_it_is_is_asked_for_its_keys() {
         ))
     };
     let ask = |name: &str| {
-        let keys = Keys::new(Roots::System);
+        let keys = Keys::new(Roots::System, Reach::Own);
         let source = Source::Discovery(name.to_owned());
         let issuer = keys.issuer(&source, net::clock::now()).unwrap();
         async move { issuer.keys(at(net::clock::now())).await }
@@ -328,7 +374,9 @@ async fn a_host_with_tls_must_be_believed() {
         let port = host.address.port();
         let ask = |roots: Roots, name: &str| {
             let source = Source::Uri(format!("https://{name}:{port}/keys"));
-            let issuer = Keys::new(roots).issuer(&source, net::clock::now()).unwrap();
+            let issuer = Keys::new(roots, Reach::Own)
+                .issuer(&source, net::clock::now())
+                .unwrap();
             async move { issuer.keys(at(net::clock::now())).await }
         };
         let believed = ask(Roots::Pem(root.clone()), "localhost").await;
@@ -349,7 +397,7 @@ async fn a_host_with_tls_must_be_believed() {
 
 #[test]
 fn an_issuer_is_shared_while_somebody_names_it_and_forgotten_afterwards() {
-    let keys = Keys::new(Roots::System);
+    let keys = Keys::new(Roots::System, Reach::Own);
     let now = net::clock::now();
     let source = |number: usize| Source::Uri(format!("http://host/{number}"));
     let held = keys.issuer(&source(0), now).unwrap();

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use grpc::service::rate_limit::rate_limit_service_client::RateLimitServiceClient;
-use http::{HeaderName, HeaderValue, Request, StatusCode, header};
+use http::{HeaderName, HeaderValue, Request, StatusCode};
 use mesh::access::{
     RateLimit,
     limit::{GlobalLimit, LimitKey},
@@ -21,7 +21,10 @@ use wire::proto::rate_limit::{
 
 use super::{Counted, is_enforced, over, values::Value};
 use crate::{
-    access::ask::{AskError, Grpc},
+    access::{
+        ask::{AskError, Grpc},
+        names::is_removable,
+    },
     body::Body,
     request::{
         call::{Call, Place, ResponseHeader},
@@ -235,15 +238,6 @@ fn judge(
 
 /// Headers that a service adds. Those that say where a message ends, or whom it is for, are not its to say.
 fn headers(said: &[Said]) -> impl Iterator<Item = (HeaderName, HeaderValue)> + '_ {
-    const OURS: &[HeaderName] = &[
-        header::CONNECTION,
-        header::CONTENT_LENGTH,
-        header::HOST,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-    ];
     said.iter().take(MAX_HEADERS).filter_map(|header| {
         let name = HeaderName::from_bytes(header.key.as_bytes()).ok()?;
         let value = match header.value.as_bytes() {
@@ -251,7 +245,7 @@ fn headers(said: &[Said]) -> impl Iterator<Item = (HeaderName, HeaderValue)> + '
             value => value,
         };
         let value = HeaderValue::from_bytes(value).ok()?;
-        (!OURS.contains(&name)).then_some((name, value))
+        is_removable(&name).then_some((name, value))
     })
 }
 

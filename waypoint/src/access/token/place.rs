@@ -3,8 +3,8 @@
 //! In: the places that rules name, a head. Out: every token that stands at one of them, however often; the head without it. Never: misses one
 //! that an application would find: names are compared as an application reads them, and all values of a name are looked at.
 //!
-//! **Against Envoy:** it looks at the first parameter and the first cookie of a name, knows the case of `Bearer`, and leaves cookies
-//! in the request.
+//! **Against Envoy:** it looks at the first parameter and the first cookie of a name, knows the case of `Bearer` and one space behind it, leaves cookies
+//! in the request, and lets `x_token` by where rules look in `x-token`.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header::COOKIE, uri::PathAndQuery};
@@ -144,20 +144,45 @@ fn text(bytes: &[u8]) -> String {
 
 /// What stands in a header behind a prefix, which may itself stand anywhere; `None` where it is not there. Source: Envoy, with
 /// upper and lower case alike (RFC 9110 §11.1).
+///
+/// A prefix that ends in white space is a word: applications split at any white space, or cut off the word and trim. So whatever stands behind it is meant as a token, also
+/// behind a tab or nothing, and the word alone is one that is missing. Within a value it must end as a word does: letters of somebody's password are none.
 fn behind<'v>(value: &'v [u8], prefix: &[u8]) -> Option<&'v [u8]> {
-    if prefix.is_empty() {
-        return Some(value.trim_ascii());
+    let word = prefix.trim_ascii_end();
+    let value = value.trim_ascii();
+    if word.is_empty() {
+        return Some(value);
     }
-    let at = value
-        .windows(prefix.len())
-        .position(|window| window.eq_ignore_ascii_case(prefix))?;
-    let rest = value.get(at + prefix.len()..)?;
+    let is_word = word.len() < prefix.len();
     let letter = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let in_word = |byte: &u8| letter(byte) || matches!(byte, b'~' | b'+' | b'/' | b'=');
+    let mut rests = value
+        .windows(word.len())
+        .enumerate()
+        .filter_map(|(at, window)| {
+            let rest = value.get(at + word.len()..)?;
+            let ends = !is_word || at == 0 || !rest.first().is_some_and(in_word);
+            (ends && window.eq_ignore_ascii_case(word)).then_some(rest)
+        });
+    let rest = rests.next()?;
     match rest.iter().position(letter) {
-        Some(start) => rest.get(start..).map(<[u8]>::trim_ascii_end),
+        Some(start) => rest.get(start..),
         // Whatever that is, it is meant as a token.
         None => Some(value),
     }
+}
+
+/// Takes out headers that an application cannot tell from those in which rules look (`_` for `-`): what stands in them nobody has verified.
+pub(super) fn clear_alike(rules: &[&Rule], headers: &mut HeaderMap) {
+    let places = rules.iter().flat_map(|rule| &rule.places);
+    let names = places.filter_map(|place| match place {
+        Place::Header { name, .. } => Some(name),
+        Place::Parameter(_) | Place::Cookie(_) => None,
+    });
+    let names: Vec<&HeaderName> = names.collect();
+    envoy::remove(headers, |found| {
+        !names.contains(&found) && names.iter().any(|name| envoy::is_alike(found, name))
+    });
 }
 
 /// The parameters of a query, as they were sent.

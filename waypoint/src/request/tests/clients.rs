@@ -289,11 +289,85 @@ async fn who_is_certified_is_told_in_the_place_of_what_a_client_says_of_itself()
     }
 }
 
+/// What is said of a client beside its address.
+const WORDS: &[(&str, &str)] = &[
+    ("x-forwarded-proto", "https"),
+    ("x-forwarded-host", "bank.example"),
+    ("x-forwarded-port", "443"),
+    ("x-forwarded-prefix", "/admin"),
+    ("forwarded", "for=203.0.113.5;proto=https"),
+    ("x-real-ip", "203.0.113.5"),
+];
+const ALIKE: &[(&str, &str)] = &[
+    ("x_forwarded_proto", "https"),
+    ("x-forwarded_host", "bank.example"),
+    ("x_real-ip", "203.0.113.5"),
+];
+
+#[tokio::test]
+async fn who_is_not_listed_says_nothing_of_clients_to_endpoints() {
+    let kit = kit(Some(unlisted())).await;
+    let (got, _) = ask(&kit, &[WORDS, ALIKE].concat()).await;
+    // What it speaks with us, in the place of what it says.
+    assert_eq!(got.all("x-forwarded-proto"), ["http"]);
+    for (name, _) in [&WORDS[1..], ALIKE].concat() {
+        assert!(got.all(name).is_empty(), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn an_id_and_a_scheme_that_came_are_passed_on() {
-    let kit = kit(Some(unlisted())).await;
     let said = [("x-request-id", "mine"), ("x-forwarded-proto", "https")];
-    let (got, _) = ask(&kit, &said).await;
-    assert_eq!(got.all("x-request-id"), ["mine"]);
-    assert_eq!(got.all("x-forwarded-proto"), ["https"]);
+    for (policy, scheme) in [
+        (None, "https"),
+        (Some(listed(0)), "https"),
+        (Some(unlisted()), "http"),
+    ] {
+        let (got, _) = ask(&kit(policy).await, &said).await;
+        assert_eq!(got.all("x-request-id"), ["mine"]);
+        assert_eq!(got.all("x-forwarded-proto"), [scheme]);
+    }
+}
+
+#[tokio::test]
+async fn who_is_listed_says_it_in_one_spelling_and_without_a_policy_everybody_does() {
+    for (policy, alike) in [(Some(listed(0)), false), (None, true)] {
+        let kit = kit(policy).await;
+        let (got, _) = ask(&kit, &[WORDS, ALIKE].concat()).await;
+        for (name, value) in WORDS {
+            assert_eq!(got.all(name), [*value], "{name}");
+        }
+        for (name, _) in ALIKE {
+            assert_eq!(!got.all(name).is_empty(), alike, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn behind_a_proxy_header_the_words_are_the_clients_own_unless_a_proxy_is_trusted() {
+    for (proxies, heard) in [(0, false), (1, true)] {
+        let mut kit = kit(Some(with_header(proxies))).await;
+        proxied(&mut kit, "192.0.2.1:40001");
+        let (got, _) = ask(&kit, &[WORDS, ALIKE].concat()).await;
+        let scheme = if heard { "https" } else { "http" };
+        assert_eq!(got.all("x-forwarded-proto"), [scheme]);
+        assert_eq!(got.all("x-real-ip").is_empty(), !heard);
+        assert_eq!(got.all("x-forwarded-host").is_empty(), !heard);
+        assert!(got.all("x_real-ip").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_scheme_that_is_made_up_meets_no_policy_where_its_peer_is_not_listed() {
+    use crate::access::testkit::{header, policies, policy};
+    use mesh::access::authorization::Action;
+    for (client, code) in [(Some(unlisted()), 403), (Some(listed(0)), 200)] {
+        let kit = kit(client).await;
+        settings(&kit, |settings| {
+            let rules = vec![header(":scheme", "https")];
+            settings.policies = policies(vec![policy("tls", Action::Allow, rules)]);
+        });
+        let answered = kit.ask(asking(WORDS)).await;
+        assert_eq!(answered.status(), code);
+    }
 }

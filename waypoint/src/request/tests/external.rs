@@ -30,7 +30,9 @@ use super::kit::*;
 use crate::body::Body;
 
 mod bodies;
+mod changed;
 mod connections;
+mod flips;
 mod outages;
 mod over_grpc;
 mod over_http;

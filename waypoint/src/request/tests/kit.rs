@@ -36,7 +36,7 @@ mod servers;
 pub(in crate::request) use servers::*;
 
 use crate::{
-    access::shared::{Options, Shared},
+    access::{shared::Shared, testkit::options},
     body::Body,
     proxy::{Own, Proxy},
     request,
@@ -238,7 +238,7 @@ impl Kit {
             hbone,
             own,
             clusters,
-            access: Shared::new(Options::default()),
+            access: Shared::new(options()),
             draining: drain.listen(),
         });
         let session = Arc::new(Session {

@@ -4,12 +4,17 @@ use http::Version;
 use http_body_util::BodyExt as _;
 use mesh::{
     Resource, Service, ServiceKey, Workload,
-    route::{Backend, HttpRule, Mirror, Share},
-    service::PortMap,
+    access::Policies,
+    route::{Backend, HttpRule, Mirror, RouteTable, Share},
+    service::{AppProtocol, PortMap},
 };
-use tokio::sync::mpsc;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 
 use super::kit::*;
+use crate::access::testkit::{deny, header, path};
 
 const OTHER: &str = "shadow.default.svc.cluster.local";
 
@@ -120,4 +125,100 @@ async fn a_share_of_none_copies_nothing() {
         assert_eq!(kit.ask(get("/")).await.body, "ok");
     }
     assert_eq!(calls.count(), 0);
+}
+
+/// What a copy's backend has got of a body that is longer than anybody sends ahead, once policies have changed.
+async fn copied(now: Policies, is_cut: bool) -> Result<usize, usize> {
+    let (heads, mut seen) = mpsc::unbounded_channel();
+    let (go, may_go) = watch::channel(false);
+    let (said, mut says) = mpsc::unbounded_channel();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let shadow = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        // An engine that lets a stream send 64 KiB ahead.
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut connection = h2::server::handshake(tcp).await.unwrap();
+        while let Some(Ok((request, respond))) = connection.accept().await {
+            heads.send(respond).unwrap();
+            let (mut may_go, said) = (may_go.clone(), said.clone());
+            tokio::spawn(async move {
+                may_go.wait_for(|go| *go).await.unwrap();
+                said.send(read(request.into_body()).await).unwrap();
+            });
+        }
+    });
+    let address = backend(Version::HTTP_11, |request| async {
+        request.into_body().collect().await.unwrap();
+        Ok(text("ok"))
+    })
+    .await;
+    let under = |policies| RouteTable {
+        policies,
+        ..table(vec![mirrored(Share::ALL)])
+    };
+    let plan = Plan {
+        table: Some(under(Policies::default())),
+        ..Plan::default()
+    };
+    let kit = Kit::new(&[address], plan);
+    let mut others = other(shadow);
+    for resource in &mut others {
+        if let Resource::Service(service) = resource {
+            let service = std::sync::Arc::get_mut(service).unwrap();
+            service.protocols.push((80, AppProtocol::Http2));
+        }
+    }
+    kit.publish(others);
+    let mut request = post("/mirrored", vec![b'x'; LENGTH]);
+    request
+        .headers_mut()
+        .insert("x-who", "alice".parse().unwrap());
+    assert_eq!(kit.ask(request).await.body, "ok");
+    let _respond = tokio::time::timeout(PATIENCE, seen.recv()).await.unwrap();
+    let now = std::sync::Arc::new(under(now));
+    kit.turn(vec![Resource::RouteTable(now)]);
+    if is_cut {
+        let gone = async {
+            while kit.session.flips.waiting() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, gone).await.unwrap();
+    }
+    go.send(true).unwrap();
+    let said = tokio::time::timeout(PATIENCE, says.recv()).await;
+    said.unwrap().unwrap()
+}
+
+/// How long a body is that comes to its end, or how much of it came before it broke off.
+async fn read(mut body: h2::RecvStream) -> Result<usize, usize> {
+    let mut length = 0;
+    while let Some(data) = body.data().await {
+        let Ok(data) = data else {
+            return Err(length);
+        };
+        length += data.len();
+        body.flow_control().release_capacity(data.len()).unwrap();
+    }
+    Ok(length)
+}
+
+/// More than a stream's window, and less than a copy may be behind.
+const LENGTH: usize = 500 * 1024;
+
+#[tokio::test]
+async fn a_copy_that_is_under_way_is_cut_when_policies_deny_its_request() {
+    for denied in [path("/mirrored"), header("x-who", "alice")] {
+        let got = copied(deny(vec![denied]), true).await;
+        let got = got.expect_err("the body has come to its end");
+        assert!(got < LENGTH, "{got}");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_goes_on_where_policies_let_its_request_go_on() {
+    // By headers, too, that nobody looked at before: the copy still has them.
+    for denied in [path("/other"), header("x-who", "bob")] {
+        assert_eq!(copied(deny(vec![denied]), false).await, Ok(LENGTH));
+    }
 }

@@ -20,6 +20,8 @@ use crate::{
     body::Body,
 };
 
+mod places;
+
 const ISSUER: &str = "https://issuer.example";
 
 fn rule(issuer: &str, keys: KeySource) -> JwtRule {

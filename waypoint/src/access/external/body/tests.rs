@@ -8,8 +8,9 @@ use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt as _, StreamBody};
 use mesh::access::external::IncludeBody;
 
-use super::{Budget, Gathered, Sample, sample};
+use super::{Budget, Gathered, Held, Sample, Share, sample_within};
 use crate::body::{Body, BodyError};
+use crate::request::reply::Reply;
 
 fn limits(max_bytes: u32, allow_partial: bool) -> IncludeBody {
     IncludeBody {
@@ -42,9 +43,14 @@ async fn rest(request: Request<Body>) -> (Bytes, Option<HeaderMap>) {
     (whole.to_bytes(), trailers)
 }
 
+/// For the first who looks.
+async fn sample(request: &mut Request<Body>, limits: IncludeBody) -> Result<Option<Sample>, Reply> {
+    super::sample(request, limits, &mut Held::default()).await
+}
+
 fn seen(sample: Option<Sample>) -> (Bytes, bool) {
     let sample = sample.unwrap();
-    (sample.bytes, sample.is_partial)
+    (sample.bytes.clone(), sample.is_partial)
 }
 
 #[tokio::test]
@@ -152,24 +158,123 @@ async fn a_body_that_breaks_off_is_no_body() {
     assert_eq!(reply.status, 400);
 }
 
+/// A budget of a test's own.
+fn budget(max: usize) -> &'static Budget {
+    Box::leak(Box::new(Budget::new(max)))
+}
+
+fn taken(budget: &Budget) -> usize {
+    budget.taken()
+}
+
 #[test]
 fn what_is_held_of_all_bodies_is_bounded_and_given_back() {
-    static SMALL: Budget = Budget {
-        max: 100,
-        taken: std::sync::atomic::AtomicUsize::new(0),
-    };
-    let taken = || SMALL.taken.load(std::sync::atomic::Ordering::Relaxed);
-    let mut one = Gathered::new(&SMALL);
-    one.add(Bytes::from_static(&[0; 40])).unwrap();
-    let before = taken();
-    let mut two = Gathered::new(&SMALL);
-    let reply = two.add(Bytes::from_static(&[0; 40])).unwrap_err();
+    let small = budget(3000);
+    let mut one = Gathered::new(small);
+    one.add(&[0; 1500]).unwrap();
+    let before = taken(small);
+    assert!(before >= 1500);
+    let mut two = Gathered::new(small);
+    let reply = two.add(&[0; 1501]).unwrap_err();
     assert_eq!(reply.status, 503);
     assert!(reply.overloaded);
-    assert_eq!(taken(), before);
-    let (data, share) = one.whole();
-    assert_eq!((data.len(), taken()), (40, before));
-    drop(share);
-    assert_eq!(taken(), 0);
-    two.add(Bytes::from_static(&[0; 40])).unwrap();
+    assert_eq!(taken(small), before);
+    let bytes = one.whole();
+    assert_eq!((bytes.len(), taken(small)), (1500, 1500));
+    // Whoever has a part of it holds all of it.
+    let part = bytes.slice(7..8);
+    drop(bytes);
+    assert_eq!(taken(small), 1500);
+    drop(part);
+    assert_eq!(taken(small), 0);
+    two.add(&[0; 1501]).unwrap();
+}
+
+#[test]
+fn a_body_of_one_byte_at_a_time_costs_no_more_than_twice_its_length() {
+    let large = budget(usize::MAX);
+    let mut gathered = Gathered::new(large);
+    for length in 1..=10_000 {
+        gathered.add(&[7]).unwrap();
+        assert!(
+            taken(large) <= 2 * length + 1024,
+            "{length}: {}",
+            taken(large)
+        );
+        assert!(taken(large) >= gathered.bytes.capacity());
+    }
+    assert_eq!(gathered.whole().len(), 10_000);
+    assert_eq!(taken(large), 0);
+}
+
+#[test]
+fn copies_count_for_as_long_as_they_live() {
+    let small = budget(100);
+    let mut share = Share::of(small);
+    share.take(30).unwrap();
+    let sample = Sample {
+        bytes: Bytes::from_static(&[0; 30]),
+        is_partial: false,
+        budget: small,
+    };
+    assert!(sample.copied(0).is_ok());
+    let copies = sample.copied(2).unwrap();
+    assert_eq!(taken(small), 90);
+    // A third one has no room, and takes none.
+    assert_eq!(sample.copied(1).unwrap_err().status, 503);
+    assert_eq!(taken(small), 90);
+    drop(copies);
+    assert_eq!(taken(small), 30);
+}
+
+#[tokio::test]
+async fn several_who_look_at_a_body_hold_it_once_and_who_wants_more_gets_it() {
+    let large = budget(usize::MAX);
+    let mut request = streamed(&[b"hel", b"lo", b" wor", b"ld"], Some(trailers()));
+    let mut held = Held::default();
+    let mut look = async |request: &mut Request<Body>, limits| {
+        let found = sample_within(large, request, limits, &mut held).await;
+        found.map(seen)
+    };
+    let first = look(&mut request, limits(4, true)).await.unwrap();
+    assert_eq!((first, taken(large)), (("hell".into(), true), 5));
+    // What is there will do.
+    let second = look(&mut request, limits(5, true)).await.unwrap();
+    assert_eq!((second, taken(large)), (("hello".into(), true), 5));
+    let third = look(&mut request, limits(100, false)).await.unwrap();
+    assert_eq!(third, ("hello world".into(), false));
+    let fourth = look(&mut request, limits(2, true)).await.unwrap();
+    assert_eq!(fourth, ("he".into(), true));
+    assert_eq!(
+        look(&mut request, limits(2, false))
+            .await
+            .unwrap_err()
+            .status,
+        413
+    );
+    // Both of what was gathered last, and none of what was before.
+    drop((third, fourth, held));
+    assert_eq!(taken(large), 11);
+    assert_eq!(
+        rest(request).await,
+        ("hello world".into(), Some(trailers()))
+    );
+    assert_eq!(taken(large), 0);
+}
+
+#[tokio::test]
+async fn a_body_counts_until_the_last_who_sends_it_on_has_let_go() {
+    let large = budget(usize::MAX);
+    let mut request = streamed(&[b"hello"], None);
+    let mut held = Held::default();
+    let found = sample_within(large, &mut request, limits(9, false), &mut held).await;
+    drop((found.unwrap(), held));
+    let mut body = request.into_body();
+    let frame = body.frame().await.unwrap().unwrap();
+    // A slow endpoint, or a mirror.
+    let copy = frame.into_data().unwrap();
+    drop(body);
+    assert_eq!(taken(large), 5);
+    drop(copy);
+    assert_eq!(taken(large), 0);
 }

@@ -140,10 +140,7 @@ fn whether_a_body_is_whole_is_ours_to_say() {
     let none = question(&how, &request, None).unwrap();
     assert_eq!(header(&none, "x-envoy-auth-partial-body"), None);
     for (is_partial, text) in [(true, "true"), (false, "false")] {
-        let sample = Sample {
-            bytes: Bytes::from_static(b"\xff\x00body"),
-            is_partial,
-        };
+        let sample = Sample::made(Bytes::from_static(b"\xff\x00body"), is_partial);
         let question = question(&how, &request, Some(&sample)).unwrap();
         assert_eq!(header(&question, "x-envoy-auth-partial-body"), Some(text));
         assert_eq!(header(&question, "content-length"), Some("6"));
@@ -160,7 +157,7 @@ fn a_prefix_that_makes_no_path_asks_nothing() {
     let failed = question(&how, &request(&[]), None).unwrap_err();
     assert!(matches!(failed, Failed::Path), "{failed}");
     // A client has its part in the path's length, and must not choose so whether anybody is asked.
-    assert!(failed.is_of_client());
+    assert!(!failed.is_its_own());
 }
 
 fn answer(status: u16, headers: &[(&str, &str)], body: &'static str) -> Response<Bytes> {

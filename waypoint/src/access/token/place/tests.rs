@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header::AUTHORIZATION};
 use jwt::Refusal;
 
-use super::{Place, find, take_out};
+use super::{Place, clear_alike, find, take_out};
 use crate::{
     access::token::{
         MAX_TOKENS,
@@ -45,7 +45,7 @@ fn request(uri: &str, headers: &[(&'static str, &str)]) -> Request<Body> {
     let mut request = Request::new(Body::Empty);
     *request.uri_mut() = uri.parse().unwrap();
     for (name, value) in headers {
-        let value = HeaderValue::from_str(value).unwrap();
+        let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
         request.headers_mut().append(*name, value);
     }
     request
@@ -71,7 +71,22 @@ fn a_token_stands_behind_its_prefix_however_that_is_spelled() {
         ("Bearer a.b.c, more", &["a.b.c, more"]),
         // Meant as one.
         ("Bearer ???", &["Bearer ???"]),
-        ("Bearer", &[]),
+        ("Bearer\ta.b.c", &["a.b.c"]),
+        ("bEARER\t \ta.b.c\t", &["a.b.c"]),
+        ("\tBearer a.b.c", &["a.b.c"]),
+        ("Basic x,Bearer\ta.b.c", &["a.b.c"]),
+        ("Bearera.b.c", &["a.b.c"]),
+        ("Bearer=a.b.c", &["a.b.c"]),
+        ("Bearer\u{a0}a.b.c", &["a.b.c"]),
+        // One that is missing is none that may pass.
+        ("Bearer", &["Bearer"]),
+        ("bearer\t", &["bearer"]),
+        ("Basic x, Bearer", &["Basic x, Bearer"]),
+        // Of several the first, and all that comes behind it with it.
+        ("Bearer a.b.c Bearer d.e.f", &["a.b.c Bearer d.e.f"]),
+        // A password is no scheme.
+        ("Basic QmVhcmVyBearerAAAA", &[]),
+        ("Basic dXNlcjpwYXNzbearer/ab==", &[]),
         ("Basic YWxpY2U6", &[]),
         ("", &[]),
     ];
@@ -94,6 +109,45 @@ fn a_token_stands_behind_its_prefix_however_that_is_spelled() {
 fn all_values_of_a_header_are_looked_at() {
     let headers = [("authorization", "Bearer a"), ("authorization", "Bearer b")];
     assert_eq!(found(bearer(), "/", &headers), ["a", "b"]);
+    let headers = [
+        ("authorization", "Basic YWxpY2U6"),
+        ("authorization", "bearer\ta"),
+        ("authorization", ""),
+        ("authorization", "BEARER"),
+    ];
+    assert_eq!(found(bearer(), "/", &headers), ["a", "BEARER"]);
+}
+
+#[test]
+fn a_name_that_an_application_takes_for_the_one_is_taken_out_and_no_rules_own() {
+    let rules = [
+        rule(vec![header("x-jwt-token", "")]),
+        // Somebody looks there, so what stands there is verified.
+        rule(vec![header("x_jwt-token", ""), bearer()]),
+    ];
+    let mut request = request(
+        "/",
+        &[
+            ("x-jwt-token", "a"),
+            ("x_jwt-token", "b"),
+            ("x-jwt_token", "c"),
+            ("x_jwt_token", "d"),
+            ("x-jwt-tokens", "e"),
+            ("authorization", "f"),
+        ],
+    );
+    clear_alike(&rules.each_ref(), request.headers_mut());
+    let mut left: Vec<_> = request.headers().keys().map(HeaderName::as_str).collect();
+    left.sort_unstable();
+    assert_eq!(
+        left,
+        [
+            "authorization",
+            "x-jwt-token",
+            "x-jwt-tokens",
+            "x_jwt-token"
+        ]
+    );
 }
 
 #[test]

@@ -13,9 +13,13 @@ async fn a_connection_passes_if_the_authorizer_says_so() {
     let questions = Questions::default();
     let provider = provider(&questions, || Ok(yes(OkHttpResponse::default()))).await;
     let kit = asking(nobody().await, provider, by_grpc());
-    check_connection(&kit.session, kit.session.client.ip(), &by_grpc())
-        .await
-        .unwrap();
+    check_connection(
+        &kit.session,
+        kit.session.client.ip(),
+        &[Arc::new(by_grpc())],
+    )
+    .await
+    .unwrap();
     let attributes = questions.only().attributes.unwrap();
     let principal = attributes.source.unwrap().principal;
     assert_eq!(principal, "spiffe://cluster.local/ns/default/sa/client");
@@ -28,11 +32,17 @@ async fn a_connection_does_not_pass_if_it_says_no_or_nothing() {
     let questions = Questions::default();
     let denying = provider(&questions, || Ok(no(DeniedHttpResponse::default()))).await;
     let silent = provider(&questions, || Ok(CheckResponse::default())).await;
+    let too_long = provider(&questions, || {
+        Err(tonic::Status::resource_exhausted("4 MiB at most"))
+    })
+    .await;
     for (provider, fail_open, passes) in [
         (denying, false, false),
         (denying, true, false),
         (silent, false, false),
         (silent, true, true),
+        // What a client can bring about.
+        (too_long, true, false),
         (nobody().await, false, false),
         (nobody().await, true, true),
     ] {
@@ -41,7 +51,8 @@ async fn a_connection_does_not_pass_if_it_says_no_or_nothing() {
             ..by_grpc()
         };
         let kit = asking(nobody().await, provider, external.clone());
-        let result = check_connection(&kit.session, kit.session.client.ip(), &external).await;
+        let result =
+            check_connection(&kit.session, kit.session.client.ip(), &[Arc::new(external)]).await;
         assert_eq!(result.is_ok(), passes, "{result:?}");
         if let Err(refused) = result {
             let expected = match refused {
@@ -63,7 +74,7 @@ async fn nobody_is_asked_about_a_connection_by_http_and_none_passes_so() {
         ..by_http(HttpCheck::default())
     };
     let kit = asking(nobody().await, provider, external.clone());
-    let refused = check_connection(&kit.session, kit.session.client.ip(), &external)
+    let refused = check_connection(&kit.session, kit.session.client.ip(), &[Arc::new(external)])
         .await
         .unwrap_err();
     assert_eq!(&*refused.details(), "ext_authz_error");

@@ -386,7 +386,9 @@ async fn an_answer_that_cannot_be_applied_is_none() {
             };
             let kit = asking(echo(&reached).await, provider, external);
             let answer = kit.ask(get("/p")).await;
-            if fail_open {
+            // What it sets can be what the client said, which shall not have the choice.
+            let is_its_own = number < 3;
+            if fail_open && is_its_own {
                 assert_eq!(answer.status(), 200, "{number}");
                 let request = reached.only();
                 // Not half of it, either.
