@@ -4,6 +4,7 @@
 //! Never: a file outside the machine's folder, a daemon, the host's configuration.
 
 mod envoy;
+mod haproxy;
 mod iperf3;
 mod mariadb;
 mod nginx;
@@ -21,6 +22,7 @@ use crate::machine::Machine;
 use crate::process::Process;
 
 pub use self::envoy::{Envoy, EnvoyService, envoy_program, envoy_waypoint};
+pub use self::haproxy::haproxy;
 pub use self::iperf3::{Bandwidth, iperf3_server};
 pub use self::mariadb::{MariaDb, mariadb};
 pub use self::nginx::{Nginx, nginx};
@@ -37,7 +39,7 @@ pub(crate) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/
 pub(crate) const START: Duration = Duration::from_secs(30);
 
 /// Programs and the Debian packages that bring them.
-const PACKAGES: [(&str, &str); 14] = [
+const PACKAGES: [(&str, &str); 16] = [
     ("ip", "iproute2"),
     ("nginx", "nginx-light"),
     ("redis-server", "redis-server"),
@@ -52,6 +54,8 @@ const PACKAGES: [(&str, &str); 14] = [
     ("ip6tables-restore", "iptables"),
     ("ping", "iputils-ping"),
     ("dig", "bind9-dnsutils"),
+    ("haproxy", "haproxy"),
+    ("python3", "python3"),
 ];
 
 /// The path of a program; names with a slash are taken as they are.

@@ -20,6 +20,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use lab::Pod;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::listeners::Listeners;
 
@@ -86,6 +87,9 @@ type Says = Box<dyn Fn(&Question) -> Response<Answer> + Send + Sync>;
 struct Shared {
     says: Mutex<Arc<Says>>,
     delay: Mutex<Duration>,
+    held: watch::Sender<bool>,
+    /// Counts [`Answerer::crash`]es.
+    crashes: watch::Sender<u64>,
     asked: Mutex<VecDeque<Question>>,
 }
 
@@ -117,6 +121,8 @@ impl Answerer {
         let shared = Arc::new(Shared {
             says: Mutex::new(Arc::new(Box::new(says))),
             delay: Mutex::default(),
+            held: watch::Sender::new(false),
+            crashes: watch::Sender::new(0),
             asked: Mutex::default(),
         });
         let for_all = Arc::clone(&shared);
@@ -136,6 +142,11 @@ impl Answerer {
         *self.shared.delay.lock() = delay;
     }
 
+    /// Holds every answer back, until this is called with `false`. What was asked is remembered at once.
+    pub fn hold(&self, held: bool) {
+        self.shared.held.send_replace(held);
+    }
+
     /// What was asked, oldest first, since it started or [`Answerer::forget`].
     pub fn asked(&self) -> Vec<Question> {
         self.shared.asked.lock().iter().cloned().collect()
@@ -149,6 +160,12 @@ impl Answerer {
     /// Closes its port: new connections are refused, those that are open go on.
     pub fn stop_listening(&self) {
         self.listeners.close();
+    }
+
+    /// The same, and connections that are open end, as those of a process that is killed.
+    pub fn crash(&self) {
+        self.stop_listening();
+        self.shared.crashes.send_modify(|count| *count += 1);
     }
 
     /// Opens its port, if it is closed.
@@ -172,15 +189,19 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             continue;
         };
         let shared = Arc::clone(&shared);
+        let mut crashes = shared.crashes.subscribe();
         tokio::spawn(async move {
             let service = service_fn(|request| {
                 let shared = Arc::clone(&shared);
                 async move { answer(&shared, client, request).await }
             });
             // A connection that breaks is what a test looks for, at its other end.
-            let _ = auto::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let builder = auto::Builder::new(TokioExecutor::new());
+            let serving = builder.serve_connection(TokioIo::new(stream), service);
+            tokio::select! {
+                _ = serving => {}
+                _ = crashes.changed() => {}
+            }
         });
     }
 }
@@ -207,6 +228,9 @@ async fn answer(
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
+    let mut held = shared.held.subscribe();
+    // The sender is as old as the server.
+    let _ = held.wait_for(|held| !held).await;
     let says = Arc::clone(&shared.says.lock());
     Ok(says(&question))
 }

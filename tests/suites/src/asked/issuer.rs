@@ -1,4 +1,4 @@
-//! Who signs tokens, with keys and signatures by openssl.
+//! Who signs tokens, with keys and signatures by openssl; and what its host answers.
 
 use std::fmt;
 use std::io::Write as _;
@@ -8,7 +8,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use http::{Response, StatusCode};
 use serde_json::{Value, json};
+
+use super::{Answer, Question};
 
 /// What a key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +67,39 @@ impl Issuer {
             kind,
             key,
         })
+    }
+
+    /// What a host of keys answers: `/keys` with the set that `keys` are, `<anything>/.well-known/openid-configuration` with a
+    /// document of `issuer` that names `/keys` of the host that was asked, everything else with 404.
+    pub fn host(
+        issuer: &str,
+        keys: &Value,
+    ) -> impl Fn(&Question) -> Response<Answer> + Send + Sync + use<> {
+        let (issuer, keys) = (issuer.to_owned(), keys.clone());
+        move |question| {
+            let path = question.request.uri().path();
+            if path == "/keys" {
+                return Response::new(keys.to_string().into());
+            }
+            if path.ends_with("/.well-known/openid-configuration") {
+                let host = question.header("host");
+                let document = json!({"issuer": issuer, "jwks_uri": format!("http://{host}/keys")});
+                return Response::new(document.to_string().into());
+            }
+            let mut response = Response::new(Answer::default());
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            response
+        }
+    }
+
+    /// A JWK set of the public keys of `issuers`.
+    ///
+    /// # Errors
+    ///
+    /// When openssl fails.
+    pub fn set(issuers: &[&Self]) -> Result<Value> {
+        let keys: Vec<Value> = issuers.iter().map(|it| it.jwk()).collect::<Result<_>>()?;
+        Ok(json!({"keys": keys}))
     }
 
     /// `iss` of its tokens.
@@ -144,26 +180,43 @@ impl Issuer {
     ///
     /// When openssl fails.
     pub fn sign(&self, token: &Token) -> Result<String> {
-        let text = token.text();
-        let key = self.path()?;
+        self.sign_text(&token.text())
+    }
+
+    /// The same, of header and claims as [`Token::joined`] makes them.
+    ///
+    /// # Errors
+    ///
+    /// When openssl fails.
+    pub fn sign_text(&self, text: &str) -> Result<String> {
+        let signature = self.signature(text)?;
         let signature = match self.kind {
-            Kind::Rsa => openssl(&["dgst", "-sha256", "-sign", key], text.as_bytes())?,
-            Kind::Ec => raw(&openssl(
-                &["dgst", "-sha256", "-sign", key],
-                text.as_bytes(),
-            )?)?,
+            Kind::Rsa | Kind::Ed25519 => signature,
+            Kind::Ec => raw(&signature)?,
+        };
+        Ok(format!("{text}.{}", encode(signature)))
+    }
+
+    /// The signature as openssl writes it: of ECDSA that is DER, and not what a token has (RFC 7518, section 3.4).
+    ///
+    /// # Errors
+    ///
+    /// When openssl fails.
+    pub fn signature(&self, text: &str) -> Result<Vec<u8>> {
+        let key = self.path()?;
+        match self.kind {
+            Kind::Rsa | Kind::Ec => openssl(&["dgst", "-sha256", "-sign", key], text.as_bytes()),
             Kind::Ed25519 => {
                 // It reads its input twice, so it must be a file.
                 let file = self.key.with_extension("text");
-                std::fs::write(&file, &text)?;
+                std::fs::write(&file, text)?;
                 let input = file.to_str().context("a path that is text")?;
                 openssl(
                     &["pkeyutl", "-sign", "-inkey", key, "-rawin", "-in", input],
                     &[],
-                )?
+                )
             }
-        };
-        Ok(format!("{text}.{}", encode(signature)))
+        }
     }
 
     fn path(&self) -> Result<&str> {
@@ -192,8 +245,17 @@ impl Token {
 
     /// Header and claims, without a signature.
     pub fn text(&self) -> String {
-        let part = |value: &Value| encode(value.to_string());
-        format!("{}.{}", part(&self.header), part(&self.claims))
+        Self::joined(&self.header.to_string(), &self.claims.to_string())
+    }
+
+    /// Header and claims that need not be JSON, encoded, without a signature.
+    pub fn joined(header: &str, claims: &str) -> String {
+        format!("{}.{}", encode(header), encode(claims))
+    }
+
+    /// A part of a token: base64url without padding.
+    pub fn part(bytes: &[u8]) -> String {
+        encode(bytes)
     }
 
     /// Signed with a secret (HS256), by openssl.

@@ -1,8 +1,10 @@
 //! Ways round a policy that a pod may try: spoofed headers, other spellings of a path, other ways to the same place.
 
 use anyhow::{Result, ensure};
+use serde_json::json;
+use suites::waypoint::peers::peer;
 use suites::waypoint::raw::exchange;
-use suites::waypoint::{Curl, Ground, authorization_policy};
+use suites::waypoint::{Curl, Ground, HTTP, authorization_policy};
 
 /// Closes `/admin` to everybody but the pods of `town`.
 const GUARD: &str = "
@@ -138,6 +140,226 @@ fn there_is_no_way_round_the_waypoint() -> Result<()> {
             .authority("web-v1.shop.svc.cluster.local")
             .send()?;
         ensure!(answer.status == 403, "{answer:?}");
+        Ok(())
+    })
+}
+
+/// Ways to write `/public`, and what only looks like it.
+const SPELLINGS: &[&str] = &[
+    "/public",
+    "/public/",
+    "/public/x",
+    "/publicity",
+    "/PUBLIC/x",
+    "/%70ublic/x",
+    "/./public",
+    "/../public",
+    "/x/../public/x",
+    "/public/.",
+    "/public/./x",
+    "/public/%2e/x",
+    "/public/...",
+    "/public/..",
+    "/public/../",
+    "/public/x/..",
+    "/public/../admin/x",
+    "/public/%2e%2e/admin",
+    "/public/%2E./admin",
+    "/public/..%2fadmin",
+    "/public%2f..%2fadmin",
+    "/public/%252e%252e/admin",
+    "/public/..;/admin",
+    "/public/.;/../admin",
+    "/public;x=../admin",
+    "/public\\..\\admin",
+    "/public/..\\admin",
+    "/public/x\\..\\y",
+    "/public/%5c..%5cadmin",
+    "/public//../admin",
+    "/public//../../admin",
+    "//public/x",
+    "/public//x",
+    "/public?/../admin",
+    "/public/x?../admin",
+    "/public%3f/../admin",
+    "/public%23x",
+    "/public%00/x",
+    "/public/%00",
+    "/public/%20",
+    "/public/%09",
+    "/public/%zz",
+    "/public/%",
+    "/public/%c0%ae%c0%ae/admin",
+    "/public/%e0%80%ae%e0%80%ae/admin",
+    "/public/\u{ff0e}\u{ff0e}/admin",
+    "/admin/../public/../admin/x",
+];
+
+/// Those of them that Envoy lets in as they are, and that a backend which decodes slashes reads otherwise.
+const STRICTER: &[&str] = &["/public/..%2fadmin", "/public/%5c..%5cadmin"];
+
+/// What became of a spelling: the path that a backend saw, or `None` where it was refused.
+fn read_as(ground: &Ground) -> Result<Vec<(String, Option<String>)>> {
+    let mut read = Vec::new();
+    for spelling in SPELLINGS {
+        for (version, request) in [
+            ("h1", ground.get(spelling)),
+            ("h2", ground.get(spelling).http2()),
+        ] {
+            let answer = request.send()?;
+            ensure!(
+                [200, 400, 403, 404].contains(&answer.status),
+                "{version} {spelling}: {answer:?}"
+            );
+            let seen = (answer.status == 200).then(|| answer.told("path"));
+            read.push((format!("{version} {spelling}"), seen));
+        }
+    }
+    Ok(read)
+}
+
+#[test]
+fn what_a_policy_lets_in_envoy_would_read_alike() -> Result<()> {
+    if peer("envoy", "envoy").is_none() {
+        return Ok(());
+    }
+    let Some(ground) = Ground::builder("readings").build()? else {
+        return Ok(());
+    };
+    ground.lab.scenario(|| {
+        let allow = "
+            targetRefs: [{kind: Service, group: '', name: web}]
+            rules:
+            - to: [{operation: {paths: [/public, '/public/*']}}]
+        ";
+        ground.apply("public", &authorization_policy("public", allow))?;
+        let ours = read_as(&ground)?;
+        for (spelling, seen) in &ours {
+            let is_public = |path: &str| {
+                let path = path.split('?').next().unwrap_or_default();
+                path == "/public" || path.starts_with("/public/")
+            };
+            ensure!(
+                seen.as_deref().is_none_or(is_public),
+                "{spelling} was let in as {seen:?}"
+            );
+        }
+        let mut service = ground.for_envoy("web", HTTP, 8080, &["v1a", "v1b", "v2a", "v2b"])?;
+        service.matches = vec![json!({"path": "/public"}), json!({"prefix": "/public/"})];
+        let _envoy = ground.swap_for_envoy(&[service])?;
+        let theirs = read_as(&ground)?;
+        let mut other = Vec::new();
+        for ((spelling, ours), (_, theirs)) in ours.iter().zip(&theirs) {
+            match (ours, theirs) {
+                (None, None) => {}
+                (Some(ours), Some(theirs)) if ours == theirs => {}
+                (None, Some(_)) if STRICTER.iter().any(|it| spelling.ends_with(it)) => {}
+                (None, Some(_)) => other.push(format!("{spelling}: refused, Envoy {theirs:?}")),
+                (Some(_), _) => other.push(format!("{spelling}: {ours:?}, Envoy {theirs:?}")),
+            }
+        }
+        ensure!(other.is_empty(), "{other:#?}");
+        let passed = ours.iter().filter(|(_, seen)| seen.is_some()).count();
+        ensure!(passed >= 10, "of {} spellings {passed} passed", ours.len());
+        Ok(())
+    })
+}
+
+#[test]
+fn no_spelling_of_a_header_or_host_leads_round_a_policy() -> Result<()> {
+    let Some(ground) = Ground::builder("lookalike").build()? else {
+        return Ok(());
+    };
+    ground.lab.scenario(|| {
+        let role = "
+            targetRefs: [{kind: Service, group: '', name: web}]
+            rules:
+            - when: [{key: 'request.headers[x-role]', values: [admin]}]
+        ";
+        ground.apply("guard", &authorization_policy("guard", role))?;
+        let with = |headers: &[&str]| {
+            let request = ground.get("/");
+            headers.iter().fold(request, |it, header| it.header(header))
+        };
+        for headers in [&["x-role: admin"][..], &["X-ROLE:   admin"]] {
+            for request in [with(headers), with(headers).http2()] {
+                let answer = request.send()?;
+                ensure!(answer.status == 200, "{headers:?}: {answer:?}");
+            }
+        }
+        for headers in [
+            &["x_role: admin"][..],
+            &["x-role: user", "x-role: admin"],
+            &["x-role: admin", "x-role: user"],
+            &["x-role: admin, user"],
+            &["x-role: Admin"],
+            &["x-role: \"admin\""],
+            &["x-role: admin;q=1"],
+            &["x-role;", "x-role: admin"],
+            &["x-role2: admin"],
+        ] {
+            for request in [with(headers), with(headers).http2()] {
+                let answer = request.send()?;
+                ensure!(answer.status == 403, "{headers:?}: {answer:?}");
+            }
+        }
+
+        // A host that is closed, in the other spellings of its name.
+        let host = "
+            targetRefs: [{kind: Service, group: '', name: web}]
+            action: DENY
+            rules:
+            - to: [{operation: {hosts: [admin.example]}}]
+        ";
+        ground.apply("guard", &authorization_policy("guard", host))?;
+        ensure!(ground.get("/").authority("public.example").send()?.status == 200);
+        for name in [
+            "admin.example",
+            "ADMIN.Example",
+            "admin.example:80",
+            "Admin.example:8080",
+        ] {
+            for request in [ground.get("/"), ground.get("/").http2()] {
+                let answer = request.authority(name).send()?;
+                ensure!(answer.status == 403, "{name}: {answer:?}");
+            }
+        }
+        let client = ground.pod("client");
+        let vip = ground.vip("web")?;
+        for (status, head) in [
+            (403, "GET / HTTP/1.1\r\nhost: admin.example.\r\n"),
+            (403, "GET / HTTP/1.1\r\nhost: admin.example:\r\n"),
+            (403, "GET / HTTP/1.1\r\nhost: admin.example:080\r\n"),
+            (
+                403,
+                "GET http://admin.example/ HTTP/1.1\r\nhost: public.example\r\n",
+            ),
+            (400, "GET / HTTP/1.1\r\nhost: user@admin.example\r\n"),
+            (
+                400,
+                "GET / HTTP/1.1\r\nhost: public.example, admin.example\r\n",
+            ),
+            (
+                400,
+                "GET / HTTP/1.1\r\nhost: public.example\r\nhost: admin.example\r\n",
+            ),
+            (400, "GET / HTTP/1.1\r\nhost : admin.example\r\n"),
+            // The target counts, and what the backend is told is that.
+            (
+                200,
+                "GET http://public.example/ HTTP/1.1\r\nhost: admin.example\r\n",
+            ),
+            (
+                200,
+                "GET / HTTP/1.1\r\nhost: public.example\r\nx-forwarded-host: admin.example\r\n",
+            ),
+        ] {
+            let sent = format!("{head}connection: close\r\n\r\n");
+            let seen = exchange(&client, (vip, HTTP), &[sent.as_bytes()])?;
+            let text = seen.text();
+            ensure!(seen.statuses() == [status], "{head:?}: {text}");
+            ensure!(!text.contains("\"authority\":\"admin"), "{head:?}: {text}");
+        }
         Ok(())
     })
 }
