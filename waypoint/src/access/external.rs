@@ -137,11 +137,12 @@ async fn one(
         None => None,
     };
     let question = Question::new(call, external, request, sample.as_ref());
+    let mut said = ask(&call.session, external, question).await;
+    if external.fail_open && said.as_ref().is_err_and(Failed::is_broken) {
+        let question = Question::new(call, external, request, sample.as_ref());
+        said = ask(&call.session, external, question).await;
+    }
     drop(sample);
-    let said = match question {
-        Ok(question) => question.ask(&call.session, external).await,
-        Err(failed) => Err(failed),
-    };
     let Said { verdict, metadata } = match said {
         Ok(said) => said,
         Err(failed) => return Ok(Err(failed)),
@@ -152,6 +153,14 @@ async fn one(
         Verdict::Allow(changes) => changes.apply(call, spelling, request).map(Verdict::Allow),
         Verdict::Deny(denial) => Ok(Verdict::Deny(denial)),
     })
+}
+
+async fn ask(
+    session: &Session,
+    external: &ExternalAuthorization,
+    question: Result<Question<'_>, Failed>,
+) -> Result<Said, Failed> {
+    question?.ask(session, external).await
 }
 
 /// How often a question holds what it shows of a body beside the request's own: once as the message that is sent, and once as text that it is made of.
@@ -271,8 +280,12 @@ pub async fn check_connection(
         let answered = match &external.protocol {
             Protocol::Http(_) => Err(Failed::NoRequest),
             Protocol::Grpc => {
-                let question = attributes::of_connection(session, client);
-                grpc::ask(session, external, question).await
+                let question = || attributes::of_connection(session, client);
+                let mut said = grpc::ask(session, external, question()).await;
+                if external.fail_open && said.as_ref().is_err_and(Failed::is_broken) {
+                    said = grpc::ask(session, external, question()).await;
+                }
+                said
             }
         };
         let said_yes = match answered.map(|said| said.verdict) {

@@ -16,6 +16,10 @@
 //! (HTTP/2 ENHANCE_YOUR_CALM and its kin, for heads and bodies that are too long); an answer that is too long or sets a header to
 //! what is no value (it may repeat what the client said); a limit of our own connection pool (any flood reaches it); a question that cannot be written.
 //!
+//! **A connection that ends** after the question was sent may be either: an authorizer that has just gone, or one that got rid of the question. So a provider
+//! that fails open is asked again, once ([`Failed::is_broken`]): who has gone has no connection to offer; who ends the next one, too, refuses. Providers that do not fail
+//! open are not asked again: what is asked by HTTP may be acted on, as a login's callback is.
+//!
 //! The body of a request is gathered before the authorizer's time begins, so a client that is slow runs out of its own time (408).
 //!
 //! Source: none; Envoy's `failure_mode_allow` lets by whatever fails.
@@ -59,6 +63,24 @@ pub enum Failed {
 }
 
 impl Failed {
+    /// Whether the connection ended after the question was sent.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        let of_ask = |error: &AskError| {
+            matches!(error, AskError::Send(SendError::Closed { sent: true, .. }))
+        };
+        match self {
+            Self::Ask(error) => of_ask(error),
+            Self::Grpc(status) => below::<AskError>(status).is_some_and(of_ask),
+            Self::Status(_)
+            | Self::Silent
+            | Self::Header(_)
+            | Self::Target(_)
+            | Self::Path
+            | Self::NoRequest => false,
+        }
+    }
+
     /// Whether the authorizer alone can have brought it about.
     #[must_use]
     pub fn is_its_own(&self) -> bool {
@@ -117,17 +139,18 @@ fn of_send(error: &SendError) -> bool {
     }
 }
 
-/// The stub wraps what went wrong below it, and gives it a code of its own.
+/// What went wrong below a stub, which gives it a code of its own.
+fn below<E: std::error::Error + 'static>(status: &tonic::Status) -> Option<&E> {
+    let below = std::iter::successors(std::error::Error::source(status), |error| error.source());
+    below.into_iter().find_map(|error| error.downcast_ref())
+}
+
 fn of_grpc(status: &tonic::Status) -> bool {
-    let mut below = std::error::Error::source(status);
-    while let Some(error) = below {
-        if let Some(error) = error.downcast_ref::<AskError>() {
-            return of_ask(error);
-        }
-        if let Some(error) = error.downcast_ref::<BodyError>() {
-            return ask::is_late(error);
-        }
-        below = error.source();
+    if let Some(error) = below::<AskError>(status) {
+        return of_ask(error);
+    }
+    if let Some(error) = below::<BodyError>(status) {
+        return ask::is_late(error);
     }
     match status.code() {
         tonic::Code::Unavailable

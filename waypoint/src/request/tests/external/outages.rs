@@ -17,6 +17,7 @@ enum Outage {
     Late,
     LateBody,
     Error(u16),
+    Dies,
     Cut,
     CutBody,
     TooLong,
@@ -26,7 +27,7 @@ enum Outage {
 }
 
 /// What an authorizer alone brings about.
-const OWN: [Outage; 11] = [
+const OWN: [Outage; 12] = [
     Outage::Nobody,
     Outage::Late,
     Outage::LateBody,
@@ -35,6 +36,7 @@ const OWN: [Outage; 11] = [
     Outage::Error(503),
     Outage::Error(504),
     Outage::NoService,
+    Outage::Dies,
     Outage::Says(tonic::Code::Unavailable),
     Outage::Says(tonic::Code::DeadlineExceeded),
     Outage::Says(tonic::Code::Internal),
@@ -66,6 +68,19 @@ async fn silent() -> SocketAddr {
             let _ = tcp.read(&mut some).await;
             open.push(tcp);
         }
+    });
+    address
+}
+
+/// A provider that dies of its first question.
+async fn dying() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let mut some = [0; 16];
+        tcp.read_exact(&mut some).await.unwrap();
+        drop(listener);
     });
     address
 }
@@ -103,6 +118,7 @@ impl Outage {
         match self {
             Self::Nobody | Self::NoService => nobody().await,
             Self::Late => silent().await,
+            Self::Dies => dying().await,
             Self::LateBody => beginning(stuck).await,
             Self::CutBody => beginning(breaking).await,
             Self::Error(code) => {
@@ -135,6 +151,7 @@ impl Outage {
             | Self::Late
             | Self::LateBody
             | Self::Error(_)
+            | Self::Dies
             | Self::Cut
             | Self::CutBody
             | Self::TooLong
