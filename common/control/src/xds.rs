@@ -13,6 +13,7 @@
 //!
 //! * `session` is the protocol: what is known, what is asked, how a response is taken in, slice by slice.
 //! * `client` is the transport around it: it connects, moves messages and comes back after a failure.
+//! * `group` holds responses that belong together until all are there; `gathered` makes one delta of what they bring.
 //! * [`Demand`] asks for one name at a time, for the data path; `subscriptions` is its memory.
 //!
 //! A resource that cannot be read is refused with its reason, its last good version stays in force, and its version
@@ -20,6 +21,8 @@
 
 mod client;
 mod demand;
+mod gathered;
+mod group;
 mod known;
 mod node;
 mod session;

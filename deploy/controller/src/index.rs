@@ -108,6 +108,7 @@ impl Index {
         self.services(&dirty, &mut output);
         self.gateways(&dirty, &mut output);
         self.routing(&dirty, &mut output);
+        self.unread(&dirty, &mut output);
         self.workloads(&dirty, &mut output);
         output.removals.append(&mut dirty.gone);
         self.teller.settle(&mut output, dirty.cleared);
@@ -201,6 +202,7 @@ impl Index {
         for id in dirty.routing.clone() {
             store.follow_authentication(id, dirty);
         }
+        store.mark_limited(dirty);
     }
 
     fn services(&mut self, dirty: &Dirty, output: &mut Output) {
@@ -247,8 +249,14 @@ impl Index {
         let Self { store, teller, .. } = self;
         for id in &dirty.gateways {
             let resource = store.compile_gateway(*id);
+            let conditions = store.conditions_of_gateway(*id);
+            let Some(object) = store.gateways.get(*id) else {
+                continue;
+            };
+            let key = key(Kind::Gateway, &object.meta);
             if let Some(told) = store.gateways.told(*id) {
                 teller.many(told, resource.into_iter().collect(), output);
+                teller.conditions(told, key, conditions, output);
             }
         }
     }
@@ -263,6 +271,15 @@ impl Index {
             let key = key(object.kind(), object.meta());
             if let Some(told) = store.routing_mut().told(*id) {
                 teller.conditions(told, key, conditions, output);
+            }
+        }
+    }
+
+    fn unread(&mut self, dirty: &Dirty, output: &mut Output) {
+        let Self { store, teller, .. } = self;
+        for key in &dirty.unread {
+            if let Some((conditions, told)) = store.condition_of_unread(key) {
+                teller.conditions(told, key.clone(), conditions, output);
             }
         }
     }

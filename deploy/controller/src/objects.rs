@@ -22,7 +22,9 @@ mod pod;
 pub mod route;
 mod service;
 mod slice;
+mod topology;
 pub mod traffic_policy;
+mod unread;
 pub mod virtual_service;
 
 use std::{fmt, sync::Arc};
@@ -42,7 +44,9 @@ pub use destination_rule::DestinationRule;
 pub use entry::{Address, Endpoint, EntryPort, Location, Resolution, ServiceEntry, WorkloadEntry};
 pub use envoy_filter::{EnvoyFilter, LocalRateLimit, Patch};
 pub use export::{Export, ExportTo};
-pub use gateway::{AllowedNamespaces, Gateway, GatewayAddressValue, GatewayClass, Listener};
+pub use gateway::{
+    AllowedNamespaces, ClientSwitches, Gateway, GatewayAddressValue, GatewayClass, Listener,
+};
 pub use headers::{HeaderEdit, HeaderEdits};
 pub use matching::{Share, StringMatch, ValueMatches};
 pub use mesh::{
@@ -55,7 +59,9 @@ pub use service::{
     TrafficDistribution,
 };
 pub use slice::{EndpointSlice, SliceEndpoint, SlicePort};
+pub use topology::{ForwardClientCert, GatewayTopology};
 pub use traffic_policy::TrafficPolicy;
+pub use unread::UnreadPolicy;
 pub use virtual_service::VirtualService;
 
 /// The kinds of objects, as `kind` spells them.
@@ -219,6 +225,8 @@ pub enum Object {
     RequestAuthentication(Arc<RequestAuthentication>),
     TrafficPolicy(Arc<TrafficPolicy>),
     EnvoyFilter(Arc<EnvoyFilter>),
+    /// In the place of a policy; its key is the policy's.
+    Unread(Arc<UnreadPolicy>),
 }
 
 impl Object {
@@ -249,6 +257,7 @@ impl Object {
             Self::RequestAuthentication(object) => &object.meta,
             Self::TrafficPolicy(object) => &object.meta,
             Self::EnvoyFilter(object) => &object.meta,
+            Self::Unread(object) => &object.meta,
         }
     }
 
@@ -279,6 +288,7 @@ impl Object {
             Self::RequestAuthentication(_) => Kind::RequestAuthentication,
             Self::TrafficPolicy(_) => Kind::TrafficPolicy,
             Self::EnvoyFilter(_) => Kind::EnvoyFilter,
+            Self::Unread(object) => object.kind,
         }
     }
 

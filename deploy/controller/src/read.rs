@@ -24,6 +24,7 @@ pub(crate) mod authorization;
 mod base64;
 mod destination_rule;
 mod duration;
+mod embedded;
 mod entry;
 mod envoy_filter;
 mod export;
@@ -45,6 +46,7 @@ mod route;
 mod service;
 mod service_entry;
 mod slice;
+mod topology;
 mod traffic_policy;
 mod virtual_service;
 

@@ -8,6 +8,8 @@ mod attacks;
 mod fields;
 #[path = "waypoint_policy/flips.rs"]
 mod flips;
+#[path = "waypoint_policy/moves.rs"]
+mod moves;
 #[path = "waypoint_policy/order.rs"]
 mod order;
 #[path = "waypoint_policy/streams.rs"]

@@ -23,6 +23,8 @@ use wire::proto::discovery::{
 
 use super::{
     demand::Demand,
+    gathered::Gathered,
+    group::Group,
     node::Node,
     session::Session,
     status::{Reason, XdsStatus},
@@ -30,13 +32,16 @@ use super::{
 use crate::publish::Publisher;
 
 /// The largest response. Source: Istio's ztunnel. Units: bytes.
-const MAX_RESPONSE_BYTES: usize = 200 << 20;
+pub(super) const MAX_RESPONSE_BYTES: usize = 200 << 20;
 /// How many resources are taken in between two yields. Reason: a few milliseconds of work, so that certificates, pods
 /// and readers of the same runtime are not held up by a large response.
 const MAX_SLICE: usize = 256;
 /// How many requests may wait before responses are no longer read. Reason: a server that does not take
 /// acknowledgements is not sent more of them.
 const MAX_OUTBOX: usize = 64;
+/// How long the next response of a group may take. Reason: longer than a control plane takes to send one of the largest, and than it
+/// waits for somebody who does not take it; a group that nobody goes on with must not hold back what comes after it.
+pub(super) const MAX_GROUP_WAIT: Duration = Duration::from_secs(900);
 /// The waits between streams. Source: Istio's ztunnel.
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 const MAX_WAIT: Duration = Duration::from_secs(15);
@@ -168,58 +173,68 @@ impl Client {
         };
         self.status.connected(net::clock::now());
         tracing::info!(%address, "connected to the control plane");
+        let mut group = Group::default();
+        let mut heard = time::Instant::now();
         loop {
             tokio::select! {
                 open = sender.reserve(), if !outbox.is_empty() => send(open.ok(), &mut outbox),
                 message = responses.message(), if outbox.len() < MAX_OUTBOX => match message {
-                    Ok(Some(response)) => outbox.extend(self.take(response).await),
+                    Ok(Some(response)) => {
+                        heard = time::Instant::now();
+                        self.status.message(&response.type_url, response.encoded_len());
+                        match group.add(response) {
+                            Ok(Some(responses)) => outbox.extend(self.take(responses).await),
+                            Ok(None) => {}
+                            Err(error) => return End::new(Reason::Error, error.to_string()),
+                        }
+                    }
                     Ok(None) => return End::new(Reason::Complete, "the server ended the stream".to_owned()),
                     Err(status) => return End::of(&status, true),
                 },
                 changes = self.demand.changes(), if outbox.is_empty() && self.session.takes_names() => {
                     outbox.extend(self.session.subscribe(&changes));
                 }
+                () = time::sleep_until(heard + MAX_GROUP_WAIT), if group.is_open() => {
+                    return End::new(Reason::Error, format!("responses that belong together: the next did not come within {MAX_GROUP_WAIT:?}"));
+                }
             }
         }
     }
 
-    /// Takes a response in, slice by slice, publishes it whole, and returns what is to be said to it.
-    async fn take(&mut self, response: Response) -> Vec<Request> {
+    /// Takes the responses of a group in, slice by slice, publishes what they bring as one, and returns what is to be said to them.
+    async fn take(&mut self, responses: Vec<Response>) -> Vec<Request> {
         self.delivered = true;
-        let type_url = response.type_url.clone();
-        self.status.message(&type_url, response.encoded_len());
-        let (resources, removed) = (response.resources.len(), response.removed_resources.len());
-        let mut taking = self.session.take(response);
-        let mut gathered: Option<Delta> = None;
+        let mut gathered = Gathered::default();
         let mut answers = Vec::new();
-        while let Some(slice) = self.session.slice(&mut taking, MAX_SLICE) {
-            if let Some(delta) = slice.delta {
-                // A delta removes before it brings: what it brought already must not come after.
-                if let Some(before) =
-                    gathered.take_if(|it| !it.upserts.is_empty() && !delta.removals.is_empty())
-                {
-                    self.publish(before).await;
+        let mut taken = Vec::new();
+        for response in responses {
+            let type_url = response.type_url.clone();
+            let (resources, removed) = (response.resources.len(), response.removed_resources.len());
+            let mut taking = self.session.take(response);
+            while let Some(slice) = self.session.slice(&mut taking, MAX_SLICE) {
+                if let Some(delta) = slice.delta {
+                    gathered.add(delta);
                 }
-                let gathered = gathered.get_or_insert_default();
-                gathered.removals.extend(delta.removals);
-                gathered.upserts.extend(delta.upserts);
+                answers.extend(slice.answers);
+                tokio::task::yield_now().await;
             }
-            answers.extend(slice.answers);
-            tokio::task::yield_now().await;
+            let (nack, refused) = (taking.is_refused(), taking.refused().len());
+            tracing::debug!(%type_url, resources, removed, refused, nack, "took in a response of the control plane");
+            taken.push((type_url, nack, taking));
         }
-        if let Some(delta) = gathered {
+        if let Some(delta) = gathered.into_delta() {
             self.publish(delta).await;
         }
         // Whoever is told finds it in the snapshot.
         self.demand.answer(&answers);
-        let nack = taking.is_refused();
-        let refused = taking.refused().len();
-        tracing::debug!(%type_url, resources, removed, refused, nack, "took in a response of the control plane");
-        let requests = self.session.finish(taking);
-        match self.session.report(&type_url) {
-            Some((in_force, refused)) => self.status.taken(&type_url, in_force, nack, refused),
-            None => {
-                tracing::warn!(%type_url, "the control plane sent resources of a type that was not asked for");
+        let mut requests = Vec::new();
+        for (type_url, nack, taking) in taken {
+            requests.extend(self.session.finish(taking));
+            match self.session.report(&type_url) {
+                Some((in_force, refused)) => self.status.taken(&type_url, in_force, nack, refused),
+                None => {
+                    tracing::warn!(%type_url, "the control plane sent resources of a type that was not asked for");
+                }
             }
         }
         requests

@@ -13,6 +13,9 @@
 //! we came. What a response removes is removed after what it brings came in, so that nothing that is only renamed is
 //! missing in between.
 //!
+//! What changed while no stream stood is asked for with requests that say that they belong together, so that one group of
+//! responses answers them: a policy that moved meanwhile would otherwise be nowhere between two answers.
+//!
 //! What went while no stream stood is told by the server: it knows from `initial_resource_versions` what we have.
 //! Where these are too large for it, they are left out and its first response counts as complete.
 //!
@@ -105,7 +108,12 @@ impl Session {
             of.complete_since = None;
         }
         self.deferred = names;
-        self.next_types()
+        let mut requests = self.next_types();
+        // What changed while no stream stood has to come at once, whatever it is made of.
+        for (after, request) in (0..).zip(requests.iter_mut().rev()) {
+            request.followed_by = after;
+        }
+        requests
     }
 
     /// The stream has ended, perhaps because a request was too large for the server.

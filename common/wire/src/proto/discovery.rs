@@ -57,6 +57,10 @@ pub struct DeltaDiscoveryRequest {
     /// Set: the response is refused.
     #[prost(message, optional, tag = "7")]
     pub error_detail: ::core::option::Option<Status>,
+    /// How many requests come right after this one that the client wants answered together with it, by one group of
+    /// responses. Ours; who does not know it answers each request for itself.
+    #[prost(uint32, tag = "50001")]
+    pub followed_by: u32,
 }
 /// From the server: what came, changed or went.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -76,6 +80,10 @@ pub struct DeltaDiscoveryResponse {
     /// What went, or is not there.
     #[prost(string, repeated, tag = "6")]
     pub removed_resources: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How many responses come right after this one that make one group with it: together they lead to one state, and what
+    /// lies between is none. Ours; who does not know it takes each response for itself.
+    #[prost(uint32, tag = "50001")]
+    pub followed_by: u32,
 }
 /// One resource.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

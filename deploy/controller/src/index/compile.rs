@@ -21,6 +21,7 @@ use super::{
     ids::Id,
     routing::{Key, Routing},
     store::Store,
+    unenforced::name,
 };
 use crate::{
     objects::{
@@ -33,7 +34,7 @@ use crate::{
         access::Attached,
         ports::Member,
         routing::{self as render, Effective, ServiceFacts, Sources},
-        waypoint::{self, Binding, Class},
+        waypoint::{self, Addresses, Binding, Class},
     },
     status::Condition,
 };
@@ -94,6 +95,8 @@ impl Store {
             let access = self.access(std::slice::from_ref(&key));
             let mut unenforced = self.unenforced_behind(&key, binding);
             unenforced.extend(access.unenforced);
+            let limits = self.limits(Attached::service(facts), &about.traffic_policies);
+            unenforced.extend(limits.unenforced.iter().cloned());
             let sources = Sources {
                 virtual_services: &about.virtual_services,
                 http_routes: &about.http_routes,
@@ -106,7 +109,6 @@ impl Store {
                 .ports
                 .iter()
                 .filter_map(|port| render::route_table(facts, port.number, &sources, self, &mesh));
-            let limits = self.limits(Attached::service(facts), &about.traffic_policies);
             let (policies, client_address) = limits.join(access.policies);
             let tables = tables.map(|table| {
                 readable::table(RouteTable {
@@ -138,15 +140,33 @@ impl Store {
         let mut unenforced = self.unenforced_of_gateway(id);
         unenforced.extend(access.unenforced);
         let meta = &found.gateway.meta;
-        let limits = self.limits_of_gateway(&meta.namespace, &meta.name);
+        let clients = waypoint::clients(found, mesh.config);
+        let limits = self.limits_of_gateway(&meta.namespace, &meta.name, &clients);
+        unenforced.extend(limits.unenforced.iter().cloned());
+        if limits.addresses == Addresses::Unknown {
+            unenforced.push(name(Kind::Gateway, meta));
+        }
         let (policies, client_address) = limits.join(access.policies);
         let settings = Settings {
             policies,
             client_address,
-            ..render::settings(found.gateway, waypoint.traffic, &unenforced, &mesh)
+            ..render::settings(found, waypoint.traffic, &unenforced, &mesh)
         };
         let settings = Box::new(readable::settings(settings));
         Some(Resource::Settings(settings, account))
+    }
+
+    /// The conditions of a Gateway that is a waypoint of ours.
+    pub(super) fn conditions_of_gateway(&self, id: Id) -> Vec<Condition> {
+        let conditions = || {
+            let found = self.found(id)?;
+            let _ours = self.served_account(id)?;
+            let meta = &found.gateway.meta;
+            let clients = waypoint::clients(found, self.mesh().config);
+            let limits = self.limits_of_gateway(&meta.namespace, &meta.name, &clients);
+            clients.condition(found, limits.addresses)
+        };
+        conditions().into_iter().collect()
     }
 
     /// The conditions of an object of routing.
@@ -348,3 +368,6 @@ fn gateways_of(binding: &Binding) -> impl Iterator<Item = (&str, &str)> {
     });
     names.filter_map(|name| name.split_once('/'))
 }
+
+#[cfg(test)]
+mod tests;

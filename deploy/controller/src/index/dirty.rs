@@ -24,6 +24,8 @@ pub(super) struct Dirty {
     pub(super) gateways_gone: BTreeSet<Key>,
     /// Objects of routing whose conditions are.
     pub(super) routing: BTreeSet<Id>,
+    /// Stand-ins of policies whose conditions are.
+    pub(super) unread: BTreeSet<ObjectKey>,
     /// Resources of objects that went.
     pub(super) gone: Vec<(ResourceType, String)>,
     /// Objects that went and had conditions.

@@ -17,9 +17,10 @@ mod policy;
 mod routing;
 mod service;
 mod slice;
+mod unread;
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::IpAddr,
     sync::Arc,
 };
@@ -38,7 +39,7 @@ use super::{
 use crate::{
     objects::{
         AuthorizationPolicy, EndpointSlice, Gateway, GatewayClass, Labels, MeshConfig, Node,
-        PeerAuthentication, Pod, Service, ServiceEntry, WorkloadEntry,
+        ObjectKey, PeerAuthentication, Pod, Service, ServiceEntry, WorkloadEntry,
     },
     output::{Account, Resident},
     render::{
@@ -49,6 +50,7 @@ use crate::{
 
 pub(super) use routing::split;
 pub(super) use slice::service_name;
+use unread::Unread;
 
 /// All objects and their relations.
 #[derive(Debug)]
@@ -91,6 +93,8 @@ pub(super) struct Store {
     customs: Ids,
     /// Policies that are attached to something and cannot be enforced.
     unenforced: Unenforced,
+    /// What stands in for policies that cannot be read.
+    unread: BTreeMap<ObjectKey, Unread>,
     /// ServiceEntries by host, and those with a host that is a pattern.
     entries_by_host: Groups<Box<str>>,
     wildcard_entries: Ids,
@@ -149,6 +153,7 @@ impl Store {
             guarded: Groups::default(),
             customs: Ids::default(),
             unenforced: Unenforced::default(),
+            unread: BTreeMap::new(),
             entries_by_host: Groups::default(),
             wildcard_entries: Ids::default(),
             waypoint_of_service: HashMap::new(),
@@ -245,6 +250,7 @@ impl Store {
             && self.guarded.is_empty()
             && self.customs.is_empty()
             && self.unenforced.is_empty()
+            && self.unread.is_empty()
             && self.entries_by_host.is_empty()
             && self.wildcard_entries.is_empty()
             && self.waypoint_of_service.is_empty()

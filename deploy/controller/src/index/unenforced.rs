@@ -20,8 +20,8 @@ use crate::{
 /// Policies that cannot be enforced.
 #[derive(Debug, Default)]
 pub(super) struct Unenforced {
-    /// By [`name`]: why, and what is closed for it. One that only looks on closes nothing.
-    policies: BTreeMap<Arc<str>, (Unenforceable, BTreeSet<Key>)>,
+    /// By [`name`]: why, unless it could not be read, and what is closed for it. One that only looks on closes nothing.
+    policies: BTreeMap<Arc<str>, (Option<Unenforceable>, BTreeSet<Key>)>,
     /// The names of those that close something, by what they close; never an empty set.
     closed: HashMap<Key, BTreeSet<Arc<str>>>,
 }
@@ -37,7 +37,7 @@ impl Unenforced {
     pub(super) fn note(
         &mut self,
         name: &str,
-        now: Option<(Unenforceable, BTreeSet<Key>)>,
+        now: Option<(Option<Unenforceable>, BTreeSet<Key>)>,
     ) -> Vec<Key> {
         let before = self.policies.remove_entry(name);
         let (name, before) = match before {
@@ -66,7 +66,8 @@ impl Unenforced {
 
     /// Why a policy is not enforced.
     pub(super) fn why(&self, name: &str) -> Option<&Unenforceable> {
-        self.policies.get(name).map(|(why, _)| why)
+        let (why, _) = self.policies.get(name)?;
+        why.as_ref()
     }
 
     /// The names of the policies that close what a key stands for.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    AccessLog, Authorizer, LabelSelector, Labels, Meta,
+    AccessLog, Authorizer, GatewayTopology, LabelSelector, Labels, Meta,
     destination_rule::{ConnectionPool, LocalityBalancing, OutlierDetection},
     virtual_service::Retries,
 };
@@ -45,6 +45,8 @@ pub struct MeshConfig {
     pub default_outlier_detection: Option<OutlierDetection>,
     /// `localityLbSetting`.
     pub locality_balancing: Option<LocalityBalancing>,
+    /// `defaultConfig.gatewayTopology`, for Gateways that say nothing themselves. One that cannot be read, with the reason.
+    pub gateway_topology: Option<Result<GatewayTopology, String>>,
 }
 
 impl MeshConfig {
@@ -142,6 +144,7 @@ impl Default for MeshConfig {
             default_connection_pool: None,
             default_outlier_detection: None,
             locality_balancing: None,
+            gateway_topology: None,
         }
     }
 }

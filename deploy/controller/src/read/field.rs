@@ -95,6 +95,22 @@ pub(crate) fn switch(object: &Object<'_>, name: &'static str) -> Result<bool, Er
         .map(Option::unwrap_or_default)
 }
 
+/// An error without the place in the file, which a warning has already.
+pub(crate) fn reason(error: Error) -> String {
+    match error {
+        Error::Field { field, problem, .. } => format!("{field}: {problem}"),
+        Error::Yaml { message, .. } => message,
+    }
+}
+
+/// The same without the field, for a warning about it.
+pub(crate) fn problem(error: &Error) -> String {
+    match error {
+        Error::Field { problem, .. } => problem.to_string(),
+        Error::Yaml { message, .. } => message.clone(),
+    }
+}
+
 /// The error that a field which `object` may have is not what it must be, considering others.
 pub(crate) fn refuse<T>(
     object: &Object<'_>,

@@ -9,9 +9,9 @@ use yaml::{
     scalar::{checked, host, port, text, word},
 };
 
-use super::{field, labels, name};
+use super::{field, labels, name, topology};
 use crate::objects::{
-    AllowedNamespaces, Gateway, GatewayAddressValue, GatewayClass, Listener, Meta,
+    AllowedNamespaces, ClientSwitches, Gateway, GatewayAddressValue, GatewayClass, Listener, Meta,
 };
 
 /// Source: Gateway API v1 `GatewaySpec.listeners`.
@@ -50,6 +50,13 @@ const LISTENER_FIELDS: &[&str] = &[
 
 const CLASS_FIELDS: &[&str] = &["controllerName", "description", "parametersRef"];
 
+/// Applications are told who the client is.
+const INCLUDE_CLIENT: &str = "ambient.istio.io/xfcc-include-client-identity";
+/// Destinations are told, on the CONNECT.
+const TELL_CLIENT: &str = "ambit.dev/tell-client";
+/// A ProxyConfig, of which only `gatewayTopology` is read.
+const PROXY_CONFIG: &str = "proxy.istio.io/config";
+
 const SPEC: &str = "a mapping with gatewayClassName and listeners";
 const LISTENERS: &str = "a list of 1 to 64 listeners";
 const LISTENER: &str = "a listener with name, port and protocol";
@@ -62,6 +69,8 @@ pub(crate) fn gateway(at: &Cursor<'_>, meta: Meta) -> Result<Gateway, Error> {
     let object = at.object("a Gateway", FIELDS)?;
     let mut gateway = Gateway {
         meta,
+        clients: clients(at)?,
+        topology: own_annotation(at, PROXY_CONFIG, |at| Ok(topology::of_text(at)))?.flatten(),
         ..Gateway::default()
     };
     object.required("spec", SPEC, |at| {
@@ -71,6 +80,13 @@ pub(crate) fn gateway(at: &Cursor<'_>, meta: Meta) -> Result<Gateway, Error> {
         })?;
         gateway.listeners = object.required("listeners", LISTENERS, listeners)?;
         gateway.addresses = addresses(&object)?;
+        // Which of both a pod would have: Istio copies these to it before the Gateway's own.
+        let copied = object.nullable("infrastructure", |at| {
+            annotation(at, PROXY_CONFIG, |at| Ok(topology::of_text(at)))
+        })?;
+        if let Some(topology) = copied.flatten() {
+            gateway.topology = topology;
+        }
         Ok(())
     })?;
     object.nullable("status", |at| {
@@ -98,7 +114,54 @@ pub(crate) fn gateway_class(at: &Cursor<'_>, meta: Meta) -> Result<GatewayClass,
             .map(str::to_owned)
         })
     })?;
-    Ok(GatewayClass { meta, controller })
+    Ok(GatewayClass {
+        meta,
+        controller,
+        clients: clients(at)?,
+    })
+}
+
+/// What the annotations of an object switch on.
+fn clients(at: &Cursor<'_>) -> Result<ClientSwitches, Error> {
+    Ok(ClientSwitches {
+        include_client_certificate: own_annotation(at, INCLUDE_CLIENT, switch)?,
+        tell_client: own_annotation(at, TELL_CLIENT, switch)?,
+    })
+}
+
+/// `true` or `false`. A Gateway is not refused for another word: it is off.
+fn switch(at: &Cursor<'_>) -> Result<Result<bool, String>, Error> {
+    const WORD: &str = "\"true\" or \"false\"";
+    let text = at.text(WORD)?;
+    Ok(if text.eq_ignore_ascii_case("true") {
+        Ok(true)
+    } else if text.eq_ignore_ascii_case("false") {
+        Ok(false)
+    } else {
+        let error = at.unexpected(WORD);
+        at.warn(format!("{}; it is off", field::problem(&error)));
+        Err(field::reason(error))
+    })
+}
+
+/// Reads an annotation of an object.
+fn own_annotation<T>(
+    at: &Cursor<'_>,
+    name: &str,
+    read: impl FnOnce(&Cursor<'_>) -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    let read = at.field("metadata", |at| annotation(at, name, read))?;
+    Ok(read.flatten())
+}
+
+/// Reads one of `annotations`.
+fn annotation<T>(
+    at: &Cursor<'_>,
+    name: &str,
+    read: impl FnOnce(&Cursor<'_>) -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    let read = at.field("annotations", |at| at.field(name, read))?;
+    Ok(read.flatten())
 }
 
 fn listeners(at: &Cursor<'_>) -> Result<Vec<Listener>, Error> {

@@ -31,7 +31,7 @@ pub(crate) fn labels(at: &Cursor<'_>) -> Result<Labels, Error> {
     Ok(labels)
 }
 
-/// A mapping of annotations. **Shape**: only those that Istio gives a meaning are kept; others are as if they were
+/// A mapping of annotations. **Shape**: only those that Istio or Ambit give a meaning are kept; others are as if they were
 /// not there, so that what other programs note on an object is no change of it.
 pub(crate) fn annotations(at: &Cursor<'_>) -> Result<Labels, Error> {
     let mut annotations = Labels::new();
@@ -44,10 +44,10 @@ pub(crate) fn annotations(at: &Cursor<'_>) -> Result<Labels, Error> {
         } else {
             value.text("a text")?
         };
-        let of_istio = name
-            .split_once('/')
-            .is_some_and(|(prefix, _)| prefix == "istio.io" || prefix.ends_with(".istio.io"));
-        if of_istio {
+        let has_meaning = name.split_once('/').is_some_and(|(prefix, _)| {
+            matches!(prefix, "istio.io" | "ambit.dev") || prefix.ends_with(".istio.io")
+        });
+        if has_meaning {
             annotations.insert(name.to_owned(), value.to_owned());
         }
         Ok(())

@@ -10,13 +10,14 @@ mod authorizers;
 mod known;
 
 use yaml::{
-    Cursor, Document, Error, Node, Object, Value,
-    cursor::Unknown,
+    Cursor, Error, Node, Object, Value,
     nearest::nearest,
     scalar::{checked, word},
 };
 
-use super::{destination_rule, duration, field, labels, name, virtual_service};
+use super::{
+    destination_rule, duration, embedded::embedded, field, labels, name, topology, virtual_service,
+};
 use crate::objects::{
     EntryVisibility, MeshConfig, Meta, PathNormalization, Visibility, VisibilityPolicy,
     destination_rule::{ConnectionPool, OutlierDetection},
@@ -51,38 +52,11 @@ pub(crate) fn mesh_config(at: &Cursor<'_>, meta: Meta) -> Result<MeshConfig, Err
 
 /// Reads the text of the field at `at`.
 fn inner(at: &Cursor<'_>) -> Result<MeshConfig, Error> {
-    let text = at.text("MeshConfig as a text")?;
-    let node = Node::parse(text).map_err(|malformed| {
-        let yaml::Position { line, column } = malformed.position;
-        at.unexpected(format!(
-            "MeshConfig as YAML (line {line}, column {column} of it: {})",
-            malformed.message
-        ))
+    let read = embedded(at, "MeshConfig", |top| {
+        warn_of_misspelt(at, top.node());
+        config(top)
     })?;
-    let document = Document::new("", Unknown::Warn);
-    let top = document.top(&node);
-    if top.is_null() {
-        return Ok(MeshConfig::default());
-    }
-    warn_of_misspelt(at, &node);
-    let read = top.keys_once().and_then(|()| config(&top));
-    for warning in document.into_warnings() {
-        at.warn(warning.to_string());
-    }
-    read.map_err(|error| outer(at, error))
-}
-
-/// An error within the text, as one of the field that holds it.
-fn outer(at: &Cursor<'_>, error: Error) -> Error {
-    match error {
-        Error::Field { field, problem, .. } => Error::Field {
-            file: at.unexpected(MESH_CONFIG).file().to_owned(),
-            position: at.position(),
-            field: format!("{}: {field}", at.path()),
-            problem,
-        },
-        Error::Yaml { message, .. } => at.unexpected(format!("MeshConfig as YAML ({message})")),
-    }
+    Ok(read.unwrap_or_default())
 }
 
 /// Warns of what is nearly the name of a field, but not quite.
@@ -142,6 +116,9 @@ fn config(at: &Cursor<'_>) -> Result<MeshConfig, Error> {
         default_connection_pool,
         default_outlier_detection,
         locality_balancing: at.field("localityLbSetting", destination_rule::locality)?,
+        gateway_topology: at
+            .field("defaultConfig", |at| Ok(topology::of_config(at)))?
+            .flatten(),
     })
 }
 

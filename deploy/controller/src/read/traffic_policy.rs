@@ -8,6 +8,7 @@ mod health;
 mod key;
 mod limit;
 
+pub(super) use client::trusted_proxies;
 pub(super) use limit::{MAX_INTERVAL, MIN_INTERVAL};
 
 use yaml::{Cursor, Error, Object, scalar::checked};

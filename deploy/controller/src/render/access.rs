@@ -20,9 +20,9 @@ pub mod status;
 
 pub use attached::{Attached, winner};
 pub use authentication::authentication;
-pub use authorization::{authorization, can_close};
+pub use authorization::{authorization, can_close, concerns_port, remarks};
 pub use external::external;
-pub use limits::{client_address, limits};
+pub use limits::{Backends, Limit, client_address, limits, limits_of_filter, limits_of_policy};
 
 use std::fmt::Display;
 

@@ -23,7 +23,7 @@
 //!   never holds: the rule is then for fewer requests than was asked for, never for more. (Istio's waypoints leave the
 //!   question out, and a rule for testers is a rule for everybody.) `sourceNamespace` is known and holds.
 //! * A rule with a filter that is not supported answers 500; a request never passes as if the filter were not there.
-//! * A DestinationRule that asks for TLS, a tunnel or the PROXY protocol to endpoints is not enforced yet: its
+//! * A DestinationRule that asks for TLS or a tunnel to endpoints is not enforced yet: its
 //!   backends answer 503, its own service 403. Nothing leaves in the clear that should not.
 //!
 //! Reading order: `facts` (what is asked), `scope` (which object is about which host), `virtual_service` and
@@ -50,6 +50,7 @@ mod virtual_service;
 
 pub(crate) use convert::micros;
 pub(super) use matches::of_http_route;
+pub(super) use notes::message;
 
 pub use backend::{Effective, backend_policies, effective};
 pub use facts::{Lookup, PortFacts, ServiceFacts, Usability};

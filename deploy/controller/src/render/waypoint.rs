@@ -7,12 +7,14 @@
 //! would say more. Any other is usable when it has an address. Until then it is not ready.
 
 mod binding;
+mod clients;
 mod gateway;
 
 pub use binding::{
     Binding, Bound, Canary, Gateways, Problem, Reference, References, Target, WAYPOINT_BOUND, bind,
     canary, conditions, reference,
 };
+pub use clients::{Addresses, Clients, clients};
 pub use gateway::{
     Class, Found, GATEWAY_NAME, ISTIO_CLASS, Instance, Traffic, Waypoint, account, class, class_of,
     instance, service, service_name, waypoint,

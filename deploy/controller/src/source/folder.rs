@@ -91,6 +91,13 @@ struct Delivered {
     origin: Arc<Path>,
 }
 
+impl Delivered {
+    /// Whether it is what stands in for a policy that cannot be read.
+    fn stands_in(&self) -> bool {
+        matches!(self.object, Object::Unread(_))
+    }
+}
+
 impl Folder {
     /// The folder at `root`, of which nothing has been read yet.
     #[must_use]
@@ -310,8 +317,14 @@ impl Folder {
             return self.settle_unnamed(key);
         };
         let origin = Arc::clone(&place.file);
-        // Bad: what is in force, if anything, stays.
-        let object = self.claim(place)?.object.clone()?;
+        let claim = self.claim(place)?;
+        let object = match (&claim.object, &claim.unread, self.delivered.get(key)) {
+            (Some(object), _, _) => object.clone(),
+            // Bad: what is in force, if anything, stays.
+            (None, _, Some(before)) if !before.stands_in() => return None,
+            (None, Some(unread), _) => Object::Unread(Arc::clone(unread)),
+            (None, None, _) => return self.take_back(key),
+        };
         let delivered = Delivered {
             object: object.clone(),
             origin: Arc::clone(&origin),
@@ -330,14 +343,21 @@ impl Folder {
     fn settle_unnamed(&mut self, key: &ObjectKey) -> Option<Update> {
         let origin = &self.delivered.get(key)?.origin;
         // It may be what cannot be told apart there.
-        if let Some(file) = self.files.get_mut(origin) {
-            if file.judged.nameless {
-                file.retained.insert(key.clone());
-                return None;
-            }
+        if let Some(file) = self.files.get_mut(origin)
+            && file.judged.nameless
+        {
+            file.retained.insert(key.clone());
+            return None;
+        }
+        self.take_back(key)
+    }
+
+    /// What is in force of an object goes, if anything is.
+    fn take_back(&mut self, key: &ObjectKey) -> Option<Update> {
+        let before = self.delivered.remove(key)?;
+        if let Some(file) = self.files.get_mut(&before.origin) {
             file.retained.remove(key);
         }
-        self.delivered.remove(key);
         Some(Update::Delete(key.clone()))
     }
 

@@ -1,14 +1,16 @@
 //! What one file says.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use yaml::parts;
 
 use crate::{
-    objects::{Object, ObjectKey},
+    objects::{Object, ObjectKey, UnreadPolicy},
     read::{self, Content},
     status::Finding,
 };
+
+use super::unread;
 
 /// What one file says.
 #[derive(Debug, Default)]
@@ -29,6 +31,8 @@ pub(super) struct Claim {
     pub(super) line: u64,
     /// The object; `None` where it is bad.
     pub(super) object: Option<Object>,
+    /// What stands in for it, if it is bad and something does.
+    pub(super) unread: Option<Arc<UnreadPolicy>>,
 }
 
 impl Judged {
@@ -45,6 +49,13 @@ impl Judged {
                     continue;
                 }
             };
+            let refused: Vec<_> = items
+                .iter()
+                .filter(|item| matches!(item.content, Content::Refused(_)))
+                .filter_map(|item| Some((item.key.clone()?, item.position)))
+                .filter(|(key, _)| unread::concerns(key.kind))
+                .collect();
+            let mut unread = unread::policies(&part, &refused);
             for item in items {
                 judged.findings.extend(item.warnings);
                 let object = match item.content {
@@ -59,6 +70,10 @@ impl Judged {
                     Some(key) => judged.claims.push(Claim {
                         key,
                         line: item.position.line,
+                        unread: match object {
+                            Some(_) => None,
+                            None => unread.remove(&unread::place(item.position)).map(Arc::new),
+                        },
                         object,
                     }),
                     None => judged.nameless = true,

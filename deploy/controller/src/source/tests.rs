@@ -5,6 +5,7 @@ mod good;
 mod layouts;
 mod property;
 mod retained;
+mod stand_ins;
 
 use std::{
     collections::BTreeMap,

@@ -23,6 +23,8 @@ const RESOURCES: u8 = 2 << 3 | 2;
 const TYPE_URL: u8 = 4 << 3 | 2;
 const NONCE: u8 = 5 << 3 | 2;
 const REMOVED: u8 = 6 << 3 | 2;
+/// Key of a number. Source: `followed_by` of the same.
+const FOLLOWED_BY: u64 = 50_001 << 3;
 /// The same of `Resource`.
 const ALIASES: u8 = 4 << 3 | 2;
 
@@ -40,6 +42,8 @@ pub(super) struct Message {
     gone: usize,
     resources: usize,
     length: usize,
+    /// How many responses of its group come after it.
+    followed_by: u64,
     begun: bool,
 }
 
@@ -98,8 +102,18 @@ impl Message {
             gone: 0,
             resources: end - position,
             length,
+            followed_by: 0,
             begun: false,
         }
+    }
+
+    /// The same with `responses` of its group coming after it. **Shape**: said once, before the first piece.
+    pub(super) fn followed_by(mut self, responses: usize) -> Self {
+        self.followed_by = responses as u64;
+        if responses > 0 {
+            self.length += encoded_len_varint(FOLLOWED_BY) + encoded_len_varint(self.followed_by);
+        }
+        self
     }
 
     /// What the acknowledgement will name.
@@ -142,6 +156,10 @@ impl Message {
             buffer.put_u32(u32::try_from(self.length).unwrap_or(u32::MAX));
             put_field(&mut buffer, TYPE_URL, self.type_url.as_bytes());
             put_field(&mut buffer, NONCE, self.nonce.as_bytes());
+            if self.followed_by > 0 {
+                encode_varint(FOLLOWED_BY, &mut buffer);
+                encode_varint(self.followed_by, &mut buffer);
+            }
         }
         while buffer.len() < PIECE
             && let Some(name) = self.removed.get(self.gone)

@@ -1,6 +1,18 @@
 //! All types of one stream.
 //!
-//! In: requests and snapshots. Out: responses, and what the client said to them. Never: sends, waits, reads a clock.
+//! In: requests and snapshots. Out: responses, and what the client said to them. Never: sends, waits, reads a clock; leads two
+//! types to two snapshots.
+//!
+//! **Groups.** What is one change of the mesh may be a change of resources of several types: a policy that moves from a Gateway to
+//! a Service leaves `Settings` and comes to a `RouteTable`. So all types are led to one snapshot at once, by one response each,
+//! which say how many come after them (`followed_by`). A proxy of ours has nothing in force of them before the last is there;
+//! to any other client it is plain Delta xDS in a good order. When all that was sent is acknowledged, the next group goes to the
+//! newest snapshot.
+//!
+//! A client that comes back asks for several types in one go and says so in the same way: they are answered as one group, or
+//! what moved while it was away would be nowhere between the answers.
+//!
+//! A group of more than [`MAX_GROUP`] is none: its responses are sent one by one, as large ones have to be.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -23,6 +35,10 @@ pub(super) const MAX_OTHER_TYPES: usize = 16;
 /// Answers about them that may wait to be sent.
 const MAX_OTHER_ANSWERS: usize = 16;
 
+/// The largest group. Units: bytes, of all its responses. A client holds them until the last has come; a larger change is a
+/// mesh that comes up, or is another one.
+pub(super) const MAX_GROUP: usize = MAX_MESSAGE;
+
 /// The types that are served, in the order in which they are sent: what holds for something before it.
 pub(super) const ORDER: [ResourceType; 5] = [
     ResourceType::Settings,
@@ -41,6 +57,17 @@ pub(super) struct Session {
     /// Types that are answered with nothing, and what is to be said about them.
     others: HashSet<String>,
     answers: VecDeque<Message>,
+    /// Where all types are, or are being led to.
+    target: Option<Arc<Snapshot>>,
+    /// What leads there and was not sent yet, in the order of [`ORDER`].
+    queue: VecDeque<(ResourceType, Message)>,
+    /// Whether that is a group.
+    grouped: bool,
+    /// A type of which a part was sent. What comes after it in [`ORDER`] waits for the rest.
+    unfinished: Option<ResourceType>,
+    /// How many requests are to come before the next group.
+    followed: u32,
+    max_group: usize,
 }
 
 impl Session {
@@ -52,7 +79,23 @@ impl Session {
             subscriptions: ORDER.map(subscription),
             others: HashSet::new(),
             answers: VecDeque::new(),
+            target: None,
+            queue: VecDeque::new(),
+            grouped: false,
+            unfinished: None,
+            followed: 0,
+            max_group: MAX_GROUP,
         }
+    }
+
+    /// With other limits of a group and of a message.
+    #[cfg(test)]
+    pub(super) fn with_limits(mut self, group: usize, message: usize) -> Self {
+        self.max_group = group;
+        self.subscriptions = self
+            .subscriptions
+            .map(|subscription| subscription.with_limit(message));
+        self
     }
 
     pub(super) fn subscription(&self, of: ResourceType) -> &Subscription {
@@ -88,6 +131,7 @@ impl Session {
         if length > MAX_TYPE {
             return Err(Refusal::Type { length });
         }
+        self.followed = request.followed_by;
         let of = ORDER.into_iter().find(|of| of.url() == request.type_url);
         if let Some(of) = of {
             let settled = self.subscription_mut(of).request(request, now)?;
@@ -131,24 +175,88 @@ impl Session {
         Ok(())
     }
 
-    /// The next response on the way to `snapshot`, with its type if it is one that is served.
+    /// The next response, with its type if it is one that is served. Where all is said of one snapshot, `snapshot` is the next.
     pub(super) fn next(
         &mut self,
         snapshot: &Arc<Snapshot>,
     ) -> Option<(Option<ResourceType>, Message)> {
-        if let Some(answer) = self.answers.pop_front() {
+        for subscription in &mut self.subscriptions {
+            subscription.notice(snapshot);
+        }
+        // Nothing comes between the responses of a group.
+        if !self.is_within_group()
+            && let Some(answer) = self.answers.pop_front()
+        {
             return Some((None, answer));
         }
-        // While policies wait to be sent, so does everything that may name them: a proxy passes over a policy that it
-        // has been told of by name only. Who does not want policies waits for none.
-        let mut hold = false;
-        for (of, subscription) in ORDER.into_iter().zip(&mut self.subscriptions) {
-            if let Some(message) = subscription.next(snapshot, hold) {
-                return Some((Some(of), message));
+        if let Some(of) = self.unfinished {
+            let subscription = self.subscription_mut(of);
+            if subscription.waits() {
+                return None;
             }
-            hold |= subscription.begun() && !subscription.covers(snapshot);
+            if let Some(message) = subscription.rest() {
+                return Some(self.send(of, message));
+            }
         }
-        None
+        if self.queue.is_empty() {
+            self.lead(snapshot);
+        }
+        let (of, message) = self.queue.pop_front()?;
+        Some(self.send(of, message))
+    }
+
+    /// Plans how all types get to `snapshot`. As long as one of them has still to be acknowledged, the others stay with it where it
+    /// is: they are told what they ask for as it was there.
+    fn lead(&mut self, snapshot: &Arc<Snapshot>) {
+        if self.followed > 0 {
+            return;
+        }
+        if !self.subscriptions.iter().any(Subscription::waits) {
+            self.target = Some(Arc::clone(snapshot));
+        }
+        let Some(target) = self.target.clone() else {
+            return;
+        };
+        let mut bytes = 0_usize;
+        self.grouped = true;
+        for (of, subscription) in ORDER.into_iter().zip(&mut self.subscriptions) {
+            if subscription.waits() {
+                // A proxy passes over a policy that it has been told of by name only.
+                if subscription.is_asked() {
+                    break;
+                }
+                continue;
+            }
+            if let Some(message) = subscription.lead(&target) {
+                bytes = bytes.saturating_add(message.len());
+                self.grouped &= !subscription.has_rest();
+                self.queue.push_back((of, message));
+            }
+        }
+        self.grouped &= bytes <= self.max_group;
+    }
+
+    fn send(&mut self, of: ResourceType, message: Message) -> (Option<ResourceType>, Message) {
+        let after = if self.grouped { self.queue.len() } else { 0 };
+        let message = message.followed_by(after);
+        let subscription = self.subscription_mut(of);
+        subscription.sends(&message);
+        self.unfinished = subscription.has_rest().then_some(of);
+        (Some(of), message)
+    }
+
+    /// Whether the last response is followed by others of its group. A client may answer it with those.
+    pub(super) fn is_within_group(&self) -> bool {
+        self.grouped && !self.queue.is_empty()
+    }
+
+    /// Up to which generation the client has everything of a type, and has said so; `None` while something is under way or
+    /// waits to be sent.
+    pub(super) fn reached(&self, of: ResourceType) -> Option<u64> {
+        let subscription = self.subscription(of);
+        let is_queued = self.queue.iter().any(|(queued, _)| *queued == of);
+        let open = subscription.waits() || subscription.has_rest() || is_queued;
+        (!open).then(|| subscription.planned())
     }
 }
 

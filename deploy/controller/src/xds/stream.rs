@@ -63,7 +63,6 @@ pub(super) struct Stream {
 /// A response on its way.
 struct Outgoing {
     message: Message,
-    of: Option<ResourceType>,
     begun: Instant,
     /// When the client last took something.
     moved: Instant,
@@ -135,13 +134,8 @@ impl Stream {
                         match sending.message.piece() {
                             Some(bytes) => place.send(Piece::Data(bytes)),
                             None => {
-                                if let Some(slot) = sending.of.and_then(|of| slot(&mut awaited, of)) {
-                                    // It may have been acknowledged before we looked: then nothing is awaited.
-                                    *slot = sending.of
-                                        .is_some_and(|of| self.session.subscription(of).waits())
-                                        .then(|| Instant::now() + ACK_DEADLINE);
-                                }
                                 outgoing = None;
+                                self.expect(&mut awaited);
                             }
                         }
                     }
@@ -180,6 +174,20 @@ impl Stream {
         }
     }
 
+    /// A response is wholly sent: from now on what was sent has to be acknowledged, a group when its last response was sent.
+    /// What was acknowledged before we looked is not waited for.
+    fn expect(&self, awaited: &mut Awaited) {
+        if self.session.is_within_group() {
+            return;
+        }
+        let due = Instant::now() + ACK_DEADLINE;
+        for (slot, of) in awaited.iter_mut().zip(ORDER) {
+            if self.session.subscription(of).waits() {
+                slot.get_or_insert(due);
+            }
+        }
+    }
+
     fn next_recheck(&self) -> Instant {
         let left = self.gate.left(net::clock::wall());
         Instant::now() + left.map_or(RECHECK, |left| left.min(RECHECK))
@@ -196,9 +204,8 @@ impl Stream {
         }
         let Some((of, message)) = self.session.next(&snapshot) else {
             for of in ORDER {
-                let subscription = self.session.subscription(of);
-                if !subscription.waits() {
-                    self.client.idle(of, subscription.planned());
+                if let Some(generation) = self.session.reached(of) {
+                    self.client.idle(of, generation);
                 }
             }
             return Ok(None);
@@ -223,12 +230,12 @@ impl Stream {
             resources = message.resources(),
             removals = message.removals(),
             bytes = message.len(),
+            is_followed = self.session.is_within_group(),
             "xDS response"
         );
         let now = Instant::now();
         Ok(Some(Outgoing {
             message,
-            of,
             begun: now,
             moved: now,
         }))

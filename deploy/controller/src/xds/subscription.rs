@@ -1,7 +1,8 @@
 //! One type of one stream: what the client asked for, what it was sent, what it said to that.
 //!
 //! In: requests and snapshots. Out: at most one response at a time; the next one waits for its acknowledgement, and
-//! then goes to the newest snapshot at once, whatever was published in between.
+//! then goes to a newer snapshot at once, whatever was published in between. To which one, and when, is for the
+//! [`session`](super::session) to say, which has all types go there together.
 //! Never: sends, waits, or reads a clock.
 //!
 //! How a type begins: no names at all, or `*`, is everything. `*` subscribed and unsubscribed in one request is nothing
@@ -124,6 +125,8 @@ pub(super) struct Subscription {
     /// The newest generation that was noticed, and when the first was published that the client lacks.
     noticed: u64,
     behind: Option<Instant>,
+    /// The same of what is planned and not wholly sent.
+    led: Option<Instant>,
     limit: usize,
 }
 
@@ -147,6 +150,7 @@ impl Subscription {
             rest: None,
             noticed: 0,
             behind: None,
+            led: None,
             limit: MAX_MESSAGE,
         }
     }
@@ -186,14 +190,6 @@ impl Subscription {
     /// The generation up to which the client was sent everything, or is being.
     pub(super) fn planned(&self) -> u64 {
         self.planned
-    }
-
-    /// Whether nothing of `snapshot` is left to be sent: what is under way counts as sent.
-    pub(super) fn covers(&self, snapshot: &Snapshot) -> bool {
-        self.planned >= snapshot.generation()
-            && self.rest.is_none()
-            && self.asked.is_empty()
-            && !self.owed
     }
 
     /// Takes a request. Answers what the client said to the last response, if it did. Nonces that are not that
@@ -315,30 +311,48 @@ impl Subscription {
         }
     }
 
-    /// The next response on the way to `snapshot`, if there is one to send now. With `hold`, only what is left of an
-    /// older one.
-    pub(super) fn next(&mut self, snapshot: &Arc<Snapshot>, hold: bool) -> Option<Message> {
+    /// Notes since when the client has been behind.
+    pub(super) fn notice(&mut self, snapshot: &Snapshot) {
+        if !self.begun || self.noticed == snapshot.generation() {
+            return;
+        }
+        if self.noticed != 0 {
+            self.behind = self.behind.or(snapshot.published());
+        }
+        self.noticed = snapshot.generation();
+    }
+
+    /// The response that leads to `snapshot`, if there is anything to say. It has to be sent before the next is asked for.
+    pub(super) fn lead(&mut self, snapshot: &Arc<Snapshot>) -> Option<Message> {
         // Nothing has been published: silence, or a client that comes back would lose all it has.
         if !self.begun || snapshot.generation() == 0 {
             return None;
         }
-        if self.noticed != snapshot.generation() {
-            if self.noticed != 0 {
-                self.behind = self.behind.or(snapshot.published());
-            }
-            self.noticed = snapshot.generation();
+        let plan = self.plan(snapshot)?;
+        if self.planned >= self.noticed {
+            self.led = self.behind.take();
         }
-        if self.awaited.is_some() {
-            return None;
-        }
-        let (plan, position) = match self.rest.take() {
-            Some((items, position)) => {
-                let removed = Vec::new();
-                (Plan { items, removed }, position)
-            }
-            None if hold => return None,
-            None => (self.plan(snapshot)?, 0),
-        };
+        Some(self.message(plan, 0))
+    }
+
+    /// What did not fit into the last response, or a part of it.
+    pub(super) fn rest(&mut self) -> Option<Message> {
+        let (items, position) = self.rest.take()?;
+        let removed = Vec::new();
+        Some(self.message(Plan { items, removed }, position))
+    }
+
+    /// Whether the client waits for an answer.
+    pub(super) fn is_asked(&self) -> bool {
+        self.owed || !self.asked.is_empty()
+    }
+
+    /// Whether something did not fit.
+    pub(super) fn has_rest(&self) -> bool {
+        self.rest.is_some()
+    }
+
+    fn message(&mut self, plan: Plan, position: usize) -> Message {
         self.sent += 1;
         let initial = match self.of {
             ResourceType::Address => 'a',
@@ -350,15 +364,19 @@ impl Subscription {
         let nonce = format!("{:08x}-{initial}{}", self.prefix, self.sent);
         let message = Message::new(self.of.url(), nonce, plan, position, self.limit);
         self.rest = message.rest();
+        message
+    }
+
+    /// A response is being sent: it is waited for its acknowledgement from now on.
+    pub(super) fn sends(&mut self, message: &Message) {
         self.awaited = Some(Awaited {
             nonce: message.nonce().to_owned(),
             resources: message.resources(),
             behind: match &self.rest {
                 Some(_) => None,
-                None => self.behind.take(),
+                None => self.led.take(),
             },
         });
-        Some(message)
     }
 
     fn plan(&mut self, snapshot: &Arc<Snapshot>) -> Option<Plan> {
@@ -380,7 +398,9 @@ impl Subscription {
         };
         if plan.is_empty() && !mem::take(&mut self.owed) {
             // What changed is nothing to this client.
-            self.behind = None;
+            if self.planned >= self.noticed {
+                self.behind = None;
+            }
             return None;
         }
         self.owed = false;

@@ -21,6 +21,8 @@ use crate::{
 };
 
 mod demand;
+mod groups;
+mod moves;
 mod plane;
 
 const POD: &str = "c//Pod/default/a";

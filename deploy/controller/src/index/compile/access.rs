@@ -11,6 +11,7 @@ use wire::proto::waypoint::{
 
 use super::{
     super::{
+        ids::Id,
         routing::{self, Key},
         store::Store,
         unenforced,
@@ -19,7 +20,8 @@ use super::{
 };
 use crate::{
     objects::{
-        Action, AuthorizationPolicy, Kind, Meta, RequestAuthentication, ServiceType, TargetRef,
+        Action, AuthorizationPolicy, Authorizer, AuthorizerProtocol, Kind, Meta,
+        RequestAuthentication, ServiceEntry, ServiceType, TargetRef,
     },
     render::{
         access::{
@@ -27,6 +29,7 @@ use crate::{
             status::{self, Attachment, Subject},
         },
         policy::Scoping,
+        routing::Lookup as _,
         waypoint::{self, Binding, Class},
     },
     status::Condition,
@@ -168,7 +171,49 @@ impl Store {
     ) -> Option<Condition> {
         let kind = Kind::AuthorizationPolicy;
         let closes = access::can_close(policy);
-        self.condition_of(kind, &policy.meta, &policy.targets, closes)
+        let mut remarks = access::remarks(policy);
+        remarks.extend(self.closed_ports(policy));
+        self.condition_of(kind, &policy.meta, &policy.targets, closes, &remarks)
+    }
+
+    /// The ports whose connections a policy closes, since its authorizer can only be asked about requests. Those of which nobody said what
+    /// they speak are not among them.
+    fn closed_ports(&self, policy: &AuthorizationPolicy) -> Vec<String> {
+        let authorizers = &self.mesh().config.authorizers;
+        let asked_by_http = policy.action == Action::Custom
+            && matches!(
+                authorizers.get(&policy.provider),
+                Some(Ok(Authorizer {
+                    protocol: AuthorizerProtocol::Http(_),
+                    ..
+                }))
+            );
+        if !asked_by_http {
+            return Vec::new();
+        }
+        let namespace = &*policy.meta.namespace;
+        let mut closed = Vec::new();
+        for target in &policy.targets {
+            let found = match target.kind.as_str() {
+                "Service" => self.service(namespace, &target.name),
+                "ServiceEntry" => self.entry(namespace, &target.name),
+                _gateways => None,
+            };
+            for port in found.iter().flat_map(|it| &it.ports) {
+                let number = port.number;
+                let is_asked = || {
+                    let mut rules = policy.rules.iter();
+                    rules.any(|it| access::concerns_port(it, number))
+                };
+                if !port.may_be_http() && is_asked() {
+                    closed.push(format!(
+                        "connections to port {number} of {} {namespace}/{} that a rule matches are closed: provider {:?} is asked by HTTP, and only about requests",
+                        target.kind, target.name, policy.provider
+                    ));
+                }
+            }
+        }
+        closed
     }
 
     /// The condition of a RequestAuthentication; none where it is attached to nothing.
@@ -177,7 +222,7 @@ impl Store {
         policy: &RequestAuthentication,
     ) -> Option<Condition> {
         let kind = Kind::RequestAuthentication;
-        self.condition_of(kind, &policy.meta, &policy.targets, true)
+        self.condition_of(kind, &policy.meta, &policy.targets, true, &[])
     }
 
     fn condition_of(
@@ -186,6 +231,7 @@ impl Store {
         meta: &Meta,
         targets: &[TargetRef],
         closes: bool,
+        remarks: &[String],
     ) -> Option<Condition> {
         let targets: Vec<_> = targets
             .iter()
@@ -196,6 +242,7 @@ impl Store {
             kind: kind.name(),
             namespace: &meta.namespace,
             problem: problem.map(|why| (why, closes)),
+            remarks,
         };
         status::condition(subject, &targets)
     }
@@ -222,8 +269,8 @@ impl Store {
             }
             "ServiceEntry" => {
                 let id = self.service_entries.find(namespace, name);
-                match id.and_then(|id| self.service_entries.get(id)) {
-                    Some(entry) => self.attachment_behind(&self.binding_of_entry(entry)),
+                match id.and_then(|id| Some((id, self.service_entries.get(id)?))) {
+                    Some((id, entry)) => self.attachment_to_entry(id, entry),
                     None => Attachment::NotFound,
                 }
             }
@@ -236,6 +283,25 @@ impl Store {
                 }
             }
         }
+    }
+
+    /// What a policy finds at a ServiceEntry, as far as its hosts are its own.
+    fn attachment_to_entry(&self, id: Id, entry: &ServiceEntry) -> Attachment {
+        let (own, lost) = self.hosts(id, entry);
+        let lost: Vec<_> = lost
+            .iter()
+            .map(|(host, by)| format!("{host} is that of {by}"))
+            .collect();
+        if own.is_empty() && !lost.is_empty() {
+            return Attachment::HostsLost(lost.join(", "));
+        }
+        let attachment = self.attachment_behind(&self.binding_of_entry(entry));
+        if let Attachment::Bound(to) = &attachment
+            && !lost.is_empty()
+        {
+            return Attachment::Bound(format!("{to}, but {}", lost.join(", ")));
+        }
+        attachment
     }
 
     fn attachment_to_class(&self, name: &str, namespace: &str) -> Attachment {

@@ -1,31 +1,41 @@
 //! How often requests may come to a service or a waypoint, and whose word counts for the address of their clients.
 //!
 //! In: TrafficPolicies and EnvoyFilters that are attached to it. Out: limits and a `ClientAddress`, and conditions of the two. Never:
-//! asks a rate limit service in the clear that is to be asked by TLS.
+//! asks a rate limit service in the clear that is to be asked by TLS; leaves out one limit of an object, which closes instead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wire::proto::waypoint::{Backend, ClientAddress, Policies, RateLimit};
 
-use super::super::{
-    ids::Id,
-    routing::{Key, Routing, targets as keys_of},
-    store::{Store, split},
+use super::{
+    super::{
+        dirty::Dirty,
+        ids::Id,
+        routing::{Key, Routing, targets as keys_of},
+        store::{Store, split},
+        unenforced,
+    },
+    readable,
 };
 use crate::{
     objects::{EnvoyFilter, TargetRef, TrafficPolicy, traffic_policy::limit::GlobalLimit},
     render::{
-        access::{self, Attached},
+        access::{self, Attached, Limit, Unenforceable},
         routing::{self as render, Lookup as _, Usability},
+        waypoint::{Addresses, Clients},
     },
     status::Condition,
 };
 
 /// What holds for a target.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Limits {
-    pub(super) rate_limits: Vec<RateLimit>,
-    pub(super) client_address: Option<ClientAddress>,
+    rate_limits: Vec<RateLimit>,
+    client_address: Option<ClientAddress>,
+    /// What becomes of the addresses of its clients.
+    pub(super) addresses: Addresses,
+    /// The objects that close it, since no waypoint can read their limits.
+    pub(super) unenforced: BTreeSet<String>,
 }
 
 impl Limits {
@@ -37,6 +47,8 @@ impl Limits {
         let Self {
             rate_limits,
             client_address,
+            addresses: _,
+            unenforced: _,
         } = self;
         let policies = if rate_limits.is_empty() {
             policies
@@ -53,11 +65,16 @@ impl Limits {
 impl Store {
     /// What holds for a target, of the TrafficPolicies that may be attached to it.
     pub(super) fn limits(&self, target: Attached<'_>, policies: &[&TrafficPolicy]) -> Limits {
-        self.limits_with(target, policies, &[])
+        self.limits_with(target, policies, &[], None)
     }
 
-    /// What holds for a Gateway.
-    pub(super) fn limits_of_gateway(&self, namespace: &str, name: &str) -> Limits {
+    /// What holds for a Gateway of which this is known.
+    pub(super) fn limits_of_gateway(
+        &self,
+        namespace: &str,
+        name: &str,
+        clients: &Clients<'_>,
+    ) -> Limits {
         let key = Key::Gateway(namespace.into(), name.into());
         let objects: Vec<_> = self
             .about(&key)
@@ -68,7 +85,8 @@ impl Store {
             .filter_map(|it| it.traffic_policy())
             .collect();
         let filters: Vec<_> = objects.iter().filter_map(|it| it.envoy_filter()).collect();
-        self.limits_with(Attached::gateway(namespace, name), &policies, &filters)
+        let target = Attached::gateway(namespace, name);
+        self.limits_with(target, &policies, &filters, Some(clients))
     }
 
     fn limits_with(
@@ -76,12 +94,28 @@ impl Store {
         target: Attached<'_>,
         policies: &[&TrafficPolicy],
         filters: &[&EnvoyFilter],
+        clients: Option<&Clients<'_>>,
     ) -> Limits {
         let backend =
             |limit: &GlobalLimit, namespace: &str| self.backend_of_limit(limit, namespace);
+        let limits = access::limits(target, policies, filters, &backend);
+        let unreadable = limits
+            .iter()
+            .filter(|it| readable::rate_limit(&it.limit).is_err());
+        let unenforced: BTreeSet<_> = unreadable
+            .map(|it| unenforced::name(it.kind, it.meta))
+            .collect();
+        let topology = clients.and_then(|it| it.topology);
+        let (client_address, addresses) =
+            access::client_address(target, policies, filters, topology);
+        let told = limits.into_iter().filter(|it| {
+            unenforced.is_empty() || !unenforced.contains(&unenforced::name(it.kind, it.meta))
+        });
         Limits {
-            rate_limits: access::limits(target, policies, filters, &backend),
-            client_address: access::client_address(target, policies, filters),
+            rate_limits: told.map(|it| it.limit).collect(),
+            client_address,
+            addresses,
+            unenforced,
         }
     }
 
@@ -94,7 +128,10 @@ impl Store {
             let service = self.rate_limit_service(limit, &object.meta.namespace);
             service.map(|_| ()).map_err(|(_, why)| why)
         };
-        render::status::traffic_policy(object, &others, &attachment, &service)
+        let backend =
+            |limit: &GlobalLimit, namespace: &str| self.backend_of_limit(limit, namespace);
+        let flaw = flaw(access::limits_of_policy(object, &backend));
+        render::status::traffic_policy(object, &others, &attachment, &service, flaw.as_ref())
     }
 
     /// The conditions of an EnvoyFilter.
@@ -114,7 +151,23 @@ impl Store {
             let target = Attached::gateway(namespace, name);
             access::winner(target, &policies, |it| it.client_address.is_some()).is_some()
         };
-        render::status::envoy_filter(object, &targets, &has_peers)
+        let flaw = flaw(access::limits_of_filter(object));
+        render::status::envoy_filter(object, &targets, &has_peers, flaw.as_ref())
+    }
+
+    /// Marks the Gateways of TrafficPolicies that are marked and name a service: whether it can be asked is a part of their settings.
+    pub(in crate::index) fn mark_limited(&self, dirty: &mut Dirty) {
+        let policies = dirty
+            .routing
+            .iter()
+            .filter_map(|id| self.routing().get(*id)?.traffic_policy())
+            .filter(|it| it.global_limits().next().is_some());
+        for policy in policies {
+            let gateways = policy.targets.iter().filter(|it| it.kind == "Gateway");
+            let found =
+                gateways.filter_map(|it| self.gateways.find(&policy.meta.namespace, &it.name));
+            dirty.gateways.extend(found);
+        }
     }
 
     /// The other TrafficPolicies for targets of one.
@@ -173,6 +226,11 @@ impl Store {
             }
         }
     }
+}
+
+/// What no waypoint can read of the limits of an object.
+fn flaw<'a>(mut limits: impl Iterator<Item = Limit<'a>>) -> Option<Unenforceable> {
+    limits.find_map(|it| readable::rate_limit(&it.limit).err())
 }
 
 impl Routing {

@@ -5,7 +5,8 @@
 use grpc::status::chain;
 use wire::{
     proto::waypoint::{
-        AuthorizationPolicy, BackendPolicy, Policies, RequestAuthentication, RouteTable, Settings,
+        AuthorizationPolicy, BackendPolicy, Policies, RateLimit, RequestAuthentication, RouteTable,
+        Settings,
     },
     xds::Decoder,
 };
@@ -52,6 +53,14 @@ pub(super) fn authorization(policy: &AuthorizationPolicy) -> Result<(), Unenforc
 pub(super) fn authentication(policy: &RequestAuthentication) -> Result<(), Unenforceable> {
     policies(Policies {
         authentication: vec![policy.clone()],
+        ..Policies::default()
+    })
+}
+
+/// As [`authorization`], of a rate limit.
+pub(super) fn rate_limit(limit: &RateLimit) -> Result<(), Unenforceable> {
+    policies(Policies {
+        rate_limits: vec![limit.clone()],
         ..Policies::default()
     })
 }

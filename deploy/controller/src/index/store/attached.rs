@@ -66,8 +66,19 @@ impl Store {
         flaw: Option<(Unenforceable, Vec<Key>)>,
         dirty: &mut Dirty,
     ) {
+        let flaw = flaw.map(|(why, keys)| (Some(why), keys));
+        self.note_closed(&unenforced::name(kind, meta), flaw, dirty);
+    }
+
+    /// The same by the name that waypoints hear, also of a policy that could not be read.
+    pub(super) fn note_closed(
+        &mut self,
+        name: &str,
+        flaw: Option<(Option<Unenforceable>, Vec<Key>)>,
+        dirty: &mut Dirty,
+    ) {
         let flaw = flaw.map(|(why, keys)| (why, keys.into_iter().collect()));
-        let changed = self.unenforced.note(&unenforced::name(kind, meta), flaw);
+        let changed = self.unenforced.note(name, flaw);
         for key in changed {
             self.touch(&key, dirty);
             self.mark_routes_to(&key, dirty);

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use super::{Dirty, Routing, Store};
-use crate::objects::{Kind, MESH_CONFIG, Object, ObjectKey, Update};
+use crate::objects::{Kind, MESH_CONFIG, Object, Update};
 
 impl Store {
     /// Takes one update in.
     pub(in crate::index) fn change(&mut self, update: Update, dirty: &mut Dirty) {
         match update {
             Update::Put(object) => {
-                let ObjectKey {
-                    namespace, name, ..
-                } = object.key();
+                let key = object.key();
+                if !matches!(object, Object::Unread(_)) {
+                    self.remove_unread(&key, dirty);
+                }
+                let (namespace, name) = (Arc::clone(&key.namespace), Arc::clone(&key.name));
                 match object {
+                    Object::Unread(it) => self.put_unread(key, it, dirty),
                     Object::Namespace(it) => self.change_namespace(&name, Some(it), dirty),
                     Object::Node(it) => self.change_node(&name, Some(it), dirty),
                     Object::Pod(it) => self.change_pod(&namespace, &name, Some(it), dirty),
@@ -65,6 +68,7 @@ impl Store {
                 }
             }
             Update::Delete(key) => {
+                self.remove_unread(&key, dirty);
                 let (namespace, name) = (&key.namespace, &key.name);
                 match key.kind {
                     Kind::Namespace => self.change_namespace(name, None, dirty),

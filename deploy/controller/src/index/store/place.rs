@@ -72,6 +72,7 @@ impl Store {
         self.unlink_policies();
         self.config = new;
         self.link_policies();
+        self.follow_unread(dirty);
         self.refresh_network(dirty);
         self.mark_all(dirty);
     }

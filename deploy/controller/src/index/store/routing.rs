@@ -138,8 +138,10 @@ impl Store {
         }
     }
 
-    /// Marks all routes, and all conditions of routing.
+    /// Marks all routes, all conditions of routing, and what waypoints are told of themselves: their limits name services, too.
     pub(super) fn touch_all(&self, dirty: &mut Dirty) {
+        let gateways = self.gateways.iter().map(|(id, _)| id);
+        dirty.gateways.extend(gateways);
         dirty.tables.extend(self.services.iter().map(|(id, _)| id));
         let entries = self.service_entries.iter().map(|(id, _)| id);
         dirty.service_entries.extend(entries);

@@ -57,13 +57,16 @@ fn policies_are_told_to_what_they_are_attached_to_and_to_nothing_else() {
         (Kind::AuthorizationPolicy, "shop/of-web"),
         (Kind::RequestAuthentication, "shop/jwt"),
         (Kind::AuthorizationPolicy, "shop/of-gateway"),
-        (Kind::AuthorizationPolicy, "shop/of-entry"),
     ] {
         let bound = (true, "Accepted", "bound to shop/w".to_owned());
         assert_eq!(world.condition(kind, name), bound);
     }
     let of = |name| world.condition(Kind::AuthorizationPolicy, name);
     assert_eq!(of("istio-system/of-class").2, "bound to ambit-waypoint");
+    assert_eq!(
+        of("shop/of-entry").2,
+        "bound to shop/w, but web.shop.svc.cluster.local is that of Service web"
+    );
     assert_eq!(
         of("shop/of-class"),
         (

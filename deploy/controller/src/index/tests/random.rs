@@ -16,7 +16,7 @@ use crate::{
     output::{Output, Resource},
 };
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 100;
 const BATCHES: usize = 150;
 /// Small batches find relations that are missed; large ones, orders that matter.
 const MAX_BATCH: usize = 12;

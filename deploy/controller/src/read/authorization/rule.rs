@@ -50,8 +50,6 @@ const NOT_CUSTOM: &[&str] = &[
     "notServiceAccounts",
     "principals",
     "notPrincipals",
-    "requestPrincipals",
-    "notRequestPrincipals",
 ];
 
 pub(super) fn rule(at: &Cursor<'_>) -> Result<PolicyRule, Error> {
@@ -155,7 +153,8 @@ fn operation(at: &Cursor<'_>) -> Result<Operation, Error> {
     Ok(operation)
 }
 
-/// Whether all rules of a `spec` can be those of the action CUSTOM, which asks before it is known who is asking.
+/// Whether all rules of a `spec` can be those of the action CUSTOM, which asks before it is known who is asking. What they say of tokens
+/// is read: such a policy closes what it is attached to, whatever its last good version said.
 pub(super) fn fits_custom(spec: &Object<'_>) -> Result<(), Error> {
     const EXPECTED: &str =
         "none with the action CUSTOM, which is decided before the caller's identity is";
@@ -169,7 +168,6 @@ pub(super) fn fits_custom(spec: &Object<'_>) -> Result<(), Error> {
     let when = |at: &Cursor<'_>| {
         let key = |at: &Cursor<'_>| match at.text("a key")? {
             "source.namespace" | "source.serviceAccount" | "source.principal" => refuse(at),
-            key if key.starts_with("request.auth.") => refuse(at),
             _ => Ok(()),
         };
         at.field("key", key).map(|_| ())

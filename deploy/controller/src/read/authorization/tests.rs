@@ -253,7 +253,6 @@ fn a_provider_belongs_to_custom_and_custom_to_a_provider() {
         "notNamespaces",
         "principals",
         "serviceAccounts",
-        "requestPrincipals",
     ] {
         refused(
             &format!(

@@ -174,3 +174,73 @@ fn a_class_is_its_controller() {
         assert!(class(spec).is_err(), "{spec}");
     }
 }
+
+/// What the annotations of a Gateway, and of a class, switch on, and what is warned of.
+fn switches(annotations: &str) -> (ClientSwitches, Vec<String>) {
+    let metadata =
+        format!("metadata: {{name: g, namespace: shop, annotations: {{{annotations}}}}}");
+    let (gateway, warnings) = read(&format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\n{metadata}\n\
+         spec: {{gatewayClassName: c, listeners: [{{name: a, port: 1, protocol: HBONE}}]}}"
+    ));
+    let Ok(Any::Gateway(gateway)) = gateway else {
+        panic!("{gateway:?}")
+    };
+    let (class, of_class) = read(&format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\n{}\nspec: {{controllerName: a.b/c}}",
+        metadata.replace(", namespace: shop", "")
+    ));
+    let Ok(Any::GatewayClass(class)) = class else {
+        panic!("{class:?}")
+    };
+    assert_eq!(class.clients, gateway.clients);
+    assert_eq!(of_class.len(), warnings.len());
+    (gateway.clients.clone(), warnings)
+}
+
+#[test]
+fn what_is_told_of_clients_is_switched_by_annotations() {
+    let none = ClientSwitches::default();
+    assert_eq!(switches(""), (none.clone(), vec![]));
+    let include = "ambient.istio.io/xfcc-include-client-identity";
+    let tell = "ambit.dev/tell-client";
+    for (word, is_on) in [("true", true), ("True", true), ("false", false)] {
+        assert_eq!(
+            switches(&format!("{include}: '{word}'")),
+            (
+                ClientSwitches {
+                    include_client_certificate: Some(Ok(is_on)),
+                    ..none.clone()
+                },
+                vec![]
+            )
+        );
+        assert_eq!(
+            switches(&format!("{tell}: '{word}'")),
+            (
+                ClientSwitches {
+                    tell_client: Some(Ok(is_on)),
+                    ..none.clone()
+                },
+                vec![]
+            )
+        );
+    }
+    // Those of others are none.
+    assert_eq!(switches("example.com/tell-client: 'true'").0, none);
+}
+
+#[test]
+fn another_word_is_warned_of_and_off() {
+    for word in ["yes", "1", "", " true"] {
+        let (clients, warnings) = switches(&format!("ambit.dev/tell-client: '{word}'"));
+        let why = format!(
+            "metadata.annotations[\"ambit.dev/tell-client\"]: found {word:?}, expected \"true\" or \"false\""
+        );
+        assert_eq!(clients.tell_client, Some(Err(why.clone())), "{word}");
+        assert_eq!(
+            warnings,
+            [format!("f.yaml:3:75: Gateway shop/g: {why}; it is off")]
+        );
+    }
+}

@@ -62,6 +62,8 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 const DEFAULT_STATUS: u16 = 403;
 /// More headers than a request may have.
 const MAX_HEADERS: usize = 100;
+/// What a waypoint holds back of one request: it is kept whole in memory. Units: bytes.
+const MAX_BODY_BYTES: u32 = 16 << 20;
 /// Source: Gateway API, `HTTPHeader.value`; no header of a question is longer.
 const MAX_VALUE_BYTES: usize = 4096;
 
@@ -108,19 +110,11 @@ fn provider(at: &Cursor<'_>) -> Result<Option<Result<Authorizer, String>>, Error
     let grpc = at.field("envoyExtAuthzGrpc", |at| Ok(of_grpc(at)))?;
     Ok(match (http, grpc) {
         (None, None) => None,
-        (Some(read), None) | (None, Some(read)) => Some(read.map_err(reason)),
+        (Some(read), None) | (None, Some(read)) => Some(read.map_err(field::reason)),
         (Some(_), Some(_)) => Some(Err(
             "either envoyExtAuthzHttp or envoyExtAuthzGrpc".to_owned()
         )),
     })
-}
-
-/// Without the place, which a warning has already.
-fn reason(error: Error) -> String {
-    match error {
-        Error::Field { field, problem, .. } => format!("{field}: {problem}"),
-        Error::Yaml { message, .. } => message,
-    }
 }
 
 fn of_http(at: &Cursor<'_>) -> Result<Authorizer, Error> {
@@ -222,9 +216,9 @@ fn additional_headers(object: &Object<'_>) -> Result<BTreeMap<String, String>, E
 }
 
 fn body(at: &Cursor<'_>) -> Result<AuthorizerBody, Error> {
-    const BYTES: &str = "a whole number from 1 to 2147483647";
+    const BYTES: &str = "a whole number from 1 to 16777216: so much of a request is held in memory";
     let object = at.exact_object(BODY, BODY_FIELDS)?;
-    let bytes = |at: &Cursor<'_>| number::within(at, 1..=i32::MAX.unsigned_abs(), BYTES);
+    let bytes = |at: &Cursor<'_>| number::within(at, 1..=MAX_BODY_BYTES, BYTES);
     Ok(AuthorizerBody {
         max_bytes: object.required("maxRequestBytes", BODY, bytes)?,
         allow_partial: field::switch(&object, "allowPartialMessage")?,

@@ -2,7 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use yaml::{Cursor, Error, scalar::checked};
+use yaml::{
+    Cursor, Error,
+    scalar::{boolean, checked},
+};
 
 use crate::{
     objects::traffic_policy::ClientAddress,
@@ -34,14 +37,16 @@ pub(super) fn client_address(at: &Cursor<'_>) -> Result<ClientAddress, Error> {
         }
         Ok(peers)
     })?;
-    let proxies = object.nullable("numTrustedProxies", |at| {
-        number::within(at, PROXIES, "a whole number from 0 to 100")
-    })?;
     Ok(ClientAddress {
         trusted_peers,
-        trusted_proxies: proxies.unwrap_or_default(),
-        proxy_protocol: field::switch(&object, "proxyProtocol")?,
+        trusted_proxies: object.nullable("numTrustedProxies", trusted_proxies)?,
+        proxy_protocol: object.nullable("proxyProtocol", boolean)?,
     })
+}
+
+/// `numTrustedProxies`.
+pub(in crate::read) fn trusted_proxies(at: &Cursor<'_>) -> Result<u32, Error> {
+    number::within(at, PROXIES, "a whole number from 0 to 100")
 }
 
 /// A principal, or how one begins or ends. A star elsewhere would never match, and one alone would match everybody.

@@ -6,8 +6,12 @@
 //! Source: Istio AuthorizationPolicy.
 
 mod condition;
+mod custom;
 mod field;
 mod part;
+mod remarks;
+
+pub use remarks::{concerns_port, remarks};
 
 use wire::proto::waypoint::{
     AuthorizationAction, AuthorizationPolicy as Wire, AuthorizationRule, Clause,
@@ -51,7 +55,12 @@ pub fn authorization(
         scoping,
     };
     let rules = policy.rules.iter().enumerate().map(|(index, it)| {
-        rule(it, &context).map_err(|error| error.within(format_args!("rules[{index}]")))
+        let decidable = match policy.action {
+            Action::Custom => custom::decidable(it),
+            Action::Allow | Action::Deny | Action::Audit => Ok(()),
+        };
+        let rule = decidable.and_then(|()| rule(it, &context));
+        rule.map_err(|error| error.within(format_args!("rules[{index}]")))
     });
     Ok(Wire {
         namespace: policy.meta.namespace.to_string(),

@@ -1,9 +1,9 @@
 //! How often requests may come, and whose word counts for the address of a client (RS-14, RS-15, IN-01, IN-03, EX-01).
 //!
-//! In: the TrafficPolicies and EnvoyFilters that are attached to a service or a Gateway. Out: `ambit.waypoint.v1.RateLimit`s and a
-//! `ClientAddress`. Never: half of a policy; PROXY headers of whom nobody named.
+//! In: the TrafficPolicies and EnvoyFilters that are attached to a service or a Gateway, and what stands before the Gateway. Out:
+//! `ambit.waypoint.v1.RateLimit`s and a `ClientAddress`. Never: half of a policy; PROXY headers of whom nobody named.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use wire::proto::waypoint::{
     Backend, ClaimPath, ClientAddress as WireAddress, GlobalLimit as WireGlobal, Header,
@@ -14,61 +14,111 @@ use wire::proto::waypoint::{
 use super::{Attached, winner};
 use crate::{
     objects::{
-        EnvoyFilter, LocalRateLimit, Meta, TrafficPolicy,
+        EnvoyFilter, GatewayTopology, Kind as ObjectKind, LocalRateLimit, Meta, TrafficPolicy,
         traffic_policy::{
             ClientAddress, RateLimit,
             limit::{GlobalLimit, LimitKey, LimitKind, LimitValue, TokenBucket},
         },
     },
-    render::routing::{micros, of_http_route},
+    render::{
+        routing::{micros, of_http_route},
+        waypoint::Addresses,
+    },
 };
 
 /// Tells a client that a waypoint's own count refused it. Source: RS-14.
 const X_LOCAL_RATE_LIMIT: &str = "x-local-rate-limit";
 
-/// The limits of a target: those of the TrafficPolicy that counts, then those of all EnvoyFilters, the oldest first. `backend` finds
-/// the service of a global limit of a policy of a namespace.
+/// Finds the service of a global limit of a policy of a namespace.
+pub type Backends<'a> = dyn Fn(&GlobalLimit, &str) -> Backend + 'a;
+
+/// A limit, and whose it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limit<'a> {
+    /// The kind of the object that says it.
+    pub kind: ObjectKind,
+    /// The object.
+    pub meta: &'a Meta,
+    /// What waypoints are told.
+    pub limit: WireLimit,
+}
+
+/// The limits of a target: those of the TrafficPolicy that counts, then those of all EnvoyFilters, the oldest first, each with a name of
+/// its own.
 #[must_use]
-pub fn limits(
+pub fn limits<'a>(
     target: Attached<'_>,
-    policies: &[&TrafficPolicy],
-    filters: &[&EnvoyFilter],
-    backend: &dyn Fn(&GlobalLimit, &str) -> Backend,
-) -> Vec<WireLimit> {
+    policies: &[&'a TrafficPolicy],
+    filters: &[&'a EnvoyFilter],
+    backend: &Backends<'_>,
+) -> Vec<Limit<'a>> {
     let policy = winner(target, policies, |it| !it.rate_limits.is_empty());
-    let of_policy = policy.into_iter().flat_map(|policy| {
-        let meta = &policy.meta;
-        let limits = policy.rate_limits.iter();
-        limits.map(move |limit| of_policy(limit, meta, backend))
-    });
+    let of_policy = policy
+        .into_iter()
+        .flat_map(|policy| limits_of_policy(policy, backend));
     let of_filters = in_force(target, policies, filters)
         .into_iter()
-        .flat_map(|filter| filter.limits().map(|limit| of_filter(limit, &filter.meta)));
+        .flat_map(limits_of_filter);
     let mut limits: Vec<_> = of_policy.chain(of_filters).collect();
     tell_apart(&mut limits);
     limits
 }
 
-/// Whose word counts for a target: that of the TrafficPolicy that counts. An EnvoyFilter only adds that PROXY headers are to be
-/// expected from whom the policy names.
+/// The limits of a TrafficPolicy.
+pub fn limits_of_policy<'a>(
+    policy: &'a TrafficPolicy,
+    backend: &Backends<'_>,
+) -> impl Iterator<Item = Limit<'a>> {
+    policy.rate_limits.iter().map(move |limit| Limit {
+        kind: ObjectKind::TrafficPolicy,
+        meta: &policy.meta,
+        limit: of_policy(limit, &policy.meta, backend),
+    })
+}
+
+/// The limits of an EnvoyFilter.
+pub fn limits_of_filter(filter: &EnvoyFilter) -> impl Iterator<Item = Limit<'_>> {
+    filter.limits().map(|limit| Limit {
+        kind: ObjectKind::EnvoyFilter,
+        meta: &filter.meta,
+        limit: of_filter(limit, &filter.meta),
+    })
+}
+
+/// Whose word counts for a target: that of the TrafficPolicy that counts. What it leaves out is as the target's `topology` says, if it
+/// has one. An EnvoyFilter only adds that PROXY headers are to be expected from whom the policy names.
 #[must_use]
 pub fn client_address(
     target: Attached<'_>,
     policies: &[&TrafficPolicy],
     filters: &[&EnvoyFilter],
-) -> Option<WireAddress> {
-    let policy = winner(target, policies, |it| it.client_address.is_some())?;
+    topology: Option<Result<&GatewayTopology, &str>>,
+) -> (Option<WireAddress>, Addresses) {
+    let policy = winner(target, policies, |it| it.client_address.is_some());
+    let Some(policy) = policy.and_then(|it| it.client_address.as_ref()) else {
+        return (None, Addresses::OfPeers);
+    };
     let ClientAddress {
         trusted_peers,
         trusted_proxies,
         proxy_protocol,
-    } = policy.client_address.as_ref()?;
+    } = policy;
+    let nothing = GatewayTopology::default();
+    let topology = match topology {
+        None => &nothing,
+        Some(Ok(topology)) => topology,
+        Some(Err(_)) if trusted_proxies.is_some() && proxy_protocol.is_some() => &nothing,
+        Some(Err(_)) => return (None, Addresses::Unknown),
+    };
     let filters = in_force(target, policies, filters);
-    Some(WireAddress {
+    let proxies = trusted_proxies.or(topology.trusted_proxies);
+    let proxy_protocol = proxy_protocol.unwrap_or(topology.proxy_protocol);
+    let address = WireAddress {
         trusted_peers: trusted_peers.iter().map(|it| peer(it)).collect(),
-        trusted_proxies: *trusted_proxies,
-        proxy_protocol: *proxy_protocol || filters.iter().any(|it| it.has_proxy_protocol()),
-    })
+        trusted_proxies: proxies.unwrap_or_default(),
+        proxy_protocol: proxy_protocol || filters.iter().any(|it| it.has_proxy_protocol()),
+    };
+    (Some(address), Addresses::OfListed)
 }
 
 /// The EnvoyFilters of a target, the oldest first. One that asks for PROXY headers where nobody says whose count is left out as a
@@ -87,14 +137,22 @@ fn in_force<'a>(
     filters
 }
 
-/// A waypoint knows limits by name: two of one name would share their tokens.
-fn tell_apart(limits: &mut [WireLimit]) {
-    let mut seen: BTreeMap<String, u32> = BTreeMap::new();
-    for limit in limits {
-        let count = seen.entry(limit.name.clone()).or_default();
-        *count += 1;
-        if *count > 1 {
-            limit.name = format!("{}#{count}", limit.name);
+/// A waypoint knows limits by name: two of one name would share their tokens. The first keeps its name; no other gets one that is written
+/// somewhere.
+fn tell_apart(limits: &mut [Limit<'_>]) {
+    let written: BTreeSet<String> = limits.iter().map(|it| it.limit.name.clone()).collect();
+    let mut taken: BTreeSet<String> = BTreeSet::new();
+    for Limit { limit, .. } in limits {
+        if taken.insert(limit.name.clone()) {
+            continue;
+        }
+        let free = (2_u32..)
+            .map(|count| format!("{}#{count}", limit.name))
+            .find(|name| !written.contains(name) && !taken.contains(name));
+        // One is free: there are more numbers than limits.
+        if let Some(name) = free {
+            taken.insert(name.clone());
+            limit.name = name;
         }
     }
 }
@@ -104,11 +162,7 @@ fn name(meta: &Meta, limit: &str) -> String {
     format!("{}/{}/{limit}", meta.namespace, meta.name)
 }
 
-fn of_policy(
-    limit: &RateLimit,
-    meta: &Meta,
-    backend: &dyn Fn(&GlobalLimit, &str) -> Backend,
-) -> WireLimit {
+fn of_policy(limit: &RateLimit, meta: &Meta, backend: &Backends<'_>) -> WireLimit {
     let mut response_headers = headers(&limit.response_headers);
     let kind = match &limit.kind {
         LimitKind::Local(local) => {

@@ -5,7 +5,11 @@
 //! `WaypointPolicyStatus` (WPT-09).
 
 use super::Unenforceable;
-use crate::{objects::TargetRef, render::routing::WAYPOINT_ACCEPTED, status::Condition};
+use crate::{
+    objects::TargetRef,
+    render::routing::{WAYPOINT_ACCEPTED, message},
+    status::{Condition, UNSUPPORTED_VALUE},
+};
 
 const ACCEPTED: &str = "Accepted";
 const INVALID: &str = "Invalid";
@@ -19,12 +23,14 @@ pub const MESH_CONTROLLER: &str = "istio.io/mesh-controller";
 /// What a policy finds where it is attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attachment {
-    /// A waypoint of ours, or several, by `<namespace>/<name>`, or a class by its name.
+    /// A waypoint of ours, or several, by `<namespace>/<name>`, or a class by its name; with the hosts that are not behind it.
     Bound(String),
     /// There is no such object.
     NotFound,
     /// It is there, and no waypoint is, or stands before it.
     NoWaypoint,
+    /// A ServiceEntry all of whose hosts are those of others: which, and whose.
+    HostsLost(String),
     /// The waypoint that is, or stands before it, is told nothing by this controller.
     NotOurs,
     /// A GatewayClass counts for policies of the root namespace only.
@@ -45,6 +51,8 @@ pub struct Subject<'a> {
     pub namespace: &'a str,
     /// Why it is not enforced, if it is not; and whether that closes its targets.
     pub problem: Option<(&'a Unenforceable, bool)>,
+    /// What it says that may be something else than was meant. **Shape**: sentences without a full stop.
+    pub remarks: &'a [String],
 }
 
 /// The condition of a policy; `None` where it is attached to nothing.
@@ -59,8 +67,25 @@ pub fn condition(subject: Subject<'_>, targets: &[(&TargetRef, Attachment)]) -> 
         .collect();
     Some(match subject.problem {
         Some((why, closes)) => unenforced(why, closes, &outcomes),
-        None => flattened(&outcomes),
+        None => remarked(flattened(&outcomes), subject.remarks),
     })
+}
+
+/// A condition that holds, with remarks.
+fn remarked(condition: Condition, remarks: &[String]) -> Condition {
+    if !condition.status || remarks.is_empty() {
+        return condition;
+    }
+    let reason = if condition.reason == ACCEPTED {
+        UNSUPPORTED_VALUE
+    } else {
+        condition.reason
+    };
+    Condition {
+        reason,
+        message: format!("{}; {}", condition.message, message(remarks)),
+        ..condition
+    }
 }
 
 /// What comes of one target.
@@ -94,6 +119,10 @@ impl Outcome {
             Attachment::NoWaypoint => (
                 ANCESTOR_NOT_BOUND,
                 format!("{called} is not bound to a waypoint"),
+            ),
+            Attachment::HostsLost(whose) => (
+                ANCESTOR_NOT_BOUND,
+                format!("{called} has no host of its own: {whose}"),
             ),
             Attachment::NotOurs => (
                 ANCESTOR_NOT_BOUND,

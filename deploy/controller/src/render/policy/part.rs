@@ -225,8 +225,9 @@ impl Identity {
             let principals = pattern::principals(&source.principals, context.scoping);
             identity.any_of.push(principals);
         }
-        identity.require(&source.trust_domains, context, notes);
-        identity.exclude(&source.not_trust_domains, context, notes);
+        let domains = |values| pattern::trust_domains(values, context.scoping);
+        identity.require(&domains(&source.trust_domains), context, notes);
+        identity.exclude(&domains(&source.not_trust_domains), context, notes);
         identity
     }
 

@@ -53,6 +53,24 @@ pub(crate) fn principals(values: &[String], scoping: &Scoping<'_>) -> Vec<String
     conditions
 }
 
+/// Trust domains of a policy: each that is one of the mesh's, or `cluster.local`, stands for all of them, as in principals. What has a
+/// wildcard means what it says.
+pub(crate) fn trust_domains(values: &[String], scoping: &Scoping<'_>) -> Vec<String> {
+    let mut all: Vec<String> = Vec::with_capacity(values.len());
+    for value in values {
+        let is_own =
+            value == LOCAL_TRUST_DOMAIN || scoping.trust_domains().any(|known| known == value);
+        let known = scoping.trust_domains().filter(|_| is_own);
+        let given = (!is_own).then_some(value.as_str());
+        for value in given.into_iter().chain(known) {
+            if !all.iter().any(|it| it == value) {
+                all.push(value.to_owned());
+            }
+        }
+    }
+    all
+}
+
 /// A principal that names one of the mesh's trust domains stands for all of them.
 fn add_aliases(value: &str, scoping: &Scoping<'_>, conditions: &mut Vec<StringMatch>) {
     let before = conditions.len();

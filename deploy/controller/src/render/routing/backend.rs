@@ -11,12 +11,13 @@
 //!
 //! What is inherited, by blocks (`connectionPool`, `outlierDetection`, `loadBalancer`, `tls`), each replaced as a whole by
 //! what is more specific: the mesh's; the rule's; that of the rule's `portLevelSettings`, which replaces all four, absent ones
-//! by the mesh's; the subset's; that of the subset's `portLevelSettings`, likewise. Source: Istio, RS-07.
+//! by the mesh's; the subset's; that of the subset's `portLevelSettings`, likewise. Source: Istio, RS-07. `retryBudget` and
+//! `proxyProtocol` are the subset's, else the rule's; ports have none.
 
 mod policy;
 mod wire_form;
 
-use wire::proto::waypoint::{BackendPolicy, TrafficPolicy as Wire};
+use wire::proto::waypoint::{BackendPolicy, ProxyProtocol, TrafficPolicy as Wire};
 
 use super::{
     facts::{ServiceFacts, Usability},
@@ -113,7 +114,7 @@ impl<'a> Effective<'a> {
         let wraps = [policy, named.map(|it| &it.policy)]
             .into_iter()
             .flatten()
-            .any(|it| it.proxy_protocol.is_some() || it.tunnel.is_some());
+            .any(|it| it.tunnel.is_some());
         match self.rules.first() {
             Some(rule) if tls || wraps => {
                 let meta = &rule.meta;
@@ -150,10 +151,15 @@ pub fn backend_policies(
         let own = subset.map(|it| &it.policy);
         let at = |port: Option<u16>| -> Wire {
             let blocks = defaults.resolved(policy, own, port);
-            let budget = [own, policy].into_iter().flatten();
-            let budget = budget.filter_map(|it| it.retry_budget.as_ref()).next();
+            // Which ports have no word in.
+            let said = || [own, policy].into_iter().flatten();
+            let budget = said().find_map(|it| it.retry_budget.as_ref());
+            let proxy_protocol = said().find_map(|it| it.proxy_protocol);
+            let proxy_protocol =
+                proxy_protocol.map_or(ProxyProtocol::ProxyNone, wire_form::proxy_protocol);
             Wire {
                 retry_budget: budget.map(wire_form::retry_budget),
+                proxy_protocol: proxy_protocol.into(),
                 health_check: health_check.map(wire_form::health_check),
                 ..traffic_policy(&blocks, service.has_preference, mesh.config)
             }

@@ -40,7 +40,8 @@ pub struct PortFacts<'a> {
 
 impl PortFacts<'_> {
     /// HTTP is spoken, or nobody said what is.
-    pub(super) fn may_be_http(&self) -> bool {
+    #[must_use]
+    pub fn may_be_http(&self) -> bool {
         match self.protocol {
             AppProtocol::Unknown | AppProtocol::Http11 | AppProtocol::Http2 | AppProtocol::Grpc => {
                 true

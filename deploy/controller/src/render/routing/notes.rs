@@ -34,7 +34,7 @@ impl Notes {
 }
 
 /// The sentences in one message.
-pub(super) fn message<'a>(texts: impl IntoIterator<Item = &'a String>) -> String {
+pub(in crate::render) fn message<'a>(texts: impl IntoIterator<Item = &'a String>) -> String {
     let texts: Vec<&str> = texts.into_iter().map(String::as_str).collect();
     let mut message = texts
         .iter()

@@ -10,20 +10,25 @@ use super::{
     retry,
 };
 use crate::{
-    objects::{AccessLog, Gateway, LogFormat, PathNormalization},
-    render::{mesh::Mesh, waypoint::Traffic},
+    objects::{AccessLog, LogFormat, PathNormalization},
+    render::{
+        mesh::Mesh,
+        waypoint::{Found, Traffic, clients},
+    },
 };
 
 /// The settings of a Gateway that is a waypoint for `traffic`; `unenforced` are the policies for it or its class that it
 /// cannot enforce, `<kind> <namespace>/<name>`.
 #[must_use]
 pub fn settings(
-    gateway: &Gateway,
+    found: Found<'_>,
     traffic: Traffic,
     unenforced: &[String],
     mesh: &Mesh<'_>,
 ) -> Settings {
     let config = mesh.config;
+    let meta = &found.gateway.meta;
+    let clients = clients(found, config);
     let (services, workloads) = match traffic {
         Traffic::Service => (true, false),
         Traffic::Workload => (false, true),
@@ -41,8 +46,8 @@ pub fn settings(
     unenforced.sort_unstable();
     unenforced.dedup();
     Settings {
-        namespace: gateway.meta.namespace.to_string(),
-        gateway: gateway.meta.name.to_string(),
+        namespace: meta.namespace.to_string(),
+        gateway: meta.name.to_string(),
         unenforced,
         access_log: config.default_access_log().as_ref().map(access_log),
         normalization: normalization.into(),
@@ -54,8 +59,8 @@ pub fn settings(
         domain: mesh.domain.to_owned(),
         policies: None,
         client_address: None,
-        include_client_certificate: false,
-        tell_client: false,
+        include_client_certificate: clients.include_client_certificate,
+        tell_client: clients.tell_client,
     }
 }
 

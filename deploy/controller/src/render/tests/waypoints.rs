@@ -196,6 +196,7 @@ fn class_says_what_a_gateway_is() {
                 ..meta("", name)
             },
             controller: controller.to_owned(),
+            ..GatewayClass::default()
         }))
     };
     let of_class = |name: &str, class: &str| {

@@ -37,6 +37,21 @@ fn an_empty_response_has_its_type_and_nonce() {
 }
 
 #[test]
+fn a_response_of_a_group_says_how_many_come_after_it() {
+    let empty = || message(Items::Own(Arc::new([])), &[], MAX_MESSAGE);
+    let alone = empty().followed_by(0);
+    assert_eq!(alone.len(), empty().len());
+    assert_eq!(read(alone).followed_by, 0);
+    for after in [1, 4, 127, 128, 70_000] {
+        let response = read(empty().followed_by(after));
+        assert_eq!(
+            (&*response.nonce, response.followed_by as usize),
+            ("nonce", after)
+        );
+    }
+}
+
+#[test]
 fn a_large_response_comes_in_pieces_of_bounded_size() {
     let removed: Vec<_> = (0..20_000).map(|i| format!("gone-{i}")).collect();
     let removed: Vec<_> = removed.iter().map(String::as_str).collect();

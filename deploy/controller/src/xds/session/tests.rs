@@ -1,4 +1,4 @@
-//! Both types together: what waits for what, and what one stream may ask for.
+//! All types together: what waits for what, and what one stream may ask for.
 
 use std::sync::Arc;
 
@@ -16,6 +16,9 @@ use crate::{
         viewer::{Scope, Viewer},
     },
 };
+
+mod groups;
+mod moves;
 
 struct Bench {
     publisher: Publisher,
@@ -91,16 +94,16 @@ fn a_workload_does_not_overtake_a_policy_that_waits_for_an_acknowledgement() {
 }
 
 #[test]
-fn a_workload_does_not_overtake_policies_that_are_asked_for_meanwhile() {
+fn a_workload_does_not_overtake_policies_that_are_asked_for_with_it() {
     let mut bench = Bench::new();
     bench.say(on_demand(AUTHORIZATION_TYPE));
-    bench.say(subscribe(ADDRESS_TYPE, &["w"]));
     bench.publisher.apply(puts([
         policy("ns", "deny", 1),
         workload("w", [10, 0, 0, 1], "n1", &[]),
     ]));
     let slow = bench.hear().unwrap();
     assert_eq!(slow.type_url, AUTHORIZATION_TYPE);
+    bench.say(subscribe(ADDRESS_TYPE, &["w"]));
     bench.say(subscribe(AUTHORIZATION_TYPE, &["ns/deny"]));
     assert!(bench.hear().is_none());
     bench.say(ack(&slow));

@@ -11,8 +11,9 @@ use wire::proto::{ADDRESS_TYPE, AUTHORIZATION_TYPE, discovery::DeltaDiscoveryRes
 use super::{Known, MAX_NAME, MAX_NAMES, Refusal, Settled, Subscription};
 use crate::{
     output::{Account, Output, ResourceType},
-    publish::Publisher,
+    publish::{Publisher, Snapshot},
     xds::{
+        message::Message,
         testkit::{
             ack, back, nack, names, on_demand, policy, puts, read, service, subscribe, versions,
             workload,
@@ -25,6 +26,18 @@ mod model;
 mod on_demand;
 
 const ADDRESS: ResourceType = ResourceType::Address;
+
+/// What a session does with one type alone.
+fn next(subscription: &mut Subscription, snapshot: &Arc<Snapshot>) -> Option<Message> {
+    subscription.notice(snapshot);
+    if subscription.waits() {
+        return None;
+    }
+    let rest = subscription.rest();
+    let message = rest.or_else(|| subscription.lead(snapshot))?;
+    subscription.sends(&message);
+    Some(message)
+}
 
 struct Bench {
     publisher: Publisher,
@@ -58,7 +71,7 @@ impl Bench {
 
     fn hear(&mut self) -> Option<DeltaDiscoveryResponse> {
         let snapshot = self.publisher.view().load();
-        self.subscription.next(&snapshot, false).map(read)
+        next(&mut self.subscription, &snapshot).map(read)
     }
 
     /// Hears a response and acknowledges it.

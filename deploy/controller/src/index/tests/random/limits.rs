@@ -1,10 +1,11 @@
-//! Random TrafficPolicies and EnvoyFilters.
+//! Random TrafficPolicies and EnvoyFilters, and what stands before Gateways.
 
 use std::time::Duration;
 
 use super::{objects::Random, routing::HOSTS};
 use crate::objects::{
-    EnvoyFilter, LocalRateLimit, Meta, Patch, Share, TrafficPolicy,
+    AllowedNamespaces, EnvoyFilter, Gateway, GatewayTopology, LocalRateLimit, Meta, Patch, Share,
+    TrafficPolicy,
     traffic_policy::{
         ClientAddress, HealthCheck, Probe, RateLimit,
         limit::{GlobalLimit, LimitKind, TokenBucket},
@@ -39,8 +40,8 @@ impl Random {
             rate_limits: self.rate_limits(),
             client_address: self.one_in(2).then(|| ClientAddress {
                 trusted_peers: vec!["cluster.local/ns/a/sa/*".to_owned()],
-                trusted_proxies: 1,
-                proxy_protocol: false,
+                trusted_proxies: Some(1),
+                proxy_protocol: None,
             }),
             meta,
         }
@@ -95,5 +96,17 @@ impl Random {
             patches: vec![patch],
             meta,
         }
+    }
+}
+
+/// What stands before a Gateway: by what is drawn already, so that other draws stay as they are.
+pub(super) fn topology(gateway: &Gateway) -> Option<Result<GatewayTopology, String>> {
+    match gateway.listeners[0].allowed {
+        AllowedNamespaces::Selector(_) => Some(Err("bad".to_owned())),
+        AllowedNamespaces::All | AllowedNamespaces::Same => (!gateway.status_addresses.is_empty())
+            .then_some(Ok(GatewayTopology {
+                proxy_protocol: true,
+                ..GatewayTopology::default()
+            })),
     }
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use fastrand::Rng;
 
+use super::limits::topology;
 use crate::{
     objects::{
         Action, AllowedNamespaces, AuthorizationPolicy, Authorizer, AuthorizerProtocol,
@@ -85,6 +86,13 @@ impl Random {
         if self.one_in(6) {
             return Update::Delete(ObjectKey::new(kind, meta.namespace, meta.name));
         }
+        let is_policy = matches!(
+            kind,
+            Kind::AuthorizationPolicy | Kind::RequestAuthentication
+        );
+        if is_policy && self.one_in(4) {
+            return Update::Put(self.unread(kind, meta));
+        }
         Update::Put(self.object(kind, meta))
     }
 
@@ -99,6 +107,7 @@ impl Random {
             Kind::GatewayClass => Object::GatewayClass(Arc::new(GatewayClass {
                 meta,
                 controller: self.pick(&["istio.io/mesh-controller", "other"]).to_owned(),
+                ..GatewayClass::default()
             })),
             Kind::AuthorizationPolicy => {
                 Object::AuthorizationPolicy(Arc::new(self.authorization(meta)))
@@ -197,9 +206,16 @@ impl Random {
             | Kind::TrafficPolicy
             | Kind::EnvoyFilter => (self.pick(&NAMESPACES), self.pick(&NAMES)),
         };
+        let labels = self.labels();
+        let mut annotations = self.annotations();
+        if labels.contains_key("istio.io/use-waypoint-canary") {
+            // Without one it has no share, which is what is mostly drawn.
+            let weight = annotations.entry("istio.io/use-waypoint-canary-weight".to_owned());
+            weight.or_insert_with(|| "30".to_owned());
+        }
         Meta {
-            labels: self.labels(),
-            annotations: self.annotations(),
+            labels,
+            annotations,
             created: self.0.i64(0..3),
             terminating: self.one_in(8),
             ..meta(namespace, name)
@@ -399,6 +415,7 @@ impl Random {
         if self.one_in(3) {
             gateway.status_addresses = vec![GatewayAddressValue::Ip(ip("203.0.113.1"))];
         }
+        gateway.topology = topology(&gateway);
         Gateway { meta, ..gateway }
     }
 

@@ -6,7 +6,7 @@ use super::objects::{NAMES, NAMESPACES, Random};
 use crate::{
     objects::{
         DestinationRule, JwtKeys, JwtRule, Kind, Labels, Meta, Object, RequestAuthentication,
-        TargetRef, VirtualService,
+        TargetRef, UnreadPolicy, VirtualService,
         destination_rule::{ClientTls, ClientTlsMode, Subset},
         route::{
             Backend, BackendRef, Filter, GrantFrom, GrantTo, GrpcRoute, GrpcRule, HttpMatch,
@@ -251,6 +251,21 @@ impl Random {
                 weight: 1,
             }],
         }]
+    }
+
+    /// What stands in for a policy that cannot be read.
+    pub(super) fn unread(&mut self, kind: Kind, meta: Meta) -> Object {
+        Object::Unread(Arc::new(UnreadPolicy {
+            kind,
+            meta: Meta {
+                name: meta.name,
+                namespace: meta.namespace,
+                ..Meta::default()
+            },
+            targets: self.targets(),
+            has_others: self.one_in(3),
+            closes: !self.one_in(3),
+        }))
     }
 
     /// What policies of layer 7 are attached to.

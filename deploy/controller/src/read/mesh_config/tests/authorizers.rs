@@ -113,6 +113,10 @@ fn one_that_cannot_be_used_is_kept_with_the_reason_and_the_rest_of_the_mesh_is_r
             "service: found \"A/b.c\", expected a hostname",
         ),
         (
+            "envoyExtAuthzGrpc: {service: a.b, port: 1, includeRequestBodyInCheck: {maxRequestBytes: 16777217}}",
+            "includeRequestBodyInCheck.maxRequestBytes: found \"16777217\", expected a whole number from 1 to 16777216: so much of a request is held in memory",
+        ),
+        (
             "envoyExtAuthzGrpc: {service: a.b, port: 1, timeout: 0s}",
             "timeout: found \"0s\", expected a duration",
         ),

@@ -21,8 +21,8 @@ fn it_is_read_with_its_defaults() {
     let list = "trustedPeers: [cluster.local/ns/a/sa/b, cluster.local/ns/edge/*, '*/sa/lb']";
     let expected = ClientAddress {
         trusted_peers: peers.map(str::to_owned).to_vec(),
-        trusted_proxies: 0,
-        proxy_protocol: false,
+        trusted_proxies: None,
+        proxy_protocol: None,
     };
     assert_eq!(read(list), expected);
     assert_eq!(
@@ -30,8 +30,8 @@ fn it_is_read_with_its_defaults() {
             "{list}, numTrustedProxies: 2, proxyProtocol: true"
         )),
         ClientAddress {
-            trusted_proxies: 2,
-            proxy_protocol: true,
+            trusted_proxies: Some(2),
+            proxy_protocol: Some(true),
             ..expected
         }
     );

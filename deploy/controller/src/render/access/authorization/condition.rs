@@ -28,11 +28,11 @@ pub(super) fn condition(
     let mut texts = |attribute| fields.texts(&of(attribute), values, not_values, text);
     match it.key.as_str() {
         "source.namespace" => texts(Attribute::SourceNamespace),
-        "source.trustDomain" => texts(Attribute::SourceTrustDomain),
         "request.auth.principal" => texts(Attribute::RequestPrincipal),
         "request.auth.audiences" => texts(Attribute::Audiences),
         "request.auth.presenter" => texts(Attribute::Presenter),
         "connection.sni" => texts(Attribute::Sni),
+        "source.trustDomain" => fields.trust_domains(values, not_values, context.scoping),
         "source.principal" => fields.principals(values, not_values, context.scoping),
         "source.serviceAccount" => {
             let of = of(Attribute::SourceServiceAccount);

@@ -51,6 +51,18 @@ impl Fields {
         }
     }
 
+    /// The same of trust domains. One of the mesh's own stands for all of its names.
+    pub(super) fn trust_domains(
+        &mut self,
+        values: &[String],
+        not_values: &[String],
+        scoping: &Scoping<'_>,
+    ) {
+        let all = |values| pattern::trust_domains(values, scoping);
+        let of = of(Attribute::SourceTrustDomain);
+        self.texts(&of, &all(values), &all(not_values), text);
+    }
+
     /// The same of addresses.
     pub(super) fn blocks(&mut self, attribute: Attribute, values: &[IpNet], not_values: &[IpNet]) {
         for (values, negate) in [(values, false), (not_values, true)] {

@@ -30,12 +30,7 @@ pub(super) fn source(it: &Source, context: &Context<'_>) -> Vec<Field> {
         &it.not_service_accounts,
         |it| account(it, context.namespace),
     );
-    fields.texts(
-        &of(Attribute::SourceTrustDomain),
-        &it.trust_domains,
-        &it.not_trust_domains,
-        text,
-    );
+    fields.trust_domains(&it.trust_domains, &it.not_trust_domains, context.scoping);
     fields.blocks(Attribute::SourceIp, &it.ip_blocks, &it.not_ip_blocks);
     fields.blocks(
         Attribute::RemoteIp,

@@ -351,3 +351,131 @@ fn custom_asks_and_does_not_run_dry() {
     assert_eq!(error, Unenforceable::DryRunOfCustom);
     assert!(!can_close(&dry));
 }
+
+#[test]
+fn custom_is_not_decided_by_what_is_only_known_afterwards() {
+    let of = |rule: &str| {
+        let spec = format!("{{action: CUSTOM, provider: {{name: ext}}, rules: [{{}}, {rule}]}}");
+        let policy = policy("", &spec);
+        assert!(can_close(&policy));
+        let external = Some(ExternalAuthorization::default());
+        authorization(&policy, &MESH, external).map_err(|error| error.to_string())
+    };
+    let tokens =
+        "expected nothing of tokens with the action CUSTOM, which is decided before any is read";
+    for key in [
+        "request.auth.principal",
+        "request.auth.audiences",
+        "request.auth.presenter",
+        "request.auth.claims[a]",
+    ] {
+        for values in ["values", "notValues"] {
+            let error = of(&format!("{{when: [{{key: '{key}', {values}: [x]}}]}}"));
+            let expected = format!("rules[1].when[0].key: found {key:?}, {tokens}");
+            assert_eq!(error, Err(expected));
+        }
+    }
+    for list in ["requestPrincipals", "notRequestPrincipals"] {
+        let error = of(&format!(
+            "{{from: [{{source: {{remoteIpBlocks: [10.0.0.0/8]}}}}, {{source: {{{list}: ['*']}}}}]}}"
+        ));
+        let expected = format!("rules[1].from[1].source.{list}: found \"*\", {tokens}");
+        assert_eq!(error, Err(expected));
+    }
+    let metadata = "experimental.envoy.filters.http.ext_authz[a]";
+    assert_eq!(
+        of(&format!("{{when: [{{key: '{metadata}', values: [x]}}]}}")),
+        Err(format!(
+            "rules[1].when[0].key: found {metadata:?}, expected nothing that an authorizer says with the action CUSTOM, which is decided before it is asked"
+        ))
+    );
+    // Whatever is known of the connection and of the request itself.
+    for rule in [
+        "{when: [{key: 'request.headers[x]', values: [a]}, {key: remote.ip, values: [10.0.0.1]}]}",
+        "{from: [{source: {ipBlocks: [10.0.0.0/8]}}], to: [{operation: {paths: [/a]}}]}",
+    ] {
+        assert!(of(rule).is_ok(), "{rule}");
+    }
+    // Other actions come after both.
+    let rule = format!(
+        "{{from: [{{source: {{requestPrincipals: ['*']}}}}], when: [{{key: 'request.auth.claims[a]', values: [x]}}, {{key: '{metadata}', values: [x]}}]}}"
+    );
+    assert!(of_rule(&rule, &MESH).is_ok());
+}
+
+#[test]
+fn a_trust_domain_of_the_mesh_stands_for_all_of_its_names() {
+    let aliases = ["old".to_owned(), "older".to_owned()];
+    let mesh = Scoping {
+        trust_domain: "td",
+        trust_domain_aliases: &aliases,
+        ..MESH
+    };
+    let all = "=td,=old,=older";
+    for (values, expected) in [
+        ("td", all),
+        ("older", all),
+        ("cluster.local", all),
+        ("'td', old", all),
+        ("foreign", "=foreign"),
+        ("foreign, old", "=foreign,=td,=old,=older"),
+        ("'t*'", "t*"),
+        ("'*'", "*"),
+    ] {
+        for (list, not) in [("trustDomains", ""), ("notTrustDomains", "!")] {
+            let source = of_rule(
+                &format!("{{from: [{{source: {{{list}: [{values}]}}}}]}}"),
+                &mesh,
+            );
+            let expected = format!("{not}SOURCE_TRUST_DOMAIN {expected}");
+            assert_eq!(lines(&source.unwrap()), std::slice::from_ref(&expected));
+            let list = if not.is_empty() {
+                "values"
+            } else {
+                "notValues"
+            };
+            let when = of_rule(
+                &format!("{{when: [{{key: source.trustDomain, {list}: [{values}]}}]}}"),
+                &mesh,
+            );
+            assert_eq!(lines(&when.unwrap()), [expected]);
+        }
+    }
+    check(
+        "{from: [{source: {trustDomains: [td]}}]}",
+        "SOURCE_TRUST_DOMAIN =td",
+    );
+}
+
+#[test]
+fn a_star_within_a_text_is_remarked_on() {
+    let of = |operation: &str| {
+        remarks(&policy(
+            "",
+            &format!(
+                "{{rules: [{{}}, {{to: [{{operation: {{methods: [GET]}}}}, {{operation: {{{operation}}}}}]}}]}}"
+            ),
+        ))
+    };
+    for (field, value, more) in [
+        ("paths", "/a/*/b", "; {*} is one segment of a path"),
+        ("notPaths", "/a/*/b", "; {*} is one segment of a path"),
+        ("paths", "/a**", "; {*} is one segment of a path"),
+        ("paths", "*/a/*", "; {*} is one segment of a path"),
+        ("hosts", "a.*.com", ""),
+        ("notHosts", "a.*.com", ""),
+    ] {
+        assert_eq!(
+            of(&format!("{field}: [/x, '{value}']")),
+            [format!(
+                "rules[1].to[1].operation.{field}: {value:?}: a * is a wildcard only as the first or the last character{more}"
+            )]
+        );
+    }
+    for operation in [
+        "paths: [/a, '/a/*', '*.png', '*', '/a/{*}/b', '/a/{**}']",
+        "hosts: ['*.example.com', 'a.*', '*']",
+    ] {
+        assert_eq!(of(operation), [""; 0], "{operation}");
+    }
+}

@@ -1,5 +1,8 @@
 //! Limits and client addresses of manifests, through the index: which object counts where, and what is told of the others.
 
+mod several;
+mod topology;
+
 use wire::proto::waypoint::{RateLimit, RouteTable, Settings, rate_limit::Kind};
 
 use crate::{
@@ -57,6 +60,11 @@ struct Compiled(Output);
 
 impl Compiled {
     fn of(more: &[String]) -> Self {
+        Self::changed(more, |_| {})
+    }
+
+    /// The same, with objects that no manifest comes to.
+    fn changed(more: &[String], change: impl Fn(&mut Object)) -> Self {
         let text = format!("{WORLD}{}", more.concat());
         let mut objects: Vec<Object> = Vec::new();
         for part in yaml::parts(&text) {
@@ -68,6 +76,7 @@ impl Compiled {
                 }
             }
         }
+        objects.iter_mut().for_each(change);
         let mut index = Index::new(Options::default());
         Self(index.apply(objects.into_iter().map(Update::Put).collect()))
     }
@@ -99,6 +108,12 @@ impl Compiled {
     }
 
     fn settings(&self) -> &Settings {
+        let settings = self.any_settings();
+        assert!(settings.unenforced.is_empty(), "{:?}", settings.unenforced);
+        settings
+    }
+
+    fn any_settings(&self) -> &Settings {
         fn settings(it: &Resource) -> Option<&Settings> {
             if let Resource::Settings(settings, _) = it {
                 Some(settings)
@@ -106,9 +121,7 @@ impl Compiled {
                 None
             }
         }
-        let settings = self.0.puts.iter().find_map(settings).expect("settings");
-        assert!(settings.unenforced.is_empty(), "{:?}", settings.unenforced);
-        settings
+        self.0.puts.iter().find_map(settings).expect("settings")
     }
 
     fn of_gateway(&self) -> Vec<RateLimit> {

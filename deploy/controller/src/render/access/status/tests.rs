@@ -18,6 +18,7 @@ fn told(
         kind: "AuthorizationPolicy",
         namespace: "shop",
         problem,
+        remarks: &[],
     };
     let Condition {
         kind,
@@ -165,6 +166,54 @@ fn a_policy_that_is_attached_to_nothing_has_no_condition() {
         kind: "AuthorizationPolicy",
         namespace: "shop",
         problem: None,
+        remarks: &[],
     };
     assert_eq!(condition(subject, &[]), None);
+}
+
+#[test]
+fn remarks_stand_beside_what_holds_and_are_none_of_what_does_not() {
+    let service = target("", "Service");
+    let remarks = ["one".to_owned(), "two".to_owned()];
+    let why = Unenforceable::DryRunOfCustom;
+    let told = |attachment: Attachment, problem| {
+        let subject = Subject {
+            kind: "AuthorizationPolicy",
+            namespace: "shop",
+            problem,
+            remarks: &remarks,
+        };
+        let it = condition(subject, &[(&service, attachment)]).expect("a condition");
+        (it.status, it.reason, it.message)
+    };
+    assert_eq!(
+        told(bound("shop/w"), None),
+        (
+            true,
+            "UnsupportedValue",
+            "bound to shop/w; one; two".to_owned()
+        )
+    );
+    assert_eq!(
+        told(Attachment::NotFound, None).2,
+        "Service shop/a was not found"
+    );
+    let closed = told(bound("shop/w"), Some((&why, true)));
+    assert_eq!(closed.1, "Invalid");
+    assert!(!closed.2.contains("two"), "{closed:?}");
+}
+
+#[test]
+fn an_entry_whose_hosts_are_those_of_others_is_told_so() {
+    let entry = target("networking.istio.io", "ServiceEntry");
+    let lost = Attachment::HostsLost("x.example.com is that of ServiceEntry b".to_owned());
+    assert_eq!(
+        told(&[(&entry, lost)], None),
+        (
+            false,
+            "AncestorNotBound",
+            "ServiceEntry shop/a has no host of its own: x.example.com is that of ServiceEntry b"
+                .to_owned()
+        )
+    );
 }

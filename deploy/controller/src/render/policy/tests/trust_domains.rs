@@ -182,3 +182,33 @@ fn a_principal_of_the_mesh_stands_for_all_of_its_names() {
         assert_eq!(lines(&resource), expected);
     }
 }
+
+#[test]
+fn a_trust_domain_of_the_mesh_stands_for_all_of_its_names() {
+    let aliases = list(&["old-td", "older"]);
+    let mesh = Scoping {
+        trust_domain: "td",
+        trust_domain_aliases: &aliases,
+        ..MESH
+    };
+    let all = "td/*|old-td/*|older/*";
+    for (domain, expected) in [
+        ("td", all),
+        ("older", all),
+        ("cluster.local", all),
+        ("foreign", "foreign/*"),
+        ("t*", "t*"),
+    ] {
+        let expected_in = [format!("(principal={expected})")];
+        let expected_in = expected_in.each_ref().map(String::as_str);
+        check(&mesh, &domains(&[domain], &[]), &expected_in, &expected_in);
+        let expected_not = [format!("(!principal={expected})")];
+        let expected_not = expected_not.each_ref().map(String::as_str);
+        check(
+            &mesh,
+            &domains(&[], &[domain]),
+            &expected_not,
+            &expected_not,
+        );
+    }
+}

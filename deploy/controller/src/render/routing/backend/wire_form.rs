@@ -23,7 +23,7 @@ use crate::{
     render::routing::convert::{micros, micros_or_none},
 };
 
-/// All blocks but those that only a rule or a TrafficPolicy has.
+/// All blocks but those that only a rule or a TrafficPolicy has; a rule may ask for PROXY headers beside them.
 pub(in crate::render::routing) fn traffic_policy(
     blocks: &Blocks<'_>,
     has_preference: bool,
@@ -147,6 +147,14 @@ fn outlier(it: &OutlierDetection) -> WireOutlier {
         max_ejection_percent: it.max_ejection_percent,
         min_health_percent: it.min_health_percent,
         error_statuses: it.error_codes.iter().copied().map(u32::from).collect(),
+    }
+}
+
+/// Source: DestinationRule `proxyProtocol`.
+pub(super) fn proxy_protocol(it: object::ProxyProtocol) -> ProxyProtocol {
+    match it {
+        object::ProxyProtocol::V1 => ProxyProtocol::ProxyV1,
+        object::ProxyProtocol::V2 => ProxyProtocol::ProxyV2,
     }
 }
 

@@ -195,9 +195,6 @@ fn unenforced(object: &DestinationRule) -> Option<&'static str> {
     if policies().any(|it| it.tunnel.is_some()) {
         return Some("tunnel");
     }
-    if policies().any(|it| it.proxy_protocol.is_some()) {
-        return Some("proxyProtocol");
-    }
     let originates = |it: &PortPolicy| {
         it.tls.as_ref().is_some_and(|tls| match tls.mode {
             ClientTlsMode::Simple | ClientTlsMode::Mutual => true,

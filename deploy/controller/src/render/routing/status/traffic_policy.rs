@@ -8,7 +8,7 @@ use crate::{
     },
     render::{
         access::{
-            Attached,
+            Attached, Unenforceable,
             status::{Attachment, Subject, condition},
             winner,
         },
@@ -20,6 +20,8 @@ use crate::{
 const CONFLICTED: &str = "Conflicted";
 /// What it is for is not there. Source: GEP-713, `PolicyReasonTargetNotFound`.
 const TARGET_NOT_FOUND: &str = "TargetNotFound";
+/// It cannot be told to waypoints. Source: GEP-713, `PolicyReasonInvalid`.
+const INVALID: &str = "Invalid";
 
 /// A block of a TrafficPolicy, of which one counts for each target.
 type Block = (&'static str, fn(&TrafficPolicy) -> bool);
@@ -31,73 +33,121 @@ const BLOCKS: [Block; 3] = [
 ];
 
 /// The conditions of a TrafficPolicy; `others` are all of its namespace, with or without it. `service` tells of the service of a
-/// limit why it cannot be asked.
+/// limit why it cannot be asked; `flaw` is what keeps its limits from being told to waypoints.
 #[must_use]
 pub fn traffic_policy(
     object: &TrafficPolicy,
     others: &[&TrafficPolicy],
     attachment: &dyn Fn(&TargetRef) -> Attachment,
     service: &dyn Fn(&GlobalLimit) -> Result<(), String>,
+    flaw: Option<&Unenforceable>,
 ) -> Vec<Condition> {
-    let mut conditions = vec![accepted(object, others, attachment)];
+    let answers = object.targets.iter().map(|target| {
+        let lost = conflicts(object, others, target);
+        Answer::of(object, target, &attachment(target), &lost, flaw)
+    });
+    let mut conditions = vec![accepted(answers.collect())];
     conditions.extend(resolved(object, service));
     conditions
 }
 
-fn accepted(
-    object: &TrafficPolicy,
-    others: &[&TrafficPolicy],
-    attachment: &dyn Fn(&TargetRef) -> Attachment,
-) -> Condition {
-    let condition = |status, reason, message: String| Condition {
-        kind: ACCEPTED,
-        status,
-        reason,
-        message,
-    };
-    let mut has_waypoint = false;
-    let mut absent = Vec::new();
-    let mut lost = Vec::new();
-    for target in &object.targets {
+/// What comes of one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Answer {
+    /// What people call it.
+    called: String,
+    reason: &'static str,
+    /// The sentence names the target by itself where the answer is no.
+    text: String,
+}
+
+impl Answer {
+    fn of(
+        object: &TrafficPolicy,
+        target: &TargetRef,
+        attachment: &Attachment,
+        lost: &[String],
+        flaw: Option<&Unenforceable>,
+    ) -> Self {
         let TargetRef { kind, name, .. } = target;
-        match attachment(target) {
-            Attachment::Bound(_) => has_waypoint = true,
-            Attachment::NotFound => absent.push(format!("there is no {kind} {name}")),
+        let called = format!("{kind} {name}");
+        let (reason, text) = match attachment {
+            _ if !lost.is_empty() => (CONFLICTED, message(lost)),
+            Attachment::NotFound => (TARGET_NOT_FOUND, format!("there is no {called}")),
             Attachment::NoWaypoint if kind == "Gateway" => {
-                absent.push(format!("Gateway {name} is no waypoint"));
+                (TARGET_NOT_FOUND, format!("{called} is no waypoint"))
             }
+            Attachment::HostsLost(whose) => (
+                TARGET_NOT_FOUND,
+                format!("{called} has no host of its own: {whose}"),
+            ),
+            Attachment::Bound(_) => match flaw.filter(|_| !object.rate_limits.is_empty()) {
+                Some(flaw) => (
+                    INVALID,
+                    format!(
+                        "{flaw}: every request to {called} is answered with 403 and every connection ended"
+                    ),
+                ),
+                None => (ACCEPTED, "attached to the waypoint".to_owned()),
+            },
             // The last two are of classes, which no target is.
             Attachment::NoWaypoint
             | Attachment::NotOurs
             | Attachment::NotOfRoot { .. }
-            | Attachment::NotOfWaypoints => {}
+            | Attachment::NotOfWaypoints => (ACCEPTED, NO_WAYPOINT.to_owned()),
+        };
+        Self {
+            called,
+            reason,
+            text,
         }
-        let at = Attached::target(target, &object.meta.namespace);
-        for (block, sets) in BLOCKS {
-            let winner = winner(at, others, sets).filter(|it| it.meta.name != object.meta.name);
-            if let Some(winner) = winner
-                && sets(object)
-                && is_before(winner, object)
-            {
-                let winner = &winner.meta.name;
-                lost.push(format!(
-                    "TrafficPolicy {winner} has the {block} of {kind} {name}"
-                ));
+    }
+
+    fn is_good(&self) -> bool {
+        self.reason == ACCEPTED
+    }
+}
+
+/// The blocks of a target that are another policy's.
+fn conflicts(object: &TrafficPolicy, others: &[&TrafficPolicy], target: &TargetRef) -> Vec<String> {
+    let TargetRef { kind, name, .. } = target;
+    let at = Attached::target(target, &object.meta.namespace);
+    let lost = BLOCKS.iter().filter_map(|(block, sets)| {
+        let winner = winner(at, others, sets).filter(|it| it.meta.name != object.meta.name)?;
+        (sets(object) && is_before(winner, object)).then(|| {
+            let winner = &winner.meta.name;
+            format!("TrafficPolicy {winner} has the {block} of {kind} {name}")
+        })
+    });
+    lost.collect()
+}
+
+/// All answers as one condition: where they differ, each is told, those that are no first.
+fn accepted(mut answers: Vec<Answer>) -> Condition {
+    const BY_WEIGHT: [&str; 3] = [CONFLICTED, INVALID, TARGET_NOT_FOUND];
+    answers.sort_by_key(Answer::is_good);
+    let is = |reason: &&&str| answers.iter().any(|it| it.reason == **reason);
+    let reason = BY_WEIGHT.iter().find(is).copied().unwrap_or(ACCEPTED);
+    let differ = answers
+        .iter()
+        .any(|it| Some((it.reason, &it.text)) != answers.first().map(|it| (it.reason, &it.text)));
+    let mut texts: Vec<String> = answers
+        .iter()
+        .map(|it| {
+            if differ && it.is_good() {
+                format!("{}: {}", it.called, it.text)
+            } else {
+                it.text.clone()
             }
-        }
+        })
+        .collect();
+    texts.dedup();
+    Condition {
+        kind: ACCEPTED,
+        status: reason == ACCEPTED,
+        reason,
+        message: message(&texts),
     }
-    if !lost.is_empty() {
-        return condition(false, CONFLICTED, message(&lost));
-    }
-    if !absent.is_empty() {
-        return condition(false, TARGET_NOT_FOUND, message(&absent));
-    }
-    let text = if has_waypoint {
-        "attached to the waypoint"
-    } else {
-        NO_WAYPOINT
-    };
-    condition(true, ACCEPTED, text.to_owned())
 }
 
 /// Of two policies of one namespace. Source: GEP-713.
@@ -142,12 +192,14 @@ fn resolved(
     })
 }
 
-/// The condition of an EnvoyFilter. `has_peers` tells of a Gateway whether a TrafficPolicy says whose PROXY headers count.
+/// The condition of an EnvoyFilter. `has_peers` tells of a Gateway whether a TrafficPolicy says whose PROXY headers count; `flaw` is what
+/// keeps its limits from being told to waypoints.
 #[must_use]
 pub fn envoy_filter(
     object: &EnvoyFilter,
     targets: &[(&TargetRef, Attachment)],
     has_peers: &dyn Fn(&str) -> bool,
+    flaw: Option<&Unenforceable>,
 ) -> Vec<Condition> {
     let nobody: Vec<_> = targets
         .iter()
@@ -168,7 +220,8 @@ pub fn envoy_filter(
     let subject = Subject {
         kind: "EnvoyFilter",
         namespace: &object.meta.namespace,
-        problem: None,
+        problem: flaw.map(|flaw| (flaw, true)),
+        remarks: &[],
     };
     let mut condition = condition(subject, targets);
     let idle: Vec<_> = object

@@ -1,5 +1,7 @@
 //! Which block of which DestinationRule is in force.
 
+use wire::proto::waypoint::ProxyProtocol;
+
 use super::world::World;
 
 const SERVICE: &str = "
@@ -225,5 +227,66 @@ spec: {{host: db, trafficPolicy: {{loadBalancer: {{simple: RANDOM{balancer}}}{ou
     assert_eq!(
         locality(", localityLbSetting: {enabled: false}", outlier),
         None
+    );
+}
+
+/// What is written before the bytes to a port of all endpoints, or of a subset.
+fn headers(spec: &str, subset: &str, port: u32) -> ProxyProtocol {
+    let manifest = format!(
+        "{SERVICE}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: a, namespace: shop}}
+spec: {{host: db, {spec}}}
+"
+    );
+    let world = World::read(&manifest);
+    let facts = world.facts();
+    let policies = world.backend_policies(&facts[0]);
+    let policy = policies.iter().find(|it| it.subset == subset);
+    let policy = policy.expect("a policy");
+    let of = policy.ports.get(&port).or(policy.policy.as_ref());
+    of.expect("of the port").proxy_protocol()
+}
+
+#[test]
+fn proxy_headers_are_the_subsets_else_the_rules_and_of_all_ports() {
+    use ProxyProtocol::{ProxyNone, ProxyV1, ProxyV2};
+    let of = |version: &str| format!("{{proxyProtocol: {version}}}");
+    // Istio's default is V1.
+    for (version, expected) in [
+        ("{version: V1}", ProxyV1),
+        ("{version: V2}", ProxyV2),
+        ("{}", ProxyV1),
+    ] {
+        let spec = format!("trafficPolicy: {}", of(version));
+        assert_eq!(headers(&spec, "", 80), expected, "{version}");
+        // A subset that says something else inherits it.
+        let spec = format!(
+            "{spec}, subsets: [{{name: v1, labels: {{a: b}}, trafficPolicy: {{loadBalancer: {{simple: RANDOM}}}}}}]"
+        );
+        assert_eq!(headers(&spec, "v1", 80), expected, "{version}");
+    }
+    let spec = format!(
+        "trafficPolicy: {}, subsets: [{{name: v1, labels: {{a: b}}, trafficPolicy: {}}}]",
+        of("{version: V1}"),
+        of("{version: V2}")
+    );
+    assert_eq!(headers(&spec, "", 80), ProxyV1);
+    assert_eq!(headers(&spec, "v1", 80), ProxyV2);
+    let spec = format!(
+        "subsets: [{{name: v1, labels: {{a: b}}, trafficPolicy: {}}}]",
+        of("{version: V2}")
+    );
+    assert_eq!(headers(&spec, "", 80), ProxyNone);
+    assert_eq!(headers(&spec, "v1", 80), ProxyV2);
+    // The blocks of a port are its own; PROXY headers are no block of a port.
+    let spec = "trafficPolicy: {proxyProtocol: {version: V2}, portLevelSettings: [{port: {number: 80}, loadBalancer: {simple: RANDOM}}]}";
+    assert_eq!(headers(spec, "", 80), ProxyV2);
+    assert_eq!(headers(spec, "", 81), ProxyV2);
+    assert_eq!(
+        headers("trafficPolicy: {loadBalancer: {simple: RANDOM}}", "", 80),
+        ProxyNone
     );
 }

@@ -128,7 +128,7 @@ spec: {{host: {host}, trafficPolicy: {policy}}}
             "{tunnel: {protocol: CONNECT, targetHost: a.example.com, targetPort: 443}}",
             false,
         ),
-        ("{proxyProtocol: {version: V2}}", false),
+        ("{proxyProtocol: {version: V2}}", true),
         ("{tls: {mode: ISTIO_MUTUAL}}", true),
         ("{tls: {mode: DISABLE}}", true),
     ] {

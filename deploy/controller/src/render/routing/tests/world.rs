@@ -19,7 +19,7 @@ use crate::{
             Effective, Lookup, ServiceFacts, Sources, Usability, backend_policies, covers,
             effective, resolve, route_table, settings, status, subsets_of,
         },
-        waypoint::{Reference, Traffic, reference},
+        waypoint::{Found, Reference, Traffic, reference},
     },
     status::Condition,
 };
@@ -100,7 +100,8 @@ impl World {
             | Object::AuthorizationPolicy(_)
             | Object::PeerAuthentication(_)
             | Object::RequestAuthentication(_)
-            | Object::EnvoyFilter(_)) => panic!("{}", other.key()),
+            | Object::EnvoyFilter(_)
+            | Object::Unread(_)) => panic!("{}", other.key()),
         }
     }
 
@@ -176,7 +177,13 @@ impl World {
     }
 
     pub(super) fn settings(&self) -> Vec<Settings> {
-        let of = |it: &Arc<Gateway>| settings(it, Traffic::Service, &[], &self.mesh());
+        let of = |it: &Arc<Gateway>| {
+            let found = Found {
+                gateway: it,
+                class: None,
+            };
+            settings(found, Traffic::Service, &[], &self.mesh())
+        };
         self.gateways.iter().map(of).collect()
     }
 
@@ -214,7 +221,7 @@ impl World {
             };
             let service = |_: &GlobalLimit| Ok(());
             let policies = refs(&self.policies);
-            let conditions = status::traffic_policy(it, &policies, &attachment, &service);
+            let conditions = status::traffic_policy(it, &policies, &attachment, &service, None);
             all.push((name(Kind::TrafficPolicy, &it.meta), conditions));
         }
         for it in &self.http {

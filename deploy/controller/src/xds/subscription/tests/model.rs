@@ -8,7 +8,7 @@ use wire::proto::{
     discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse},
 };
 
-use super::{Subscription, viewer};
+use super::{Subscription, next, viewer};
 use crate::{
     output::{Output, Resource, ResourceType},
     publish::{Encoded, Publisher, Snapshot},
@@ -159,7 +159,7 @@ impl Client {
 
     fn hear(&mut self, snapshot: &std::sync::Arc<Snapshot>) -> bool {
         let rest = self.subscription.rest.is_some();
-        let Some(message) = self.subscription.next(snapshot, false) else {
+        let Some(message) = next(&mut self.subscription, snapshot) else {
             return false;
         };
         assert!(self.unanswered.is_none(), "two responses are under way");
