@@ -9,7 +9,7 @@
 //! | [`Issuer`] | who signs tokens; its host gives the keys (JWKS and discovery) |
 //! | [`authorizer`] | `envoy.service.auth.v3.Authorization`, as an [`Answerer`] |
 //! | [`limiter`] | `envoy.service.ratelimit.v3.RateLimitService`, counting, as an [`Answerer`] |
-//! | [`login`] | a login like OAuth2 Proxy's: redirects who has no session cookie, for authorization by HTTP |
+//! | [`login`] | a login like OAuth2 Proxy's: redirects who has no session cookie, for authorization by HTTP; and a page that gives tokens |
 
 mod answerer;
 pub mod authorizer;

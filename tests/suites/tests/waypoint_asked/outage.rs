@@ -258,11 +258,7 @@ fn slowly(name: &str) -> String {
 }
 
 /// Outages, one after the other, while requests come all the time; none of those that open fails.
-fn under_load(
-    ground: &Ground,
-    authorizers: &mut Authorizers,
-    outages: &[Outage],
-) -> Result<()> {
+fn under_load(ground: &Ground, authorizers: &mut Authorizers, outages: &[Outage]) -> Result<()> {
     ground.calm();
     let started =
         MODES.map(|(name, opens)| anyhow::Ok((name, opens, ground.wrk(&slowly(name), LOAD)?)));

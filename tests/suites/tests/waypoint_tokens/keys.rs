@@ -296,7 +296,7 @@ fn answers_that_are_no_keys_let_nobody_in() -> Result<()> {
             (
                 "neighbour",
                 "http://169.254.169.254/keys".to_owned(),
-                "a link-local address",
+                "which is link-local",
             ),
             (
                 "nothing",

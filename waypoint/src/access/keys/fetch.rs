@@ -50,7 +50,7 @@ pub enum FetchError {
         source: io::Error,
     },
     /// Its address is one that nobody is asked at.
-    #[error("{host} is {address}, which is {why}")]
+    #[error("{host} is at {address}, which is {why}")]
     Forbidden {
         /// The host.
         host: String,

@@ -85,6 +85,16 @@ pub(in super::super) fn places(signers: &Signers) -> Result<Vec<Attack>> {
             NOT_SIGNED,
         ),
         (
+            "bearer-tab",
+            headers(&[format!("authorization: Bearer\t{bad}")]),
+            NOT_SIGNED,
+        ),
+        (
+            "bearer-joined",
+            headers(&[format!("authorization: Bearer{bad}")]),
+            NOT_SIGNED,
+        ),
+        (
             "bearer-behind",
             headers(&[format!("authorization: Basic Zm9vOmJhcg==, Bearer {bad}")]),
             NOT_SIGNED,
@@ -121,18 +131,10 @@ pub(in super::super) fn places(signers: &Signers) -> Result<Vec<Attack>> {
     // What nobody looks at as a token is none.
     let none = [
         (
-            "none-tab",
-            headers(&[format!("authorization: Bearer\t{bad}")]),
-        ),
-        (
             "none-basic",
             headers(&[format!("authorization: Basic {good}")]),
         ),
         ("none-bare", headers(&[format!("authorization: {good}")])),
-        (
-            "none-joined",
-            headers(&[format!("authorization: Bearer{good}")]),
-        ),
         (
             "none-proxy",
             headers(&[format!("proxy-authorization: Bearer {good}")]),
