@@ -17,7 +17,7 @@
 //! ```
 //!
 //! Reading order: this file, [`visit`] (curl from anywhere to any address), [`handmade`] (headers byte by byte), [`printer`] (python that
-//! prints the header it got), [`told`] (nginx with `proxy_protocol`).
+//! prints the header it got), `told` (nginx with `proxy_protocol`).
 
 pub mod handmade;
 pub mod printer;

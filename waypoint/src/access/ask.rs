@@ -5,7 +5,8 @@
 //!
 //! What is sent, how an endpoint is chosen and what is judged of it is the backend's affair ([`crate::upstream`]), so its policy
 //! (limits, ejection, versions of HTTP) holds here as for requests. A question that no endpoint has looked at goes to another one,
-//! [`MAX_TRIES`] in all.
+//! [`MAX_TRIES`] in all. **Where all endpoints are left out, one is asked all the same**: what has them ejected may be the doing of a client, and
+//! whoever asks must not take that for an outage.
 //!
 //! Connections belong to workers: [`http()`], [`whole`] and [`Grpc`] are to be used on the thread of the `worker` that they
 //! are given, which is where requests are served. [`in_background`] may be called from anywhere.
@@ -52,6 +53,9 @@ pub enum AskError {
     /// A limit of its connection pool.
     #[error(transparent)]
     Overflow(#[from] Overflow),
+    /// Its connections are all in use, and none came free in time.
+    #[error("no connection came free within {} ms", .0.as_millis())]
+    NoRoom(Duration),
     /// It was asked and did not answer.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -180,7 +184,11 @@ async fn exchange(
         let pick = cluster.pick(&Ask {
             tried: &tried,
             ..Ask::default()
-        })?;
+        });
+        let pick = match pick {
+            Ok(pick) => pick,
+            Err(nobody) => cluster.pick_left_out(&tried).ok_or(nobody)?,
+        };
         let host = Arc::clone(pick.host());
         let mut reached = false;
         let body = Body::Full(body.clone());
@@ -196,10 +204,13 @@ async fn exchange(
             }
             Ok(Err(error)) => return Err(error.into()),
             Err(_elapsed) => {
+                let late = late();
                 if reached {
                     cluster.timed_out(&host);
+                } else if host.is_connected() {
+                    return Err(AskError::NoRoom(timeout));
                 }
-                return Err(late());
+                return Err(late);
             }
         }
     }

@@ -78,7 +78,11 @@ fn issuer(rule: &JwtRule) -> Value {
         KeySource::Inline(_) => "inline".to_owned(),
         KeySource::Uri(uri) => {
             let uri = uri.as_str();
-            uri.split_once('?').map_or(uri, |(uri, _)| uri).to_owned()
+            let uri = uri.split_once('?').map_or(uri, |(uri, _)| uri);
+            match uri.split_once("://").zip(uri.rsplit_once('@')) {
+                Some(((scheme, _), (_, place))) => format!("{scheme}://{place}"),
+                None => uri.to_owned(),
+            }
         }
         KeySource::Discovery => "discovery".to_owned(),
     };

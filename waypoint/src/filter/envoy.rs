@@ -59,7 +59,9 @@ pub fn is_alike(found: &HeaderName, name: &HeaderName) -> bool {
     found.len() == name.len() && begins_alike(found, name)
 }
 
-fn begins_alike(found: &str, prefix: &str) -> bool {
+/// Whether a name begins as another does, `_` being the same as `-`.
+#[must_use]
+pub fn begins_alike(found: &str, prefix: &str) -> bool {
     let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
     found.len() >= prefix.len()
         && found

@@ -160,13 +160,10 @@ fn tell(session: &Session, policy: &ClientAddress, client: SocketAddr, headers: 
 
 /// Whether a header speaks of a client, as only who is listed may; also where somebody wrote `_` for `-`.
 fn is_of_clients(found: &HeaderName) -> bool {
-    const BEGINNING: &str = "x-forwarded-";
-    let beginning = found.as_str().bytes().take(BEGINNING.len());
-    let plain = beginning.map(|byte| if byte == b'_' { b'-' } else { byte });
     [FORWARDED, X_REAL_IP, X_ENVOY_EXTERNAL_ADDRESS]
         .iter()
         .any(|name| envoy::is_alike(found, name))
-        || plain.eq(BEGINNING.bytes())
+        || envoy::begins_alike(found.as_str(), "x-forwarded-")
 }
 
 /// What an application is told of the certified client. Source: `x-forwarded-client-cert`, key `URI`.

@@ -331,6 +331,17 @@ impl Cluster {
             })
     }
 
+    /// Any endpoint that was not tried, also one that is left out for what it has answered or did not: for who must find out by itself whether
+    /// nobody is there. `None`: there is none at all.
+    #[must_use]
+    pub fn pick_left_out(self: &Arc<Self>, tried: &[Arc<Host>]) -> Option<Pick> {
+        let hosts = self.hosts();
+        let is_tried = |host: &Arc<Host>| tried.iter().any(|it| Arc::ptr_eq(it, host));
+        let left: Vec<_> = hosts.iter().filter(|host| !is_tried(host)).collect();
+        let chosen = left.get(fastrand::usize(..left.len().max(1)))?;
+        Some(Pick::new(self, chosen))
+    }
+
     /// The version in which its endpoints are spoken to for a client that speaks `client`.
     #[must_use]
     pub fn version(&self, client: Version) -> Version {

@@ -264,6 +264,12 @@ impl Host {
         self.pools().for_each(|pool| pool.let_go(believed));
     }
 
+    /// Whether there is a connection to it, on any worker: then who waits for one waits for room.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.pools().any(|pool| pool.is_connected())
+    }
+
     /// How many connections there are, on all workers.
     #[must_use]
     pub fn connections(&self) -> usize {

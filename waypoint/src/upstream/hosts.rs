@@ -74,6 +74,9 @@ pub(super) fn of_backend(
             continue;
         };
         let mut add = |ip| {
+            if !is_elsewhere(ip, own.instance_ip) {
+                return;
+            }
             let address = SocketAddr::new(ip, port);
             found
                 .hosts
@@ -95,9 +98,11 @@ pub(super) fn of_backend(
 }
 
 /// A workload by an address of its own.
-pub(super) fn of_workload(workload: &Arc<Workload>, address: SocketAddr) -> Found {
+pub(super) fn of_workload(workload: &Arc<Workload>, address: SocketAddr, own: &Own) -> Found {
+    let host =
+        is_elsewhere(address.ip(), own.instance_ip).then(|| wanted(workload, address, None, 1));
     Found {
-        hosts: vec![wanted(workload, address, None, 1)],
+        hosts: host.into_iter().collect(),
         ..Found::default()
     }
 }
@@ -116,6 +121,13 @@ fn target(workload: &Workload, service: &Service, backend: &Backend) -> Option<u
         let target = service.ports.0.get(&backend.port).copied().flatten();
         target.map(NonZeroU16::get)
     })
+}
+
+/// Whether an address can be that of an endpoint: an entry whose author says `127.0.0.1` would lead requests to this process's own ports.
+fn is_elsewhere(ip: IpAddr, own: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    let is_here = ip.is_loopback() && !own.is_loopback();
+    !is_here && !ip.is_unspecified() && !ip.is_multicast()
 }
 
 fn allows(families: IpFamilies, ip: IpAddr) -> bool {
@@ -142,7 +154,7 @@ fn fitting(ips: &[IpAddr], families: IpFamilies, own: IpAddr) -> impl Iterator<I
     let allowed: Vec<IpAddr> = ips
         .iter()
         .copied()
-        .filter(|ip| allows(families, *ip) && !ip.is_unspecified() && !ip.is_multicast())
+        .filter(|ip| allows(families, *ip))
         .collect();
     let ours: Vec<IpAddr> = allowed.iter().filter(is_ours).copied().collect();
     if ours.is_empty() { allowed } else { ours }.into_iter()
@@ -189,3 +201,6 @@ fn expected(workload: &Workload, service: Option<&Service>) -> Vec<San> {
     expected.dedup();
     expected
 }
+
+#[cfg(test)]
+mod tests;

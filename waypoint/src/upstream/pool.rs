@@ -400,6 +400,11 @@ impl HostPool {
         }
     }
 
+    /// Whether there is a connection.
+    pub(super) fn is_connected(&self) -> bool {
+        !self.inner.lock().open.is_empty()
+    }
+
     /// How many connections are open or being made.
     #[must_use]
     pub fn connections(&self) -> usize {

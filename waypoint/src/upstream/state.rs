@@ -222,7 +222,7 @@ impl Cluster {
                 &self.shared.names,
             ),
             (Key::Workload { address, .. }, _, Some(workload)) => {
-                hosts::of_workload(workload, *address)
+                hosts::of_workload(workload, *address, &self.shared.own)
             }
             (Key::Backend(_), None, _) | (Key::Workload { .. }, _, None) => Found::default(),
         }

@@ -67,8 +67,17 @@ impl External {
     /// The counters of a provider; those of all others once there are [`MAX_PROVIDERS`].
     #[must_use]
     pub fn of(&self, provider: &str) -> Arc<Answers> {
-        if let Some(known) = self.providers.read().get(provider) {
-            return Arc::clone(known);
+        if provider == OTHERS {
+            return Arc::clone(&self.others);
+        }
+        {
+            let providers = self.providers.read();
+            // None is ever taken out.
+            match providers.get(provider) {
+                Some(known) => return Arc::clone(known),
+                None if providers.len() >= MAX_PROVIDERS => return Arc::clone(&self.others),
+                None => {}
+            }
         }
         let mut providers = self.providers.write();
         if providers.len() >= MAX_PROVIDERS && !providers.contains_key(provider) {

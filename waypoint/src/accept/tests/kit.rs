@@ -176,7 +176,7 @@ impl Waypoint {
             namespace: "shop".into(),
             service_account: "waypoint".into(),
             pod_name: "waypoint-1".into(),
-            instance_ip: "10.0.9.1".parse().unwrap(),
+            instance_ip: "127.9.9.9".parse().unwrap(),
             network: "".into(),
             cluster: "Kubernetes".into(),
             identity: id("waypoint"),

@@ -60,6 +60,7 @@ fn all() -> Policies {
             rules: vec![
                 issuer(KeySource::Inline(r#"{"keys":[{"k":"secret"}]}"#.into())),
                 issuer(KeySource::Uri("https://keys.example/k?key=secret".into())),
+                issuer(KeySource::Uri("https://me:secret@keys.example/k".into())),
             ],
         })],
         ..policies(vec![
@@ -103,6 +104,7 @@ fn policies_authorizers_and_whose_word_counts_are_shown() {
     let rules = &shown["authentication"][0]["rules"];
     assert_eq!(rules[0]["keys"], "inline");
     assert_eq!(rules[1]["keys"], "https://keys.example/k");
+    assert_eq!(rules[2]["keys"], "https://keys.example/k");
 }
 
 #[test]

@@ -14,11 +14,14 @@
 //! handler's error becomes where nobody chose a code: often that a token or a cookie cannot be read); PERMISSION_DENIED and UNAUTHENTICATED (a no of
 //! those who know no better); 501 (a method that nobody knows); a stream that is reset, a connection that ends or breaks the protocol after the question was sent
 //! (HTTP/2 ENHANCE_YOUR_CALM and its kin, for heads and bodies that are too long); an answer that is too long or sets a header to
-//! what is no value (it may repeat what the client said); a limit of our own connection pool (any flood reaches it); a question that cannot be written.
+//! what is no value (it may repeat what the client said); a limit of our own connection pool, or no room in it in time (any flood brings that about); a question that cannot be written.
 //!
 //! **A connection that ends** after the question was sent may be either: an authorizer that has just gone, or one that got rid of the question. So a provider
 //! that fails open is asked again, once ([`Failed::is_broken`]): who has gone has no connection to offer; who ends the next one, too, refuses. Providers that do not fail
 //! open are not asked again: what is asked by HTTP may be acted on, as a login's callback is.
+//!
+//! **What cannot be told apart:** 500 and INTERNAL are also what some frameworks make of a question that their handler trips over, and an authorizer that a question kills
+//! is as gone as one that is replaced. Who can send such a question is let by where the provider fails open, as by Envoy.
 //!
 //! The body of a request is gathered before the authorizer's time begins, so a client that is slow runs out of its own time (408).
 //!
@@ -113,9 +116,11 @@ fn of_ask(error: &AskError) -> bool {
         AskError::Send(error) => of_send(error),
         AskError::Status(status) => of_status(*status),
         AskError::Body(error) => ask::is_late(error),
-        AskError::Overflow(_) | AskError::TooLong(_) | AskError::Question(_) | AskError::Ended => {
-            false
-        }
+        AskError::Overflow(_)
+        | AskError::NoRoom(_)
+        | AskError::TooLong(_)
+        | AskError::Question(_)
+        | AskError::Ended => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! From an address to a byte stream past the mesh: name, TCP, and TLS where it is https.
 //!
-//! In: a host and a port, whom to believe. Out: a stream. Never: a certificate of ours (keys are public); an address that [`reach`](super::reach) refuses, or any other than
+//! In: a host and a port, whom to believe. Out: a stream. Never: a certificate of ours (keys are public); an address that [`super::reach`] refuses, or any other than
 //! those that it was shown: a name is resolved once, and what was looked at is what is connected to.
 
 use std::{

@@ -298,6 +298,7 @@ async fn through(
         AskError::Unknown { .. }
         | AskError::NoHost(_)
         | AskError::Overflow(_)
+        | AskError::NoRoom(_)
         | AskError::Send(_)
         | AskError::Status(_)
         | AskError::TimedOut(_)

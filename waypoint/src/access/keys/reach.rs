@@ -1,6 +1,6 @@
 //! Which addresses hosts of keys may have.
 //!
-//! In: an address that a name resolved to. Out: whether it may be asked, or why not. Never: lets an author of policies reach through the waypoint what answers it alone:
+//! In: an address past the mesh that a name resolved to (whom the mesh knows is asked as the mesh says, and an endpoint on the waypoint itself is none). Out: whether it may be asked, or why not. Never: lets an author of policies reach through the waypoint what answers it alone:
 //! its own ports, and the metadata services of clouds.
 //!
 //! An address of IPv6 that stands for one of IPv4 counts as both: mapped (`::ffff:0:0/96`), translated (`::ffff:0:0:0/96`) and compatible (`::/96`) ones, 6to4, and NAT64 by

@@ -1,7 +1,8 @@
 //! Where tokens are in a request, and how they are taken out.
 //!
 //! In: the places that rules name, a head. Out: every token that stands at one of them, however often; the head without it. Never: misses one
-//! that an application would find: names are compared as an application reads them, and all values of a name are looked at.
+//! that an application would find: names are compared as an application reads them, and all values of a name are looked at. Parameters are what `&` separates, as
+//! in HTML forms; applications that split at `;`, too, are not followed.
 //!
 //! **Against Envoy:** it looks at the first parameter and the first cookie of a name, knows the case of `Bearer` and one space behind it, leaves cookies
 //! in the request, and lets `x_token` by where rules look in `x-token`.

@@ -33,6 +33,7 @@ mod bodies;
 mod changed;
 mod connections;
 mod flips;
+mod floods;
 mod outages;
 mod over_grpc;
 mod over_http;
