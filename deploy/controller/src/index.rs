@@ -248,14 +248,14 @@ impl Index {
     fn gateways(&mut self, dirty: &Dirty, output: &mut Output) {
         let Self { store, teller, .. } = self;
         for id in &dirty.gateways {
-            let resource = store.compile_gateway(*id);
-            let conditions = store.conditions_of_gateway(*id);
+            let (resource, condition) = store.compile_gateway(*id).unzip();
             let Some(object) = store.gateways.get(*id) else {
                 continue;
             };
             let key = key(Kind::Gateway, &object.meta);
             if let Some(told) = store.gateways.told(*id) {
                 teller.many(told, resource.into_iter().collect(), output);
+                let conditions = condition.flatten().into_iter().collect();
                 teller.conditions(told, key, conditions, output);
             }
         }

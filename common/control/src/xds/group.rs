@@ -2,7 +2,7 @@
 //!
 //! In: responses of a stream. Out: those of one group, once the last is there. Never: a part of a group; more than
 //! [`MAX_GROUP_BYTES`] held back. What is held goes with the stream: nothing of it was noted or acknowledged, so that the control
-//! plane begins it again.
+//! plane begins it again. A response is here only once it is decoded: the one that passes the limit is in memory beside what is held.
 //!
 //! A change of the mesh may be one of resources of several types: a policy that moves from a Gateway to a Service leaves one and
 //! comes to another. Between the two it would hold nowhere, and in the other order twice, so the control plane says of each

@@ -127,8 +127,8 @@ impl Store {
         resources
     }
 
-    /// The settings of a Gateway that is a waypoint of ours.
-    pub(super) fn compile_gateway(&self, id: Id) -> Option<Resource> {
+    /// The settings of a Gateway that is a waypoint of ours, and its conditions.
+    pub(super) fn compile_gateway(&self, id: Id) -> Option<(Resource, Option<Condition>)> {
         let found = self.found(id)?;
         let account = self.served_account(id)?;
         let mesh = self.mesh();
@@ -143,6 +143,7 @@ impl Store {
         let clients = waypoint::clients(found, mesh.config);
         let limits = self.limits_of_gateway(&meta.namespace, &meta.name, &clients);
         unenforced.extend(limits.unenforced.iter().cloned());
+        let condition = clients.condition(found, limits.addresses);
         if limits.addresses == Addresses::Unknown {
             unenforced.push(name(Kind::Gateway, meta));
         }
@@ -153,20 +154,7 @@ impl Store {
             ..render::settings(found, waypoint.traffic, &unenforced, &mesh)
         };
         let settings = Box::new(readable::settings(settings));
-        Some(Resource::Settings(settings, account))
-    }
-
-    /// The conditions of a Gateway that is a waypoint of ours.
-    pub(super) fn conditions_of_gateway(&self, id: Id) -> Vec<Condition> {
-        let conditions = || {
-            let found = self.found(id)?;
-            let _ours = self.served_account(id)?;
-            let meta = &found.gateway.meta;
-            let clients = waypoint::clients(found, self.mesh().config);
-            let limits = self.limits_of_gateway(&meta.namespace, &meta.name, &clients);
-            clients.condition(found, limits.addresses)
-        };
-        conditions().into_iter().collect()
+        Some((Resource::Settings(settings, account), condition))
     }
 
     /// The conditions of an object of routing.

@@ -7,6 +7,7 @@ mod rule;
 mod target;
 mod value;
 
+pub(crate) use target::TARGET_KINDS;
 pub(super) use target::targets;
 
 use yaml::{

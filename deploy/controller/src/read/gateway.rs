@@ -70,7 +70,6 @@ pub(crate) fn gateway(at: &Cursor<'_>, meta: Meta) -> Result<Gateway, Error> {
     let mut gateway = Gateway {
         meta,
         clients: clients(at)?,
-        topology: own_annotation(at, PROXY_CONFIG, |at| Ok(topology::of_text(at)))?.flatten(),
         ..Gateway::default()
     };
     object.required("spec", SPEC, |at| {
@@ -80,15 +79,18 @@ pub(crate) fn gateway(at: &Cursor<'_>, meta: Meta) -> Result<Gateway, Error> {
         })?;
         gateway.listeners = object.required("listeners", LISTENERS, listeners)?;
         gateway.addresses = addresses(&object)?;
-        // Which of both a pod would have: Istio copies these to it before the Gateway's own.
         let copied = object.nullable("infrastructure", |at| {
             annotation(at, PROXY_CONFIG, |at| Ok(topology::of_text(at)))
         })?;
-        if let Some(topology) = copied.flatten() {
-            gateway.topology = topology;
-        }
+        gateway.topology = copied.flatten().flatten();
         Ok(())
     })?;
+    // Istio copies those of the infrastructure to pods before the Gateway's own. Where these say it, nobody relies on the latter, and
+    // nothing is warned of them.
+    if gateway.topology.is_none() {
+        let own = own_annotation(at, PROXY_CONFIG, |at| Ok(topology::of_text(at)))?;
+        gateway.topology = own.flatten();
+    }
     object.nullable("status", |at| {
         let object = at.object("a mapping with addresses", STATUS_FIELDS)?;
         gateway.status_addresses = addresses(&object)?;

@@ -11,18 +11,11 @@ use yaml::{Node, Part, Position, Value};
 
 use crate::{
     objects::{Kind, Meta, ObjectKey, TargetRef, UnreadPolicy},
-    read::name::is_subdomain,
+    read::{authorization::TARGET_KINDS, name::is_subdomain},
 };
 
 /// The annotation of a dry run. Source: Istio AuthorizationPolicy.
 const DRY_RUN: &str = "istio.io/dry-run";
-/// The kinds that a policy can be attached to, with their groups. Source: Istio, `targetRefs`.
-const KINDS: [(&str, &str); 4] = [
-    ("", "Service"),
-    ("networking.istio.io", "ServiceEntry"),
-    ("gateway.networking.k8s.io", "Gateway"),
-    ("gateway.networking.k8s.io", "GatewayClass"),
-];
 
 /// Whether something stands in for an object of this kind that cannot be read.
 pub(super) fn concerns(kind: Kind) -> bool {
@@ -109,7 +102,7 @@ fn target(node: &Node, own_namespace: &str) -> Option<TargetRef> {
     let (kind, name) = (one(node, "kind")??, one(node, "name")??);
     let namespace = one(node, "namespace")?;
     let is_own = namespace.is_none_or(|namespace| namespace == own_namespace);
-    let is_whole = KINDS.contains(&(group, kind)) && is_subdomain(name) && is_own;
+    let is_whole = TARGET_KINDS.contains(&(group, kind)) && is_subdomain(name) && is_own;
     is_whole.then(|| TargetRef {
         group: group.to_owned(),
         kind: kind.to_owned(),

@@ -3,7 +3,13 @@
 //! In: a body. Out: `DeltaDiscoveryRequest`s, one at a time. Never: buffers more than a message may have; large ones
 //! are few at a time over all streams.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http_body_util::BodyExt as _;
@@ -78,6 +84,7 @@ pub(super) struct Requests<B> {
     body: B,
     buffer: BytesMut,
     large: Arc<Semaphore>,
+    reading: Arc<AtomicBool>,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Requests<B>
@@ -89,7 +96,14 @@ where
             body,
             buffer: BytesMut::new(),
             large,
+            reading: Arc::default(),
         }
+    }
+
+    /// Whether a request has begun to come and is not wholly read: it has deadlines of its own. **Shape**: kept up to date while the
+    /// next request is waited for.
+    pub(super) fn reading(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.reading)
     }
 
     /// Reads until there are `length` bytes; `false` if the body ends before.
@@ -113,6 +127,7 @@ where
         if !self.fill(1).await? {
             return Ok(None);
         }
+        self.reading.store(true, Ordering::Relaxed);
         let length = match tokio::time::timeout(READ_DEADLINE, self.head()).await {
             Ok(head) => head?,
             Err(_) => return Err(FrameError::Slow { length: 5 }),
@@ -138,6 +153,7 @@ where
                 .await
                 .map_err(|error| FrameError::Broken(error.to_string()))??
         };
+        self.reading.store(false, Ordering::Relaxed);
         Ok(Some(Received { request, turn }))
     }
 

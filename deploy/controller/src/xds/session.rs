@@ -10,7 +10,9 @@
 //! newest snapshot.
 //!
 //! A client that comes back asks for several types in one go and says so in the same way: they are answered as one group, or
-//! what moved while it was away would be nowhere between the answers.
+//! what moved while it was away would be nowhere between the answers. Nothing new is led to before the last of these requests is
+//! there, so such a promise can be made by the first request of a type alone, has to be kept in order, and has a deadline
+//! ([`Session::is_followed`], [`stream`](super::stream)).
 //!
 //! A group of more than [`MAX_GROUP`] is none: its responses are sent one by one, as large ones have to be.
 
@@ -34,6 +36,10 @@ use crate::{output::ResourceType, publish::Snapshot};
 pub(super) const MAX_OTHER_TYPES: usize = 16;
 /// Answers about them that may wait to be sent.
 const MAX_OTHER_ANSWERS: usize = 16;
+
+/// How many requests may be announced. Reason: one of each type, and as many names as a stream may have, by the two thousand that a
+/// proxy of ours puts into one request.
+pub(super) const MAX_FOLLOWED: u32 = 256;
 
 /// The largest group. Units: bytes, of all its responses. A client holds them until the last has come; a larger change is a
 /// mesh that comes up, or is another one.
@@ -65,7 +71,7 @@ pub(super) struct Session {
     grouped: bool,
     /// A type of which a part was sent. What comes after it in [`ORDER`] waits for the rest.
     unfinished: Option<ResourceType>,
-    /// How many requests are to come before the next group.
+    /// How many requests were announced and are still to come, before the next group.
     followed: u32,
     max_group: usize,
 }
@@ -131,8 +137,8 @@ impl Session {
         if length > MAX_TYPE {
             return Err(Refusal::Type { length });
         }
-        self.followed = request.followed_by;
         let of = ORDER.into_iter().find(|of| of.url() == request.type_url);
+        self.follow(of, &request)?;
         if let Some(of) = of {
             let settled = self.subscription_mut(of).request(request, now)?;
             let bytes: usize = self.subscriptions.iter().map(Subscription::bytes).sum();
@@ -143,6 +149,39 @@ impl Session {
         }
         self.other(request)?;
         Ok(None)
+    }
+
+    /// Counts the requests that belong together. Only the first of a type begins such a row; what is said to a response is none of it.
+    fn follow(
+        &mut self,
+        of: Option<ResourceType>,
+        request: &DeltaDiscoveryRequest,
+    ) -> Result<(), Refusal> {
+        let found = request.followed_by;
+        let is_first = match of {
+            Some(of) => !self.subscription(of).begun(),
+            None => !self.others.contains(&request.type_url),
+        };
+        if let Some(expected) = self.followed.checked_sub(1) {
+            if !is_first && !request.response_nonce.is_empty() {
+                return Ok(());
+            }
+            if found != expected {
+                return Err(Refusal::Order { found, expected });
+            }
+        } else if !is_first {
+            return Ok(());
+        } else if found > MAX_FOLLOWED {
+            let limit = MAX_FOLLOWED;
+            return Err(Refusal::Followed { found, limit });
+        }
+        self.followed = found;
+        Ok(())
+    }
+
+    /// Whether requests were announced that are still to come. Nothing new is sent until then.
+    pub(super) fn is_followed(&self) -> bool {
+        self.followed > 0
     }
 
     /// A type that is not served is answered once, and for each name again, that there is nothing: a client that

@@ -3,7 +3,11 @@
 //! Spawns nothing; it is the stream's one task. It ends when the client goes, when its token or its role ends, when it
 //! does not keep up, when its connection is recycled, and with the process.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
@@ -18,7 +22,7 @@ use super::{
     gate::Gate,
     message::Message,
     session::{ORDER, Session},
-    subscription::Settled,
+    subscription::{Refusal, Settled},
 };
 use crate::{
     metrics::{Metrics, TypeLabel},
@@ -68,12 +72,24 @@ struct Outgoing {
     moved: Instant,
 }
 
-/// When a response that is wholly sent must be acknowledged, by type in the order of [`ORDER`].
-type Awaited = [Option<Instant>; ORDER.len()];
+/// By when something has to come from the client.
+#[derive(Default)]
+struct Awaited {
+    /// The acknowledgement of a response that is wholly sent, by type in the order of [`ORDER`].
+    acks: [Option<Instant>; ORDER.len()],
+    /// The last of the requests that the client has announced.
+    requests: Option<Instant>,
+}
 
-fn slot(awaited: &mut Awaited, of: ResourceType) -> Option<&mut Option<Instant>> {
-    let position = ORDER.iter().position(|one| *one == of)?;
-    awaited.get_mut(position)
+impl Awaited {
+    fn slot(&mut self, of: ResourceType) -> Option<&mut Option<Instant>> {
+        let position = ORDER.iter().position(|one| *one == of)?;
+        self.acks.get_mut(position)
+    }
+
+    fn all(&self) -> impl Iterator<Item = Instant> {
+        self.acks.iter().chain([&self.requests]).flatten().copied()
+    }
 }
 
 impl Stream {
@@ -105,6 +121,7 @@ impl Stream {
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
+        let reading = requests.reading();
         // The state of a half-read request lives in this, so that waiting for it can be given up.
         let mut requests = pin!(stream::unfold(requests, |mut requests| async move {
             let next = requests.next().await.transpose()?;
@@ -143,23 +160,30 @@ impl Stream {
                 received = requests.next() => match received {
                     None => return End::Say(Status::ok("")),
                     Some(Err(error)) => return self.broken(&error),
-                    Some(Ok(received)) => match self.take(received) {
-                        Ok(Some(of)) => {
-                            if let Some(slot) = slot(&mut awaited, of) {
-                                *slot = None;
+                    Some(Ok(received)) => {
+                        match self.take(received) {
+                            Ok(Some(of)) => {
+                                if let Some(slot) = awaited.slot(of) {
+                                    *slot = None;
+                                }
                             }
+                            Ok(None) => {}
+                            Err(status) => return End::Say(status),
                         }
-                        Ok(None) => {}
-                        Err(status) => return End::Say(status),
-                    },
+                        self.expect_requests(&mut awaited);
+                    }
                 },
                 () = self.view.changed() => {}
                 () = draining.reached(net::drain::Phase::Draining), if draining.phase() == net::drain::Phase::Running => {}
                 () = pieces.closed() => return End::Gone,
                 () = tokio::time::sleep_until(deadline) => {
                     let now = Instant::now();
+                    // A request that waits for its turn, or is on its way, has deadlines of its own.
+                    if awaited.requests.is_some_and(|due| due <= now) && reading.load(Ordering::Relaxed) {
+                        awaited.requests = Some(now + ACK_DEADLINE);
+                    }
                     if late(outgoing.as_ref(), &awaited, now) {
-                        self.log_late(outgoing.as_ref());
+                        self.log_late(outgoing.as_ref(), &awaited, now);
                         return End::Cut;
                     }
                     if now >= recheck {
@@ -181,10 +205,20 @@ impl Stream {
             return;
         }
         let due = Instant::now() + ACK_DEADLINE;
-        for (slot, of) in awaited.iter_mut().zip(ORDER) {
+        for (slot, of) in awaited.acks.iter_mut().zip(ORDER) {
             if self.session.subscription(of).waits() {
                 slot.get_or_insert(due);
             }
+        }
+    }
+
+    /// As long as announced requests are missing, nothing new is sent: one deadline for all of them.
+    fn expect_requests(&self, awaited: &mut Awaited) {
+        if self.session.is_followed() {
+            let due = Instant::now() + ACK_DEADLINE;
+            awaited.requests.get_or_insert(due);
+        } else {
+            awaited.requests = None;
         }
     }
 
@@ -252,7 +286,16 @@ impl Stream {
             .request(request, net::clock::now())
             .map_err(|refusal| {
                 tracing::warn!(peer = %self.connection.peer(), node = self.client.node_id(), "xDS stream refused: {refusal}");
-                Status::resource_exhausted(refusal.to_string())
+                match refusal {
+                    Refusal::Order { .. } | Refusal::Followed { .. } => {
+                        Status::invalid_argument(refusal.to_string())
+                    }
+                    Refusal::Name { .. }
+                    | Refusal::Names
+                    | Refusal::Bytes
+                    | Refusal::Type { .. }
+                    | Refusal::Types { .. } => Status::resource_exhausted(refusal.to_string()),
+                }
             })?;
         drop(turn);
         for of in ORDER {
@@ -311,8 +354,11 @@ impl Stream {
         tracing::warn!(peer = %self.connection.peer(), node = self.client.node_id(), "xDS client is let in no longer: {closed}");
     }
 
-    fn log_late(&self, outgoing: Option<&Outgoing>) {
+    fn log_late(&self, outgoing: Option<&Outgoing>, awaited: &Awaited, now: Instant) {
         let what = match outgoing {
+            _ if awaited.requests.is_some_and(|due| due <= now) => {
+                "requests do not come of which it said that they would (followed_by)"
+            }
             Some(_) => "it does not take what it is sent",
             None => "it does not acknowledge what it was sent",
         };
@@ -325,16 +371,9 @@ fn deadline(outgoing: Option<&Outgoing>, awaited: &Awaited) -> Instant {
     let far = Instant::now() + SEND_DEADLINE;
     let sending = outgoing
         .map(|outgoing| (outgoing.moved + ACK_DEADLINE).min(outgoing.begun + SEND_DEADLINE));
-    awaited
-        .iter()
-        .flatten()
-        .copied()
-        .chain(sending)
-        .min()
-        .unwrap_or(far)
+    awaited.all().chain(sending).min().unwrap_or(far)
 }
 
 fn late(outgoing: Option<&Outgoing>, awaited: &Awaited, now: Instant) -> bool {
-    (outgoing.is_some() || awaited.iter().any(Option::is_some))
-        && deadline(outgoing, awaited) <= now
+    (outgoing.is_some() || awaited.all().next().is_some()) && deadline(outgoing, awaited) <= now
 }

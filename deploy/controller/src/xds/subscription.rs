@@ -69,6 +69,24 @@ pub(super) enum Refusal {
         /// The limit.
         limit: usize,
     },
+    /// A request that belongs with others is missing, or there is one too many.
+    #[error(
+        "a request that belongs with others: followed_by: found {found}, expected {expected}, as the one before it said"
+    )]
+    Order {
+        /// What it says.
+        found: u32,
+        /// What it should say.
+        expected: u32,
+    },
+    /// Too many are to come.
+    #[error("followed_by: found {found}, expected at most {limit}")]
+    Followed {
+        /// What the first one says.
+        found: u32,
+        /// The limit.
+        limit: u32,
+    },
 }
 
 /// A response that waits for its acknowledgement.

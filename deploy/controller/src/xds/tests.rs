@@ -25,6 +25,8 @@ use crate::{
     serve::Connection,
 };
 
+mod announced;
+
 struct Bench {
     publisher: Publisher,
     door: Arc<List>,

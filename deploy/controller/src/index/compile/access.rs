@@ -44,6 +44,22 @@ pub(super) struct Access {
     pub(super) unenforced: Vec<String>,
 }
 
+/// The same of the targets of a policy that stand before many services, in one sentence: which ports these have is not looked up.
+fn closed_of_gateways(policy: &AuthorizationPolicy) -> Option<String> {
+    let is_gateway = |it: &&TargetRef| matches!(it.kind.as_str(), "Gateway" | "GatewayClass");
+    let gateways = policy.targets.iter().filter(is_gateway);
+    let called: Vec<_> = gateways
+        .map(|it| format!("{} {}", it.kind, it.name))
+        .collect();
+    (!called.is_empty() && !policy.rules.is_empty()).then(|| {
+        format!(
+            "connections to ports behind {} that do not speak HTTP, and that a rule matches, are closed: provider {:?} is asked by HTTP, and only about requests",
+            called.join(", "),
+            policy.provider
+        )
+    })
+}
+
 impl Store {
     /// What is asked of who comes to what these keys stand for. Policies are in the order of their names.
     pub(super) fn access(&self, keys: &[Key]) -> Access {
@@ -158,7 +174,8 @@ impl Store {
         Some((why, self.keys_in_force(&policy.meta, &policy.targets)))
     }
 
-    fn keys_in_force(&self, meta: &Meta, targets: &[TargetRef]) -> Vec<Key> {
+    /// What the targets of a policy are, as far as it holds for them.
+    pub(in crate::index) fn keys_in_force(&self, meta: &Meta, targets: &[TargetRef]) -> Vec<Key> {
         let mut keys = routing::targets(targets, &meta.namespace, &self.mesh());
         keys.retain(|key| self.is_in_force(key, &meta.namespace));
         keys
@@ -172,25 +189,29 @@ impl Store {
         let kind = Kind::AuthorizationPolicy;
         let closes = access::can_close(policy);
         let mut remarks = access::remarks(policy);
-        remarks.extend(self.closed_ports(policy));
+        if self.is_asked_by_http(policy) {
+            remarks.extend(closed_of_gateways(policy));
+            remarks.extend(self.closed_ports(policy));
+        }
         self.condition_of(kind, &policy.meta, &policy.targets, closes, &remarks)
     }
 
-    /// The ports whose connections a policy closes, since its authorizer can only be asked about requests. Those of which nobody said what
-    /// they speak are not among them.
-    fn closed_ports(&self, policy: &AuthorizationPolicy) -> Vec<String> {
+    /// Whether a policy asks an authorizer that can only be asked about requests.
+    fn is_asked_by_http(&self, policy: &AuthorizationPolicy) -> bool {
         let authorizers = &self.mesh().config.authorizers;
-        let asked_by_http = policy.action == Action::Custom
+        policy.action == Action::Custom
             && matches!(
                 authorizers.get(&policy.provider),
                 Some(Ok(Authorizer {
                     protocol: AuthorizerProtocol::Http(_),
                     ..
                 }))
-            );
-        if !asked_by_http {
-            return Vec::new();
-        }
+            )
+    }
+
+    /// The ports whose connections a policy closes, since its authorizer can only be asked about requests. Those of which nobody said what
+    /// they speak are not among them.
+    fn closed_ports(&self, policy: &AuthorizationPolicy) -> Vec<String> {
         let namespace = &*policy.meta.namespace;
         let mut closed = Vec::new();
         for target in &policy.targets {

@@ -103,6 +103,32 @@ fn ports_that_an_authorizer_cannot_be_asked_about_are_told() {
 }
 
 #[test]
+fn a_gateway_whose_authorizer_cannot_be_asked_about_connections_is_told_without_its_ports() {
+    let gateway = "{kind: Gateway, group: gateway.networking.k8s.io, name: w}";
+    let custom = |targets: &str, provider: &str, rules: &str| {
+        condition(&policy(&format!(
+            "targetRefs: [{targets}], action: CUSTOM, provider: {{name: {provider}}}, rules: [{rules}]"
+        )))
+    };
+    let general = "connections to ports behind Gateway w that do not speak HTTP, and that a rule matches, are closed: provider \"by-http\" \
+                   is asked by HTTP, and only about requests";
+    assert_eq!(
+        custom(gateway, "by-http", "{}"),
+        format!("true UnsupportedValue: bound to shop/w; {general}")
+    );
+    let open = "true Accepted: bound to shop/w";
+    assert_eq!(custom(gateway, "by-grpc", "{}"), open);
+    assert_eq!(custom(gateway, "by-http", ""), open, "nothing is asked");
+    // The ports of a service are named all the same.
+    let both = format!("{{kind: Service, group: '', name: web}}, {gateway}");
+    let text = custom(&both, "by-http", "{}");
+    assert!(
+        text.contains(general) && text.contains("connections to port 3306 of Service shop/web"),
+        "{text}"
+    );
+}
+
+#[test]
 fn custom_by_a_token_closes_and_says_why() {
     let text = condition(&policy(&format!(
         "{OF_WEB}, action: CUSTOM, provider: {{name: by-grpc}}, rules: [{{when: [{{key: 'request.auth.claims[a]', values: [b]}}]}}]"

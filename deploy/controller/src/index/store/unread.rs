@@ -9,12 +9,8 @@ use std::sync::Arc;
 
 use super::{Dirty, Store};
 use crate::{
-    index::{
-        routing::{self, Key},
-        tell::Told,
-        unenforced,
-    },
-    objects::{Kind, ObjectKey, UnreadPolicy},
+    index::{routing::Key, tell::Told, unenforced},
+    objects::{Kind, ObjectKey, TargetRef, UnreadPolicy},
     render::routing::WAYPOINT_ACCEPTED,
     status::Condition,
 };
@@ -85,16 +81,7 @@ impl Store {
         if !policy.closes {
             return Vec::new();
         }
-        let namespace = &policy.meta.namespace;
-        let mut keys = routing::targets(&policy.targets, namespace, &self.mesh());
-        keys.retain(|key| match key {
-            // A class is the root namespace's business.
-            Key::Class(_) => **namespace == *self.config.root_namespace,
-            Key::Host(_) | Key::Pattern | Key::Entry(..) | Key::Grants(_) | Key::Gateway(..) => {
-                true
-            }
-        });
-        keys
+        self.keys_in_force(&policy.meta, &policy.targets)
     }
 
     /// The condition of the stand-in of a key, and what was told of it; `None` where there is none.
@@ -116,21 +103,30 @@ impl Store {
 
     fn message(&self, policy: &UnreadPolicy) -> String {
         let mut text = "the manifest cannot be read, and there is no earlier version: ".to_owned();
-        if self.closed_by(policy).is_empty() {
+        let (closed, idle): (Vec<_>, Vec<_>) = policy.targets.iter().partition(|target| {
+            let keys = self.keys_in_force(&policy.meta, std::slice::from_ref(target));
+            policy.closes && !keys.is_empty()
+        });
+        let namespace = &policy.meta.namespace;
+        let called = |targets: &[&TargetRef]| {
+            let names = targets.iter().map(|target| match target.kind.as_str() {
+                "GatewayClass" => format!("GatewayClass {}", target.name),
+                kind => format!("{kind} {namespace}/{}", target.name),
+            });
+            names.collect::<Vec<_>>().join(", ")
+        };
+        if closed.is_empty() {
             text.push_str("nothing of it is enforced");
         } else {
-            let namespace = &policy.meta.namespace;
-            let called: Vec<_> = policy
-                .targets
-                .iter()
-                .map(|target| match target.kind.as_str() {
-                    "GatewayClass" => format!("GatewayClass {}", target.name),
-                    kind => format!("{kind} {namespace}/{}", target.name),
-                })
-                .collect();
             text.push_str(&format!(
                 "where a waypoint stands before {}, every request is answered with 403 and every connection ended",
-                called.join(", ")
+                called(&closed)
+            ));
+        }
+        if policy.closes && !idle.is_empty() {
+            text.push_str(&format!(
+                "; it is not in force for {}: policies of the root namespace alone are",
+                called(&idle)
             ));
         }
         if policy.has_others {

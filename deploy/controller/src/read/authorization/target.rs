@@ -14,8 +14,8 @@ const FIELDS: &[&str] = &["group", "kind", "name", "namespace"];
 
 const TARGET: &str = "a reference with group, kind and name";
 
-/// The kinds that a policy can be attached to, with their groups.
-const KINDS: &[(&str, &str)] = &[
+/// The groups and kinds of what a policy can be attached to, whether it can be read or not. Source: Istio, `targetRefs`.
+pub(crate) const TARGET_KINDS: &[(&str, &str)] = &[
     ("", "Service"),
     ("networking.istio.io", "ServiceEntry"),
     ("gateway.networking.k8s.io", "Gateway"),
@@ -49,7 +49,7 @@ fn target(at: &Cursor<'_>) -> Result<TargetRef, Error> {
     let kind = object.required("kind", TARGET, |at| {
         let expected = "Service, ServiceEntry of networking.istio.io, or Gateway or GatewayClass of \
                         gateway.networking.k8s.io";
-        checked(at, expected, |kind| KINDS.contains(&(&group, kind))).map(str::to_owned)
+        checked(at, expected, |kind| TARGET_KINDS.contains(&(&group, kind))).map(str::to_owned)
     })?;
     if field::text(&object, "namespace", text)?.is_some() {
         let expected = "none: a policy is attached within its own namespace";

@@ -100,6 +100,8 @@ fn is_jwks_uri(text: &str) -> bool {
     };
     matches!(uri.scheme_str(), Some("http" | "https"))
         && uri.host().is_some_and(|host| !host.is_empty())
+        // A name and a password would be sent to nobody and shown to whoever sees the configuration.
+        && uri.authority().is_some_and(|at| !at.as_str().contains('@'))
 }
 
 fn from_header(at: &Cursor<'_>) -> Result<JwtHeader, Error> {

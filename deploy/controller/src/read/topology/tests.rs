@@ -97,6 +97,38 @@ fn what_istio_copies_to_pods_counts_before_the_gateways_own() {
     assert_eq!(proxies("", &config(2)), Some(2));
     assert_eq!(proxies(&config(1), "other.example.com/a: b"), Some(1));
     assert_eq!(proxies("", ""), None);
+    // What says nothing of it takes nothing away.
+    for nothing in ["tracing: {}", "", "gatewayTopology: null", "{}"] {
+        assert_eq!(
+            proxies(&config(1), &annotation(nothing)),
+            Some(1),
+            "{nothing}"
+        );
+    }
+    // The whole block, not field by field.
+    let empty = annotation("gatewayTopology: {}");
+    assert_eq!(proxies(&config(1), &empty), None);
+}
+
+#[test]
+fn what_is_replaced_closes_nothing_and_nothing_is_warned_of_it() {
+    let good = annotation("gatewayTopology: {numTrustedProxies: 2}");
+    let broken = annotation("gatewayTopology: {numTrustedProxies: two}");
+    let (read, warnings) = gateway(&broken, &good);
+    assert!(matches!(&read.topology, Some(Ok(_))), "{:?}", read.topology);
+    assert_eq!(warnings, [""; 0]);
+    // What replaces is warned of, and closes, whatever it replaces; so does the own where nothing replaces it.
+    let other = annotation("tracing: {}");
+    for (own, copied) in [(&good, &broken), (&broken, &other)] {
+        let (read, warnings) = gateway(own, copied);
+        assert!(
+            matches!(&read.topology, Some(Err(_))),
+            "{:?}",
+            read.topology
+        );
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains("is closed"), "{warnings:?}");
+    }
 }
 
 #[test]

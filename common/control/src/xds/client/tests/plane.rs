@@ -16,7 +16,7 @@ use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     net::{TcpListener, TcpSocket},
-    sync::mpsc,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::JoinHandle,
 };
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
@@ -42,6 +42,7 @@ struct Shared {
     talks: mpsc::Sender<Talk>,
     refusal: Mutex<Option<Status>>,
     limit: Mutex<usize>,
+    door: Arc<Semaphore>,
     connections: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -72,6 +73,7 @@ impl Plane {
             talks: sender,
             refusal: Mutex::new(None),
             limit: Mutex::new(4 << 20),
+            door: Arc::new(Semaphore::new(1)),
             connections: Mutex::new(Vec::new()),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -90,6 +92,11 @@ impl Plane {
     /// The next stream.
     pub(super) async fn accept(&mut self) -> Talk {
         within(self.talks.recv()).await.unwrap()
+    }
+
+    /// New streams are kept waiting for an answer until this is dropped.
+    pub(super) async fn shut(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.shared.door).acquire_owned().await.unwrap()
     }
 
     /// Streams are refused from now on.
@@ -182,6 +189,7 @@ impl AggregatedDiscoveryService for Ads {
         let mut requests = request.into_inner();
         // As servers may: nothing is answered, not even headers, before something was asked.
         let first = requests.message().await?;
+        drop(self.0.door.acquire().await);
         let (responses, mut receiver) = mpsc::channel(16);
         let talk = Talk {
             metadata,

@@ -279,3 +279,27 @@ fn a_class_is_closed_by_the_root_namespace_alone_wherever_that_goes() {
     world.put(&config("istio-system"));
     assert_eq!(world.of("shop/w"), "");
 }
+
+#[test]
+fn what_it_does_not_close_is_told_as_such() {
+    let said = |targets: &[(&str, &str, &str)]| {
+        let mut world = World::new();
+        world.unread(AUTHORIZATION, "shop/p", targets);
+        let of_class = world.of("shop/w").to_owned();
+        assert_eq!(
+            of_class, "",
+            "a class is closed by the root namespace alone"
+        );
+        let condition = world.condition(AUTHORIZATION, "shop/p").unwrap();
+        let head = "false: the manifest cannot be read, and there is no earlier version: ";
+        condition.strip_prefix(head).unwrap().to_owned()
+    };
+    let idle = "; it is not in force for GatewayClass ambit-waypoint: policies of the root namespace alone are";
+    assert_eq!(
+        said(&[WEB, CLASS]),
+        format!(
+            "where a waypoint stands before Service shop/web, every request is answered with 403 and every connection ended{idle}"
+        )
+    );
+    assert_eq!(said(&[CLASS]), format!("nothing of it is enforced{idle}"));
+}

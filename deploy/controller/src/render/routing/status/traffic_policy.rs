@@ -23,12 +23,18 @@ const TARGET_NOT_FOUND: &str = "TargetNotFound";
 /// It cannot be told to waypoints. Source: GEP-713, `PolicyReasonInvalid`.
 const INVALID: &str = "Invalid";
 
+/// How far what an unreadable limit closes goes: as far as the limit would.
+const OF_ITS_OWN: &str = "requests that routes of other services lead there are not closed, as its limits do not count for them";
+
+/// The block by which a flaw comes into force.
+const RATE_LIMITS: &str = "rateLimits";
+
 /// A block of a TrafficPolicy, of which one counts for each target.
 type Block = (&'static str, fn(&TrafficPolicy) -> bool);
 
 const BLOCKS: [Block; 3] = [
     ("healthCheck", |it| it.health_check.is_some()),
-    ("rateLimits", |it| !it.rate_limits.is_empty()),
+    (RATE_LIMITS, |it| !it.rate_limits.is_empty()),
     ("clientAddress", |it| it.client_address.is_some()),
 ];
 
@@ -66,13 +72,29 @@ impl Answer {
         object: &TrafficPolicy,
         target: &TargetRef,
         attachment: &Attachment,
-        lost: &[String],
+        lost: &[Lost],
         flaw: Option<&Unenforceable>,
     ) -> Self {
         let TargetRef { kind, name, .. } = target;
         let called = format!("{kind} {name}");
+        // What another policy has of it closes nothing.
+        let counts =
+            !object.rate_limits.is_empty() && lost.iter().all(|it| it.block != RATE_LIMITS);
+        let closed = flaw.filter(|_| counts).map(|flaw| {
+            format!(
+                "{flaw}: every request to {called} is answered with 403 and every connection ended; {OF_ITS_OWN}"
+            )
+        });
         let (reason, text) = match attachment {
-            _ if !lost.is_empty() => (CONFLICTED, message(lost)),
+            Attachment::Bound(_) if !lost.is_empty() => {
+                let lost = lost.iter().map(|it| it.text.clone());
+                let texts: Vec<_> = lost.chain(closed).collect();
+                (CONFLICTED, message(&texts))
+            }
+            _ if !lost.is_empty() => {
+                let texts: Vec<_> = lost.iter().map(|it| it.text.clone()).collect();
+                (CONFLICTED, message(&texts))
+            }
             Attachment::NotFound => (TARGET_NOT_FOUND, format!("there is no {called}")),
             Attachment::NoWaypoint if kind == "Gateway" => {
                 (TARGET_NOT_FOUND, format!("{called} is no waypoint"))
@@ -81,13 +103,8 @@ impl Answer {
                 TARGET_NOT_FOUND,
                 format!("{called} has no host of its own: {whose}"),
             ),
-            Attachment::Bound(_) => match flaw.filter(|_| !object.rate_limits.is_empty()) {
-                Some(flaw) => (
-                    INVALID,
-                    format!(
-                        "{flaw}: every request to {called} is answered with 403 and every connection ended"
-                    ),
-                ),
+            Attachment::Bound(_) => match closed {
+                Some(closed) => (INVALID, closed),
                 None => (ACCEPTED, "attached to the waypoint".to_owned()),
             },
             // The last two are of classes, which no target is.
@@ -108,15 +125,24 @@ impl Answer {
     }
 }
 
+/// A block of a target that is another policy's.
+struct Lost {
+    block: &'static str,
+    text: String,
+}
+
 /// The blocks of a target that are another policy's.
-fn conflicts(object: &TrafficPolicy, others: &[&TrafficPolicy], target: &TargetRef) -> Vec<String> {
+fn conflicts(object: &TrafficPolicy, others: &[&TrafficPolicy], target: &TargetRef) -> Vec<Lost> {
     let TargetRef { kind, name, .. } = target;
     let at = Attached::target(target, &object.meta.namespace);
     let lost = BLOCKS.iter().filter_map(|(block, sets)| {
         let winner = winner(at, others, sets).filter(|it| it.meta.name != object.meta.name)?;
         (sets(object) && is_before(winner, object)).then(|| {
             let winner = &winner.meta.name;
-            format!("TrafficPolicy {winner} has the {block} of {kind} {name}")
+            Lost {
+                block,
+                text: format!("TrafficPolicy {winner} has the {block} of {kind} {name}"),
+            }
         })
     });
     lost.collect()
@@ -201,42 +227,59 @@ pub fn envoy_filter(
     has_peers: &dyn Fn(&str) -> bool,
     flaw: Option<&Unenforceable>,
 ) -> Vec<Condition> {
-    let nobody: Vec<_> = targets
+    let (nobody, targets): (Vec<_>, Vec<_>) = targets
         .iter()
-        .map(|(target, _)| target.name.as_str())
-        .filter(|name| object.has_proxy_protocol() && !has_peers(name))
-        .collect();
-    if !nobody.is_empty() {
-        let names = nobody.join(", ");
-        return vec![Condition {
-            kind: WAYPOINT_ACCEPTED,
-            status: false,
-            reason: UNSUPPORTED_VALUE,
-            message: format!(
-                "no TrafficPolicy with clientAddress.trustedPeers says whose PROXY headers count for Gateway {names}: nothing of it is in force there"
-            ),
-        }];
-    }
+        .cloned()
+        .partition(|(target, _)| object.has_proxy_protocol() && !has_peers(&target.name));
+    let names: Vec<_> = nobody.iter().map(|(it, _)| it.name.as_str()).collect();
+    let nobody = (!names.is_empty()).then(|| {
+        let names = names.join(", ");
+        format!(
+            "no TrafficPolicy with clientAddress.trustedPeers says whose PROXY headers count for Gateway {names}: nothing of it is in force there"
+        )
+    });
     let subject = Subject {
         kind: "EnvoyFilter",
         namespace: &object.meta.namespace,
         problem: flaw.map(|flaw| (flaw, true)),
         remarks: &[],
     };
-    let mut condition = condition(subject, targets);
+    let condition = condition(subject, &targets);
+    let Some(mut condition) = condition else {
+        // It is for none of its targets.
+        let nowhere = nobody.map(|message| Condition {
+            kind: WAYPOINT_ACCEPTED,
+            status: false,
+            reason: UNSUPPORTED_VALUE,
+            message,
+        });
+        return nowhere.into_iter().collect();
+    };
+    if flaw.is_some() && is_any_bound(&targets) {
+        condition.message.push_str(&format!("; {OF_ITS_OWN}"));
+    }
+    if let Some(nobody) = nobody {
+        if condition.status {
+            condition.reason = UNSUPPORTED_VALUE;
+        }
+        condition.message.push_str(&format!("; {nobody}"));
+    }
     let idle: Vec<_> = object
         .limits()
         .filter(|limit| limit.enabled == Share::NONE || limit.enforced == Share::NONE)
         .map(|limit| limit.stat_prefix.as_str())
         .collect();
-    if let Some(condition) = &mut condition
-        && !idle.is_empty()
-    {
+    if !idle.is_empty() {
         // What Envoy does with such a filter is rarely what was meant.
         condition.message.push_str(&format!(
             "; as in Envoy, {} refuses nothing: filter_enabled or filter_enforced is 0 or absent",
             idle.join(", ")
         ));
     }
-    condition.into_iter().collect()
+    vec![condition]
+}
+
+fn is_any_bound(targets: &[(&TargetRef, Attachment)]) -> bool {
+    let mut attachments = targets.iter().map(|(_, it)| it);
+    attachments.any(|it| matches!(it, Attachment::Bound(_)))
 }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use wire::proto::{ADDRESS_TYPE, AUTHORIZATION_TYPE, discovery::DeltaDiscoveryRequest};
 
-use super::Bench;
+use super::{
+    super::{MAX_FOLLOWED, Refusal},
+    Bench,
+};
 use crate::{
     output::{Output, ResourceType},
     xds::testkit::{ack, back, nack, names, on_demand, policy, puts, subscribe, workload},
@@ -143,6 +146,57 @@ fn requests_that_belong_together_are_answered_together() {
     );
     let addresses = bench.hear().unwrap();
     assert_eq!((names(&addresses).0, addresses.followed_by), (vec!["1"], 0));
+}
+
+#[test]
+fn an_acknowledgement_announces_no_requests_and_is_none_of_those_announced() {
+    let mut bench = Bench::synced();
+    bench.publisher.apply(puts([policy("ns", "1", 1)]));
+    let policies = bench.hear().unwrap();
+    bench.say(followed_by(1, ack(&policies)));
+    assert!(!bench.session.is_followed());
+    // Nor does a subscription to a type that was begun before.
+    bench.say(followed_by(1, subscribe(ADDRESS_TYPE, &["1"])));
+    assert!(!bench.session.is_followed());
+    bench.publisher.apply(both(2));
+    assert_eq!(bench.take().followed_by, 1);
+    assert_eq!(names(&bench.take()).0, ["2"]);
+
+    let mut bench = Bench::new();
+    bench.publisher.apply(both(1));
+    bench.say(subscribe(AUTHORIZATION_TYPE, &[]));
+    let policies = bench.hear().unwrap();
+    bench.say(followed_by(1, on_demand(ADDRESS_TYPE)));
+    // What is under way is acknowledged in between, whatever it says of others.
+    bench.say(followed_by(7, ack(&policies)));
+    assert!(bench.session.is_followed() && bench.hear().is_none());
+    bench.say(subscribe(ADDRESS_TYPE, &["1"]));
+    assert!(!bench.session.is_followed());
+    assert_eq!(names(&bench.hear().unwrap()).0, ["1"]);
+}
+
+#[test]
+fn requests_that_are_not_those_announced_end_the_stream() {
+    for (said, next) in [(1, 1), (2, 0), (2, 2), (2, 7), (MAX_FOLLOWED, 0)] {
+        let mut bench = Bench::new();
+        bench.say(followed_by(said, subscribe(AUTHORIZATION_TYPE, &[])));
+        assert_eq!(
+            bench.try_say(followed_by(next, subscribe(ADDRESS_TYPE, &[]))),
+            Err(Refusal::Order {
+                found: next,
+                expected: said - 1
+            })
+        );
+    }
+    let mut bench = Bench::new();
+    let found = MAX_FOLLOWED + 1;
+    assert_eq!(
+        bench.try_say(followed_by(found, subscribe(ADDRESS_TYPE, &[]))),
+        Err(Refusal::Followed {
+            found,
+            limit: MAX_FOLLOWED
+        })
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Several limits, and several targets: none is lost for another, and none is taken for another.
 
 use super::*;
+use crate::objects::envoy_filter::Patch;
 
 #[test]
 fn no_limit_gets_a_name_that_another_has() {
@@ -45,7 +46,8 @@ fn an_object_with_a_limit_that_no_waypoint_can_read_closes_by_name() {
         condition.starts_with("Accepted false Invalid: waypoints cannot read it: ")
             && condition.contains("a b")
             && condition.ends_with(
-                ": every request to Service reviews is answered with 403 and every connection ended"
+                ": every request to Service reviews is answered with 403 and every connection ended; \
+                 requests that routes of other services lead there are not closed, as its limits do not count for them"
             ),
         "{condition}"
     );
@@ -58,6 +60,118 @@ fn an_object_with_a_limit_that_no_waypoint_can_read_closes_by_name() {
     assert_eq!(
         compiled.conditions("f"),
         ["WaypointAccepted true Accepted: bound to shop/waypoint"]
+    );
+}
+
+/// Makes the last of the limits of `a` and `f` one that no waypoint can read.
+fn spoil(object: &mut Object) {
+    let bad = || ("a b".to_owned(), "c".to_owned());
+    if let Object::TrafficPolicy(it) = object
+        && *it.meta.name == *"a"
+    {
+        let limit = std::sync::Arc::make_mut(it).rate_limits.last_mut();
+        limit.expect("a limit").response_headers.push(bad());
+    }
+    if let Object::EnvoyFilter(it) = object {
+        for patch in &mut std::sync::Arc::make_mut(it).patches {
+            if let Patch::LocalRateLimit(limit) = patch {
+                limit.response_headers.push(bad());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_conflict_about_another_block_does_not_hide_that_a_target_is_closed() {
+    let health = "healthCheck: {protocol: tcp}";
+    let both = format!("{health}\n  {LOCAL}");
+    let closed = "every request to Service reviews is answered with 403";
+    let older = policy("b", 1, SERVICE, health);
+    let compiled = Compiled::changed(&[policy("a", 2, SERVICE, &both), older], spoil);
+    for table in compiled.tables() {
+        assert_eq!(table.unenforced, ["TrafficPolicy shop/a"]);
+    }
+    let conditions = compiled.conditions("a");
+    let [condition] = &*conditions else {
+        panic!("{conditions:?}")
+    };
+    assert!(
+        condition.starts_with("Accepted false Conflicted: TrafficPolicy b has the healthCheck of Service reviews; waypoints cannot read it: ")
+            && condition.contains(closed),
+        "{condition}"
+    );
+    // Where its limits are lost, they close nothing.
+    let older = policy("b", 1, SERVICE, LOCAL);
+    let compiled = Compiled::changed(&[policy("a", 2, SERVICE, &both), older], spoil);
+    assert_eq!(names(&compiled.of_service()), ["shop/b/all"]);
+    assert_eq!(
+        compiled.conditions("a"),
+        ["Accepted false Conflicted: TrafficPolicy b has the rateLimits of Service reviews"]
+    );
+}
+
+#[test]
+fn a_gateway_for_which_nobody_is_named_does_not_hide_that_another_is_closed() {
+    let second = WORLD
+        .split("---")
+        .find(|it| it.contains("kind: Gateway"))
+        .expect("a Gateway")
+        .replace("name: waypoint,", "name: second,");
+    let second = format!("---{second}");
+    let both = filter("f", &[PROXY_PATCH, LIMIT_PATCH]).replace(
+        GATEWAY,
+        &format!("{GATEWAY}, {}", GATEWAY.replace("waypoint", "second")),
+    );
+    let peers = policy("p", 1, GATEWAY, PEERS);
+    let more = [second, both, peers];
+    let settings = |compiled: &Compiled| {
+        let mut all: Vec<_> = compiled
+            .0
+            .puts
+            .iter()
+            .filter_map(|it| match it {
+                Resource::Settings(it, _) => Some((it.gateway.clone(), it.unenforced.clone())),
+                Resource::Workload(_)
+                | Resource::Service(_)
+                | Resource::Authorization(_)
+                | Resource::BackendPolicy(_)
+                | Resource::RouteTable(..) => None,
+            })
+            .collect();
+        all.sort();
+        all
+    };
+    let unnamed = "no TrafficPolicy with clientAddress.trustedPeers says whose PROXY headers count for Gateway second: nothing of it is in force there";
+    let compiled = Compiled::changed(&more, spoil);
+    assert_eq!(
+        settings(&compiled),
+        [
+            ("second".to_owned(), vec![]),
+            ("waypoint".to_owned(), vec!["EnvoyFilter shop/f".to_owned()])
+        ]
+    );
+    let conditions = compiled.conditions("f");
+    let [condition] = &*conditions else {
+        panic!("{conditions:?}")
+    };
+    assert!(
+        condition.starts_with("WaypointAccepted false Invalid: waypoints cannot read it: ")
+            && condition.contains(": every request to Gateway shop/waypoint is answered with 403")
+            && condition.ends_with(unnamed),
+        "{condition}"
+    );
+    // Where its limit can be read it is in force there, and the condition says where not.
+    let compiled = Compiled::of(&more);
+    assert!(
+        settings(&compiled)
+            .iter()
+            .all(|(_, closed)| closed.is_empty())
+    );
+    assert_eq!(
+        compiled.conditions("f"),
+        [format!(
+            "WaypointAccepted true UnsupportedValue: bound to shop/waypoint; {unnamed}"
+        )]
     );
 }
 
