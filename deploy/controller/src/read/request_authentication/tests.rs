@@ -131,6 +131,10 @@ fn what_istio_refuses_is_refused() {
             "82: spec.jwtRules[0].jwksUri: found \"ftp://a/\", expected a URL of http or https with a host",
         ),
         (
+            "{issuer: a, jwksUri: 'https://me:secret@keys/'}",
+            "82: spec.jwtRules[0].jwksUri: found \"https://me:secret@keys/\", expected a URL of http or https with a host",
+        ),
+        (
             "{issuer: a, jwksUri: '/keys'}",
             "82: spec.jwtRules[0].jwksUri: found \"/keys\", expected a URL of http or https with a host",
         ),
