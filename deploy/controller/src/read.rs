@@ -335,6 +335,6 @@ fn object(at: &Cursor<'_>, kind: Kind) -> Result<Object, Error> {
 }
 
 #[cfg(test)]
-mod testkit;
+pub(crate) mod testkit;
 #[cfg(test)]
 mod tests;

@@ -138,7 +138,7 @@ async fn one(
     };
     let question = Question::new(call, external, request, sample.as_ref());
     let mut said = ask(&call.session, external, question).await;
-    if external.fail_open && said.as_ref().is_err_and(Failed::is_broken) {
+    if asks_again(external, &said) {
         let question = Question::new(call, external, request, sample.as_ref());
         said = ask(&call.session, external, question).await;
     }
@@ -161,6 +161,11 @@ async fn ask(
     question: Result<Question<'_>, Failed>,
 ) -> Result<Said, Failed> {
     question?.ask(session, external).await
+}
+
+/// Whether an authorizer is asked once more; why and when: [`failed`].
+fn asks_again(external: &ExternalAuthorization, said: &Result<Said, Failed>) -> bool {
+    external.fail_open && said.as_ref().is_err_and(Failed::is_broken)
 }
 
 /// How often a question holds what it shows of a body beside the request's own: once as the message that is sent, and once as text that it is made of.
@@ -282,7 +287,7 @@ pub async fn check_connection(
             Protocol::Grpc => {
                 let question = || attributes::of_connection(session, client);
                 let mut said = grpc::ask(session, external, question()).await;
-                if external.fail_open && said.as_ref().is_err_and(Failed::is_broken) {
+                if asks_again(external, &said) {
                     said = grpc::ask(session, external, question()).await;
                 }
                 said

@@ -1,7 +1,19 @@
 //! Objects in text, for tests of one kind.
 
-use super::{Content, document};
+use super::{Content, Item, document};
 use crate::objects::Object;
+
+/// The objects of a manifest, all of which are good.
+#[track_caller]
+pub(crate) fn objects(text: &str) -> Vec<Object> {
+    let items = yaml::parts(text).flat_map(|part| document("m.yaml", &part).expect("YAML"));
+    let good = |item: Item| match item.content {
+        Content::Good(object) => object,
+        Content::Refused(finding) => panic!("{}", finding.text),
+        Content::Ignored => panic!("ignored at {:?}", item.position),
+    };
+    items.map(good).collect()
+}
 
 /// Three lines that begin an object: what a body says begins in line 4.
 #[derive(Clone, Copy, Debug)]

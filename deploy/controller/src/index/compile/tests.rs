@@ -6,7 +6,7 @@ use crate::{
     index::{Index, Options},
     objects::Update,
     output::{Output, Resource},
-    read::{Content, document},
+    read::testkit::objects,
 };
 
 const WORLD: &str = "
@@ -41,17 +41,7 @@ data:
 ";
 
 fn apply(index: &mut Index, text: &str) -> Output {
-    let mut updates = Vec::new();
-    for part in yaml::parts(text) {
-        for item in document("m.yaml", &part).expect("YAML") {
-            match item.content {
-                Content::Good(object) => updates.push(Update::Put(object)),
-                Content::Refused(finding) => panic!("{}", finding.text),
-                Content::Ignored => panic!("ignored: {text}"),
-            }
-        }
-    }
-    index.apply(updates)
+    index.apply(objects(text).into_iter().map(Update::Put).collect())
 }
 
 /// `<status> <reason>: <message>` of the object `p`.

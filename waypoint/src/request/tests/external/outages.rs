@@ -189,16 +189,21 @@ async fn without_an_answer_nothing_passes() {
     }
 }
 
+/// A waypoint whose provider fails so, and fails open.
+async fn failing_open(outage: Outage, reached: &Got) -> Kit {
+    let external = ExternalAuthorization {
+        fail_open: true,
+        include_body: including(3, true),
+        ..outage.external()
+    };
+    asking(echo(reached).await, outage.provider().await, external)
+}
+
 #[tokio::test]
 async fn without_an_answer_everything_passes_where_the_provider_says_so() {
     for outage in OWN {
         let reached = Got::default();
-        let external = ExternalAuthorization {
-            fail_open: true,
-            include_body: including(3, true),
-            ..outage.external()
-        };
-        let kit = asking(echo(&reached).await, outage.provider().await, external);
+        let kit = failing_open(outage, &reached).await;
         let answer = kit.ask(post("/", "a body")).await;
         assert_eq!(answer.status(), 200, "{outage:?}");
         let request = reached.only();
@@ -213,12 +218,7 @@ async fn without_an_answer_everything_passes_where_the_provider_says_so() {
 async fn what_a_client_can_bring_about_opens_nothing() {
     for outage in OF_CLIENT {
         let reached = Got::default();
-        let external = ExternalAuthorization {
-            fail_open: true,
-            include_body: including(3, true),
-            ..outage.external()
-        };
-        let kit = asking(echo(&reached).await, outage.provider().await, external);
+        let kit = failing_open(outage, &reached).await;
         let answer = kit.ask(post("/", "a body")).await;
         assert_eq!(answer.status(), 403, "{outage:?}");
         assert_eq!(reached.count(), 0, "{outage:?}");

@@ -6,7 +6,7 @@ use crate::{
     index::{Index, Options},
     objects::{Kind, Meta, Object, ObjectKey, TargetRef, UnreadPolicy, Update},
     output::{Output, Resource},
-    read::{Content, document},
+    read::testkit::objects,
 };
 
 const WORLD: &str = "
@@ -56,16 +56,7 @@ impl World {
     }
 
     fn put(&mut self, text: &str) {
-        let mut updates = Vec::new();
-        for part in yaml::parts(text) {
-            for item in document("m.yaml", &part).unwrap() {
-                let Content::Good(object) = item.content else {
-                    panic!("{:?}", item.content);
-                };
-                updates.push(Update::Put(object));
-            }
-        }
-        self.apply(updates);
+        self.apply(objects(text).into_iter().map(Update::Put).collect());
     }
 
     fn unread(&mut self, kind: Kind, name: &str, targets: &[(&str, &str, &str)]) {

@@ -8,7 +8,7 @@ use crate::{
     index::{Index, Options, tests::Accumulated},
     objects::{Kind, ObjectKey, Update},
     output::{Output, Resource},
-    read::{Content, document},
+    read::testkit::objects,
 };
 
 /// A namespace with a waypoint, and services behind it; an authorizer without one.
@@ -70,17 +70,7 @@ impl World {
 
     /// Puts the objects of a manifest, and tells what came of them.
     pub(super) fn put(&mut self, text: &str) -> Output {
-        let mut updates = Vec::new();
-        for part in yaml::parts(text) {
-            for item in document("m.yaml", &part).expect("YAML") {
-                match item.content {
-                    Content::Good(object) => updates.push(Update::Put(object)),
-                    Content::Refused(finding) => panic!("{}", finding.text),
-                    Content::Ignored => panic!("ignored: {text}"),
-                }
-            }
-        }
-        self.apply(updates)
+        self.apply(objects(text).into_iter().map(Update::Put).collect())
     }
 
     pub(super) fn delete(&mut self, kind: Kind, namespace: &str, name: &str) -> Output {

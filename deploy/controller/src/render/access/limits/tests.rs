@@ -9,7 +9,7 @@ use crate::{
     index::{Index, Options},
     objects::{Object, Update},
     output::{Output, Resource},
-    read::{Content, document},
+    read::testkit::objects,
 };
 
 /// A waypoint before one service, and a rate limit service elsewhere.
@@ -66,16 +66,7 @@ impl Compiled {
     /// The same, with objects that no manifest comes to.
     fn changed(more: &[String], change: impl Fn(&mut Object)) -> Self {
         let text = format!("{WORLD}{}", more.concat());
-        let mut objects: Vec<Object> = Vec::new();
-        for part in yaml::parts(&text) {
-            for item in document("m.yaml", &part).expect("YAML") {
-                match item.content {
-                    Content::Good(object) => objects.push(object),
-                    Content::Ignored => panic!("ignored at {:?}", item.position),
-                    Content::Refused(finding) => panic!("{}", finding.text),
-                }
-            }
-        }
+        let mut objects = objects(&text);
         objects.iter_mut().for_each(change);
         let mut index = Index::new(Options::default());
         Self(index.apply(objects.into_iter().map(Update::Put).collect()))
