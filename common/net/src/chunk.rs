@@ -18,7 +18,7 @@ use tokio_util::io::poll_read_buf;
 /// The largest single read. Units: bytes. A TCP leg costs a third less CPU at 256 KiB than at 64 KiB.
 pub const MAX_CHUNK_BYTES: usize = 256 * 1024;
 /// Reads up to this size are copied: cheaper than handing a whole buffer around. Units: bytes.
-const MAX_COPIED_BYTES: usize = 8 * 1024;
+pub(crate) const MAX_COPIED_BYTES: usize = 8 * 1024;
 /// Buffers that a worker keeps for reuse.
 const MAX_SHELVED: usize = 8;
 
