@@ -34,6 +34,7 @@ use crate::{
     config::{self, Authority, Config, LogFormat, Warning},
     dns,
     dump::Dump,
+    neighbour::Neighbours,
     proxy::Proxy,
     revocation,
     source::ConfigSource,
@@ -104,6 +105,7 @@ async fn serve(config: Config, warnings: &[Warning]) -> anyhow::Result<()> {
         hbone: Arc::new(hbone_settings(&config.hbone)),
         sockets: config.proxy.clone(),
         node: config.node.clone(),
+        neighbours: config.proxy.same_node.then(Neighbours::default),
         policy: config.policy,
     });
     let names = Names {

@@ -11,7 +11,7 @@ use decision::inbound::{Admitted, Refusal};
 use identity::PeerCertificate;
 use mesh::Snapshot;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::RecvError};
 
 /// Why a connection is cut. Texts: Istio's ztunnel.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +22,17 @@ pub enum Cut {
     /// A revocation list names the peer's certificate.
     #[error("connection closed: peer certificate revoked by CRL")]
     Revoked,
+    /// The network does not let two joined pods reach each other any more.
+    #[error("connection closed: the network does not let the pods reach each other on port 15008")]
+    Apart,
     /// The pod is gone, has left the mesh, or the process ends and the grace period is over.
     #[error("connection closed due to connection drain")]
     Drain,
+}
+
+/// What the receiver of a registration says: when it fails, nobody is left who would cut.
+pub(crate) fn reason(cut: Result<Cut, RecvError>) -> Cut {
+    cut.unwrap_or(Cut::Drain)
 }
 
 /// What is open.

@@ -33,19 +33,31 @@ use wire::{authority, connect::ConnectHead, principal};
 
 mod deliver;
 mod error;
+mod neighbour;
 mod report;
 
 use error::Error;
+pub(crate) use neighbour::Neighbour;
 
 use crate::{
-    capture::listen::Captured, connections::Cut, pod::Pod, proxy::Proxy, relay, revocation,
+    capture::listen::Captured,
+    connections::{self, Cut},
+    pod::Pod,
+    proxy::Proxy,
+    relay::{self, One},
+    revocation,
 };
 
 /// Serves one tunnel to its end.
 pub async fn serve_tunnel(proxy: Arc<Proxy>, captured: Captured) {
     let addresses = Addresses::of(&captured);
-    if let Err(error) = tunnel(&proxy, captured, addresses).await {
-        addresses.refused(&proxy, &error);
+    match tunnel(&proxy, captured, addresses).await {
+        Ok(()) => {}
+        // Nobody has tried anything: whoever looks whether a port is open does so, and we ourselves (`neighbour`).
+        Err(Error::Tls(TlsError::Silent)) => {
+            tracing::debug!(peer = %addresses.peer, "connection without a word");
+        }
+        Err(error) => addresses.refused(&proxy, &error),
     }
 }
 
@@ -307,28 +319,31 @@ impl Arrived {
         let upstream = tokio::select! {
             upstream = upstream => upstream,
             reason = &mut cut => {
-                let reason = reason.unwrap_or(Cut::Drain);
+                let reason = connections::reason(reason);
                 downstream.refuse(match reason {
                     Cut::Policy(_) | Cut::Revoked => StatusCode::UNAUTHORIZED,
-                    Cut::Drain => StatusCode::SERVICE_UNAVAILABLE,
+                    Cut::Drain | Cut::Apart => StatusCode::SERVICE_UNAVAILABLE,
                 });
                 open.close(relay::cut(&reason), net::clock::now());
                 return;
             }
         };
+        let cut = async { connections::reason(cut.await) };
         let outcome = match (upstream, downstream) {
             (Ok(upstream), Downstream::Tcp(client)) => {
                 relay::run(
                     TcpEnd::new(client),
                     TcpEnd::new(upstream),
-                    open.counters(),
+                    &One(open.counters()),
                     cut,
                 )
                 .await
             }
             (Ok(upstream), Downstream::Hbone(incoming, _)) => match incoming.accept(self.baggage())
             {
-                Ok(stream) => relay::run(stream, TcpEnd::new(upstream), open.counters(), cut).await,
+                Ok(stream) => {
+                    relay::run(stream, TcpEnd::new(upstream), &One(open.counters()), cut).await
+                }
                 Err(error) => {
                     // The client broke off meanwhile; its application's end must not look like a polite one.
                     socket::reset_on_close(&upstream);

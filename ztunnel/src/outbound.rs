@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! accept ─▶ facts ─▶ decision::outbound ─┬─ Passthrough, Plain ─▶ connect ──────────┐
-//!                         │        ▲     └─ Hbone ─▶ credential ─▶ hbone::Pool ─────┴─▶ relay ─▶ event
-//!                         └ Lookup ┘
+//!                         │        ▲     ├─ Hbone ─▶ credential ─▶ hbone::Pool ─────┼─▶ relay ─▶ event
+//!                         └ Lookup ┘     └─ Hbone, same node ─▶ inbound::neighbour ─┘
 //! ```
 //! In: a captured socket. Out: one event per connection. Never: sends a byte to a peer that is not verified.
 
@@ -22,15 +22,16 @@ use tokio::net::TcpStream;
 
 use crate::{
     capture::listen::Captured,
-    connections::{Cut, Open},
+    connections::{self, Cut, Open},
     dns::LookupError,
     head,
     pod::Pod,
     proxy::{Proxy, UnknownPod},
-    relay,
+    relay::{self, One},
 };
 
 mod decide;
+mod join;
 
 /// Why a connection failed before it was relayed.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +115,11 @@ pub async fn serve(proxy: Arc<Proxy>, captured: Captured) {
 }
 
 /// Facts, decision, event. An error here is of a connection of which nothing but addresses is known.
-async fn accept(proxy: &Proxy, captured: Captured, destination: SocketAddr) -> Result<(), Error> {
+async fn accept(
+    proxy: &Arc<Proxy>,
+    captured: Captured,
+    destination: SocketAddr,
+) -> Result<(), Error> {
     let Captured {
         socket,
         peer,
@@ -141,8 +146,13 @@ async fn accept(proxy: &Proxy, captured: Captured, destination: SocketAddr) -> R
         }
         Err(error) => Err(error),
     };
+    let mut passage = None;
     if let Ok(plan) = &decided {
         describe(&mut connection, plan);
+        passage = proxy.passage(&pod, peer.ip(), &source, plan).await;
+        if passage.is_some() {
+            connection.security = Security::SameNode;
+        }
     }
     let open = proxy.telemetry.opened(connection, net::clock::now());
     let from = From {
@@ -153,7 +163,13 @@ async fn accept(proxy: &Proxy, captured: Captured, destination: SocketAddr) -> R
         source: &source,
     };
     let outcome = match decided {
-        Ok(plan) => from.carry(client, destination, plan, open.counters()).await,
+        Ok(plan) => match passage {
+            Some(passage) => {
+                from.join(client, destination, passage, open.counters())
+                    .await
+            }
+            None => from.carry(client, destination, plan, open.counters()).await,
+        },
         Err(error) => {
             socket::reset_on_close(&client);
             Outcome::failed(error.reason(), error)
@@ -206,7 +222,7 @@ fn describe(connection: &mut Connection, plan: &Plan) {
 
 /// Where a connection comes from.
 struct From<'a> {
-    proxy: &'a Proxy,
+    proxy: &'a Arc<Proxy>,
     pod: &'a Arc<Pod>,
     worker: usize,
     client: SocketAddr,
@@ -239,15 +255,17 @@ impl From<'_> {
             upstream = self.connect(plan, &mut early) => upstream,
             reason = &mut cut => {
                 client.reset();
-                return relay::cut(&reason.unwrap_or(Cut::Drain));
+                return relay::cut(&connections::reason(reason));
             }
         };
         counters.add_received(early.bytes());
         // It has kept those bytes, which nobody asks for again.
         drop(early);
+        let cut = async { connections::reason(cut.await) };
+        let meter = One(counters);
         match upstream {
             Ok(Upstream::Tcp(upstream)) => {
-                relay::run(client, TcpEnd::new(upstream), counters, cut).await
+                relay::run(client, TcpEnd::new(upstream), &meter, cut).await
             }
             Ok(Upstream::Hbone(upstream)) => {
                 registered.reached(upstream.peer());
@@ -259,7 +277,7 @@ impl From<'_> {
                     client.reset();
                     return relay::cut(&Cut::Revoked);
                 }
-                relay::run(client, upstream, counters, cut).await
+                relay::run(client, upstream, &meter, cut).await
             }
             Err(error) => {
                 // The application is to see a failed connection, not an empty answer.

@@ -1,18 +1,23 @@
 //! What every connection of the process shares.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use control::{
     publish::View,
     xds::{Demand, Outcome},
 };
+use decision::outbound::Plan;
 use identity::{CrlFile, Store};
 use mesh::Workload;
 use net::Workers;
 use telemetry::Telemetry;
 use tokio::sync::SetOnce;
 
-use crate::{config, pod::Pod};
+use crate::{
+    config,
+    neighbour::{Neighbours, Passage},
+    pod::Pod,
+};
 
 /// How long a connection waits for its own pod to appear in the configuration, in which a new pod may come
 /// later than its first connection. Source: Istio's ztunnel.
@@ -46,6 +51,8 @@ pub struct Proxy {
     pub sockets: config::Proxy,
     /// Where this ztunnel runs.
     pub node: config::Node,
+    /// The pods of this node, if they may be joined without a tunnel (`SAME_NODE`).
+    pub neighbours: Option<Neighbours>,
     /// Authorization's options.
     pub policy: config::Policy,
 }
@@ -100,6 +107,18 @@ impl Proxy {
             .wait_until(find, deadline)
             .await
             .map_err(|_timeout| unknown())
+    }
+
+    /// Leave to join a pod with the pod of this node that a plan leads to, where there is one and it may be.
+    pub(crate) async fn passage(
+        &self,
+        from: &Arc<Pod>,
+        client: IpAddr,
+        source: &Workload,
+        plan: &Plan,
+    ) -> Option<Passage> {
+        let neighbours = self.neighbours.as_ref()?;
+        neighbours.passage(self, from, client, source, plan).await
     }
 
     /// Asks the control plane for a name and waits for its answer; without one in time, as if nothing could be asked.

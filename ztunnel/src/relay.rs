@@ -2,15 +2,17 @@
 
 use std::io;
 
+use crate::connections::Cut;
 use net::relay::{Duplex, Meter, RelayError};
 use telemetry::{ByteCounters, Outcome, Reason};
-use tokio::sync::oneshot;
 
-use crate::connections::Cut;
+/// Counts for one event.
+pub(crate) struct One<'a>(pub(crate) &'a ByteCounters);
 
-struct Counted<'a>(&'a ByteCounters);
+/// Counts for the events of both sides, where both are here.
+pub(crate) struct Both<'a>(pub(crate) &'a ByteCounters, pub(crate) &'a ByteCounters);
 
-impl Meter for Counted<'_> {
+impl Meter for One<'_> {
     fn upward(&self, bytes: u64) {
         self.0.add_received(bytes);
     }
@@ -20,19 +22,30 @@ impl Meter for Counted<'_> {
     }
 }
 
+impl Meter for Both<'_> {
+    fn upward(&self, bytes: u64) {
+        self.0.add_received(bytes);
+        self.1.add_received(bytes);
+    }
+
+    fn downward(&self, bytes: u64) {
+        self.0.add_sent(bytes);
+        self.1.add_sent(bytes);
+    }
+}
+
 /// Relays and says how it ended. When it was cut both ends have been reset.
 pub(crate) async fn run<D: Duplex, U: Duplex>(
     mut downstream: D,
     mut upstream: U,
-    counters: &ByteCounters,
-    cut: oneshot::Receiver<Cut>,
+    meter: &impl Meter,
+    cut: impl Future<Output = Cut>,
 ) -> Outcome {
-    let meter = Counted(counters);
     let cut = tokio::select! {
         biased;
         // First: a tunnel that ends for the same reason must not hide it.
-        cut = cut => cut.unwrap_or(Cut::Drain),
-        result = net::relay::relay(&mut downstream, &mut upstream, &meter) => return outcome(result),
+        cut = cut => cut,
+        result = net::relay::relay(&mut downstream, &mut upstream, meter) => return outcome(result),
     };
     downstream.reset();
     upstream.reset();
@@ -45,6 +58,7 @@ pub(crate) fn cut(cut: &Cut) -> Outcome {
         Cut::Policy(_) => Reason::PolicyChange,
         Cut::Revoked => Reason::Revoked,
         Cut::Drain => Reason::Drained,
+        Cut::Apart => Reason::NetworkPolicy,
     };
     Outcome::failed(reason, cut)
 }

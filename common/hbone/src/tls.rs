@@ -55,6 +55,9 @@ pub enum TlsError {
     /// The socket failed.
     #[error("tls handshake error: {0}")]
     Io(io::Error),
+    /// The peer went before it had said anything, as one does that only asks whether somebody listens.
+    #[error("peer closed the connection before it said anything")]
+    Silent,
     /// The handshake did not end in time.
     #[error("tls handshake timed out")]
     TimedOut,
@@ -83,6 +86,8 @@ struct Inner {
     tls: Connection,
     /// Ciphertext that was read and not yet decrypted.
     arrived: Bytes,
+    /// Whether anything has.
+    heard: bool,
     /// The socket has said that no more will come.
     ended: bool,
     /// Small writes of this turn, which are not encrypted yet. It has room only while there are some.
@@ -118,6 +123,7 @@ impl TlsIo {
             tcp,
             tls,
             arrived: Bytes::new(),
+            heard: false,
             ended: false,
             small: Vec::new(),
             unsent: 0,
@@ -145,6 +151,11 @@ impl TlsIo {
 
 impl Inner {
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TlsError>> {
+        // The side that accepts hears first.
+        let silent = |tls: &Connection, heard: bool, error| match tls {
+            Connection::Server(_) if !heard => TlsError::Silent,
+            Connection::Server(_) | Connection::Client(_) => TlsError::Io(error),
+        };
         loop {
             // Also sends the alert that tells the peer why it was refused.
             let drained = self.poll_drain(cx);
@@ -155,9 +166,12 @@ impl Inner {
             if let Poll::Ready(Err(error)) = drained {
                 return Poll::Ready(Err(TlsError::Io(error)));
             }
-            if ready!(self.poll_fill(cx)).map_err(TlsError::Io)? == 0 {
-                return Poll::Ready(Err(TlsError::Io(io::ErrorKind::UnexpectedEof.into())));
-            }
+            let filled = match ready!(self.poll_fill(cx)) {
+                Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+                filled => filled,
+            };
+            filled.map_err(|error| silent(&self.tls, self.heard, error))?;
+            self.heard = true;
             if let Err(error) = self.decrypt() {
                 // One try to let the peer know; it is refused either way.
                 let _alert: Poll<io::Result<()>> = self.poll_drain(cx);

@@ -210,6 +210,11 @@ impl Credential {
         Arc::clone(roots.as_ref().unwrap_or(&self.issued_roots).certificates())
     }
 
+    /// Whom peers are checked against.
+    pub(crate) fn trust(&self) -> Arc<Trust> {
+        Arc::clone(&self.trust)
+    }
+
     /// The bundle that came with it.
     pub(crate) fn issued_roots(&self) -> &Arc<Roots> {
         &self.issued_roots

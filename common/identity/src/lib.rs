@@ -7,7 +7,7 @@
 //! Reading order: [`authority`] (what a certificate authority is asked), [`file_ca`] (one that lives in two
 //! files), [`remote_ca`] (one that a controller runs), [`credential`] (one identity's key and certificate),
 //! [`tls`] and [`verify`] (what is spoken and whom we believe), [`trust`] and [`crl`] (until when),
-//! [`refusal`] (why not), [`store`] (one credential per identity, kept fresh), [`dump`].
+//! [`introduce`] (two credentials of ours), [`refusal`] (why not), [`store`] (one credential per identity, kept fresh), [`dump`].
 //!
 //! Every TLS configuration names its cryptography provider ([`tls::provider`]); there is no process default.
 
@@ -20,6 +20,7 @@ pub mod crl;
 mod der;
 pub mod dump;
 pub mod file_ca;
+pub mod introduce;
 mod key;
 pub mod pem;
 pub mod refusal;
@@ -35,6 +36,7 @@ pub use clock::Clock;
 pub use credential::{AnswerError, Credential};
 pub use crl::{CrlError, CrlFile, CrlStats};
 pub use file_ca::{FileCa, FileCaError};
+pub use introduce::{Introduced, introduce};
 pub use refusal::PeerRefusal;
 pub use remote_ca::RemoteCa;
 pub use store::{Config, Error, Store};

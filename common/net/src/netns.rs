@@ -7,14 +7,30 @@ use std::{
     cell::OnceCell,
     fs::File,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
 };
 
 use nix::{
+    libc,
     sched::{CloneFlags, setns},
-    sys::stat::fstat,
+    sys::{socket::getsockopt, stat::fstat},
 };
+use socket2::{Domain, Socket, Type};
+
+/// `SO_NETNS_COOKIE`, since Linux 5.14.
+const SO_NETNS_COOKIE: libc::c_int = 71;
+
+/// The option of a socket that tells the cookie of its namespace.
+#[derive(Clone, Copy, Debug)]
+struct NetnsCookie;
+nix::getsockopt_impl!(
+    NetnsCookie,
+    libc::SOL_SOCKET,
+    SO_NETNS_COOKIE,
+    u64,
+    nix::sys::socket::sockopt::GetStruct<u64>
+);
 
 thread_local! {
     /// The namespace that this thread was in before it first entered another. Empty until it could be opened: a
@@ -64,6 +80,15 @@ impl Netns {
         self.inode
     }
 
+    /// The number that programs in the kernel know the namespace by. Unlike [`Netns::inode`] it is never used again.
+    ///
+    /// # Errors
+    /// When the namespace cannot be entered, or the kernel is older than 5.14.
+    pub fn cookie(&self) -> io::Result<u64> {
+        let socket = self.run(|| Socket::new(Domain::IPV4, Type::DGRAM, None))??;
+        Ok(getsockopt(&socket, NetnsCookie)?)
+    }
+
     /// Runs `work` with the calling thread inside the namespace, and leaves it again. Costs two system calls.
     ///
     /// A child process that `work` starts stays inside.
@@ -83,6 +108,12 @@ impl Netns {
             let _back = Back(home);
             Ok(work())
         })
+    }
+}
+
+impl AsFd for Netns {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

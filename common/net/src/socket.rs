@@ -9,7 +9,6 @@ use std::{
         IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, TcpStream as StdStream,
     },
     num::NonZeroU32,
-    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 
@@ -17,6 +16,16 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::netns::Netns;
+
+mod spoofed;
+
+pub use spoofed::{Answers, LivePeer, SpoofedPorts};
+
+/// The loopback interface.
+const LO: &[u8] = b"lo";
+
+/// Ports that [`connect_as`] tries before giving up: each try costs one failed system call.
+const MAX_SPOOFED_TRIES: usize = 128;
 
 /// Waiting connections per listener. The kernel's default of 128 drops SYNs in bursts.
 const BACKLOG: i32 = 4096;
@@ -77,6 +86,9 @@ pub enum Peers {
     Anywhere,
     /// Only processes of the pod itself, because packets are redirected to it inside the pod.
     InPod,
+    /// The same, but the packets still name the destination that the process asked for: `local_addr` of what is
+    /// accepted tells it, and answers leave with that foreign address (`IP_TRANSPARENT`).
+    InPodUnchanged,
 }
 
 /// Binds a TCP listener inside `netns`. A v6 wildcard address serves both families. What it accepts inherits the
@@ -104,8 +116,17 @@ pub fn listen(
     socket.set_reuse_address(true)?;
     socket.set_mark(options.mark.get())?;
     options.apply_to(&socket)?;
-    if peers == Peers::InPod {
-        stays_in_pod(&socket);
+    match peers {
+        Peers::Anywhere => {}
+        Peers::InPod => stays_in_pod(&socket),
+        Peers::InPodUnchanged => {
+            stays_in_pod(&socket);
+            if address.is_ipv4() {
+                socket.set_ip_transparent_v4(true)?;
+            } else {
+                socket.set_ip_transparent_v6(true)?;
+            }
+        }
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -147,26 +168,9 @@ pub async fn connect(
     finish(socket, destination, options).await
 }
 
-/// Where sequential source ports of [`connect_as`] stand, one per pod.
-#[derive(Debug, Default)]
-pub struct SpoofedPorts(AtomicU16);
-
-/// The ports that spoofed connections leave from: below the ephemeral range, because a port that the client
-/// itself uses towards this pod would meet the client's own connection in this namespace and hang.
-const SPOOFED_PORTS: std::ops::RangeInclusive<u16> = 1024..=32_767;
-/// Ports that are tried before giving up: each try costs one failed system call.
-const MAX_SPOOFED_TRIES: usize = 128;
-
-impl SpoofedPorts {
-    fn next(&self) -> u16 {
-        let count = SPOOFED_PORTS.end() - SPOOFED_PORTS.start() + 1;
-        SPOOFED_PORTS.start() + self.0.fetch_add(1, Ordering::Relaxed) % count
-    }
-}
-
 /// Connects from inside `netns` with the address of somebody else, so that the application sees its client.
 ///
-/// `avoid` is the client's own port, which is never used.
+/// The client's own port is never used, nor any that `ports` knows to be in use.
 ///
 /// # Errors
 /// See [`ConnectError`]; `EADDRNOTAVAIL` when no port was free in [`MAX_SPOOFED_TRIES`] tries.
@@ -186,7 +190,8 @@ pub async fn connect_as(
     }
     for _ in 0..MAX_SPOOFED_TRIES {
         let port = ports.next();
-        if port == client.port() {
+        let source = SocketAddr::new(client.ip(), port);
+        if port == client.port() || ports.is_live(source) {
             continue;
         }
         let socket = open(netns, destination, options)?;
@@ -197,7 +202,13 @@ pub async fn connect_as(
         } else {
             socket.set_ip_transparent_v6(true)?;
         }
-        match socket.bind(&SocketAddr::new(client.ip(), port).into()) {
+        if let Answers::ByRoute(mark) = ports.answers() {
+            socket.set_mark(mark.get())?;
+            // Without this a packet to the pod's own address seems to come from the interface that has it, and not
+            // from us.
+            socket.bind_device(Some(LO))?;
+        }
+        match socket.bind(&source.into()) {
             Err(error) if taken(&error) => continue,
             result => result?,
         }

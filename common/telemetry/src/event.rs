@@ -51,6 +51,8 @@ pub enum Security {
     Unknown,
     /// Mutual TLS that we ended ourselves.
     MutualTls,
+    /// Nothing, and no wire: both pods are of this node, and their certificates were checked as in a handshake.
+    SameNode,
 }
 
 impl Security {
@@ -60,6 +62,7 @@ impl Security {
         match self {
             Self::Unknown => "unknown",
             Self::MutualTls => "mutual_tls",
+            Self::SameNode => "same_node",
         }
     }
 }

@@ -217,6 +217,9 @@ impl Pods {
         let netns = match served {
             Some(Served { pod, hold }) => {
                 pod.cut();
+                if let Some(neighbours) = &self.proxy.neighbours {
+                    neighbours.remove(&self.workload_uid(&pod.info), &pod);
+                }
                 if let Hold::Held(id) = std::mem::replace(&mut *hold.lock(), Hold::Over) {
                     self.proxy.store.release(&id);
                 }
@@ -328,6 +331,11 @@ impl Pods {
         }
     }
 
+    fn workload_uid(&self, info: &PodInfo) -> String {
+        let cluster = self.proxy.node.cluster.as_str();
+        wire::xds::name::pod(cluster, &info.namespace, &info.name)
+    }
+
     fn rules(&self) -> iptables::Settings {
         iptables::Settings::new(self.capture.mark, self.capture.ipv6, self.capture.dns)
     }
@@ -411,6 +419,9 @@ impl Pods {
             inbound::serve_tunnel,
         );
         self.serve_names(&pod, upstream, names, home);
+        if let Some(neighbours) = &proxy.neighbours {
+            neighbours.add(self.workload_uid(&pod.info), &pod);
+        }
         let hold = Arc::new(Mutex::new(Hold::Waiting));
         tokio::spawn(warm_up(
             Arc::clone(proxy),

@@ -119,6 +119,11 @@ fn proxy(raw: &mut Raw, mark: Option<NonZeroU32>) -> Option<Proxy> {
     );
     let user_timeout = raw.flag("USER_TIMEOUT_ENABLED");
     let localhost_app_tunnel = raw.flag("LOCALHOST_APP_TUNNEL");
+    let same_node = raw.parse("SAME_NODE", "join or hbone", |text| match text {
+        "join" => Some(true),
+        "hbone" => Some(false),
+        _ => None,
+    });
     let response_baggage = raw.flag("ENABLE_RESPONSE_BAGGAGE");
     let keepalive = Keepalive {
         time: time?,
@@ -133,6 +138,7 @@ fn proxy(raw: &mut Raw, mark: Option<NonZeroU32>) -> Option<Proxy> {
             timeout_connect: TIMEOUT_CONNECT,
         },
         localhost_app_tunnel: localhost_app_tunnel?,
+        same_node: same_node?,
         response_baggage: response_baggage?,
     })
 }

@@ -48,6 +48,8 @@ pub struct Proxy {
     pub socket: Options,
     /// `LOCALHOST_APP_TUNNEL`.
     pub localhost_app_tunnel: bool,
+    /// `SAME_NODE`: whether pods of this node are joined without a tunnel.
+    pub same_node: bool,
     /// `ENABLE_RESPONSE_BAGGAGE`.
     pub response_baggage: bool,
 }

@@ -2,7 +2,7 @@
 //!
 //! In: what is known of it. Out: the event's facts. Never: something that a decision rests on.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use decision::inbound::{Admitted, Refusal};
 use mesh::{Service, Snapshot, SpiffeId, Workload, service::PortMap, workload::WorkloadType};
@@ -56,7 +56,35 @@ pub(super) fn of_tunnel(at: &Arrived, admitted: &Admitted, head: &ConnectHead) -
     report.destination = Some(Arc::clone(workload));
     report.source_identity = admitted.identity().cloned();
     report.client_identity = admitted.behind().cloned();
-    secured(&mut report, workload, head);
+    secured(&mut report, workload, asked(head), Security::MutualTls);
+    report
+}
+
+/// Of what a neighbour sends and was admitted.
+pub(super) fn of_neighbour(at: &Arrived, admitted: &Admitted, authority: SocketAddr) -> Connection {
+    let mut report = of_plaintext(at, admitted);
+    let workload = admitted.workload();
+    report.source_identity = admitted.identity().cloned();
+    secured(&mut report, workload, authority.into(), Security::SameNode);
+    report
+}
+
+/// Of what a neighbour sends and was refused.
+pub(super) fn of_refused_neighbour(
+    at: &Arrived,
+    identity: &SpiffeId,
+    authority: SocketAddr,
+    error: &Error,
+) -> Connection {
+    let mut report = of_refused_plaintext(at);
+    report.source = report.source.filter(|peer| peer.identity() == *identity);
+    refused_of(&mut report, identity, error);
+    secured(
+        &mut report,
+        &at.workload,
+        authority.into(),
+        Security::SameNode,
+    );
     report
 }
 
@@ -73,23 +101,32 @@ pub(super) fn of_refused(
         false => by_address(at).filter(|peer| peer.identity() == *identity),
     };
     report.destination = Some(Arc::clone(&at.workload));
+    refused_of(&mut report, identity, error);
+    secured(&mut report, &at.workload, asked(head), Security::MutualTls);
+    report
+}
+
+fn refused_of(report: &mut Connection, identity: &SpiffeId, error: &Error) {
     report.source_identity = Some(identity.clone());
     if let Error::Refused(Refusal::Rejected { behind, .. }) = error {
         report.client_identity = behind.as_deref().cloned();
     }
-    secured(&mut report, &at.workload, head);
-    report
 }
 
-fn secured(report: &mut Connection, workload: &Workload, head: &ConnectHead) {
-    report.hbone_addr = Some(match &head.authority {
+fn secured(report: &mut Connection, workload: &Workload, asked: HboneAddress, security: Security) {
+    report.hbone_addr = Some(asked);
+    report.destination_identity = Some(workload.identity());
+    report.security = security;
+}
+
+/// What a CONNECT asks for.
+fn asked(head: &ConnectHead) -> HboneAddress {
+    match &head.authority {
         Authority::Address(address) => (*address).into(),
         Authority::Hostname { hostname, port } => {
             HboneAddress::Hostname(hostname.as_str().into(), *port)
         }
-    });
-    report.destination_identity = Some(workload.identity());
-    report.security = Security::MutualTls;
+    }
 }
 
 fn by_address(at: &Arrived) -> Option<Arc<Workload>> {

@@ -67,3 +67,12 @@ fn a_descriptor_of_anything_else_is_refused() {
         );
     }
 }
+
+#[test]
+fn a_cookie_is_of_one_namespace() {
+    let (Some(one), Some(other)) = (fresh(), fresh()) else {
+        return skipped();
+    };
+    assert_eq!(one.cookie().unwrap(), one.cookie().unwrap());
+    assert_ne!(one.cookie().unwrap(), other.cookie().unwrap());
+}

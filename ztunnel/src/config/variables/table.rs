@@ -221,6 +221,11 @@ pub const VARIABLES: &[Variable] = &[
         "Whether application tunnels with a PROXY header end on loopback (127.0.0.1, ::1) instead of the pod's address.",
     ),
     built(
+        "SAME_NODE",
+        Some("join"),
+        "How two pods of this node are connected: `join` (in this process, without encryption, after the same admission) or `hbone` (as between nodes).",
+    ),
+    built(
         "ENABLE_RESPONSE_BAGGAGE",
         Some("true"),
         "Whether the answer to a CONNECT describes the destination.",

@@ -1,0 +1,135 @@
+//! Which cgroup2 and bpffs there are.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    mount::{MsFlags, mount},
+    sys::statfs::{BPF_FS_MAGIC, statfs},
+};
+
+use crate::Error;
+
+/// Where a bpffs usually is.
+const BPFFS: &str = "/sys/fs/bpf";
+/// The number of the root of a whole tree of cgroups.
+const ROOT_CGROUP: u64 = 1;
+
+/// One line of `/proc/self/mountinfo`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mount {
+    /// What of the file system is seen there.
+    pub(crate) root: String,
+    /// Where.
+    pub(crate) point: PathBuf,
+    /// The kind of file system.
+    pub(crate) kind: String,
+}
+
+/// Reads mounts; lines of another shape are passed over. Source: proc_pid_mountinfo(5).
+pub(crate) fn parse(text: &str) -> Vec<Mount> {
+    let line = |line: &str| {
+        let (before, after) = line.split_once(" - ")?;
+        let mut fields = before.split(' ').skip(3);
+        Some(Mount {
+            root: unescape(fields.next()?),
+            point: unescape(fields.next()?).into(),
+            kind: after.split(' ').next()?.to_owned(),
+        })
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// Space, tab, newline and backslash stand there as three octal digits.
+fn unescape(field: &str) -> String {
+    [
+        ("\\040", " "),
+        ("\\011", "\t"),
+        ("\\012", "\n"),
+        ("\\134", "\\"),
+    ]
+    .iter()
+    .fold(field.to_owned(), |text, (code, plain)| {
+        text.replace(code, plain)
+    })
+}
+
+/// The cgroup2 mounts that this process sees.
+pub(crate) fn cgroups() -> Result<Vec<Mount>, Error> {
+    let text = fs::read_to_string("/proc/self/mountinfo").map_err(Error::Mounts)?;
+    Ok(parse(&text)
+        .into_iter()
+        .filter(|mount| mount.kind == "cgroup2")
+        .collect())
+}
+
+/// The number of a cgroup, by which programs in the kernel know it.
+pub(crate) fn cgroup_id(path: &Path) -> io::Result<u64> {
+    Ok(fs::metadata(path)?.ino())
+}
+
+/// Where the hooks are attached: the configured cgroup, else the root of the tree.
+///
+/// # Errors
+/// When there is none, or only a part of it can be seen: hooks there would see no pod.
+pub fn attach_point(configured: Option<&Path>) -> Result<PathBuf, Error> {
+    if let Some(path) = configured {
+        return Ok(path.to_owned());
+    }
+    let mounts = cgroups()?;
+    let whole = mounts
+        .iter()
+        .find(|mount| cgroup_id(&mount.point).is_ok_and(|id| id == ROOT_CGROUP));
+    match (whole, mounts.first()) {
+        (Some(mount), _) => Ok(mount.point.clone()),
+        (None, Some(part)) => Err(Error::PartOfCgroup(part.point.clone())),
+        (None, None) => Err(Error::NoCgroup),
+    }
+}
+
+/// How the bpffs for the pins came to be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bpffs {
+    /// It was there.
+    Found,
+    /// It was mounted here. Pins live as long as this mount: in a container, not longer than that.
+    Mounted(PathBuf),
+}
+
+/// Sees to it that `pins` is on a bpffs.
+///
+/// # Errors
+/// When it is not and none can be mounted.
+pub fn bpffs(pins: &Path) -> Result<Bpffs, Error> {
+    let there = pins.ancestors().find(|path| path.exists());
+    if there.is_some_and(|path| {
+        statfs(path).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC)
+    }) {
+        return Ok(Bpffs::Found);
+    }
+    let point = if pins.starts_with(BPFFS) {
+        PathBuf::from(BPFFS)
+    } else {
+        pins.to_owned()
+    };
+    let failed = |source| Error::Bpffs {
+        path: point.clone(),
+        source,
+    };
+    fs::create_dir_all(&point).map_err(failed)?;
+    mount(
+        Some("bpf"),
+        &point,
+        Some("bpf"),
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC,
+        Some("mode=0700"),
+    )
+    .map_err(|error| failed(error.into()))?;
+    Ok(Bpffs::Mounted(point))
+}
+
+#[cfg(test)]
+mod tests;

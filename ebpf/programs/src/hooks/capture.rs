@@ -1,0 +1,91 @@
+//! What is done to a call, by the verdict of `ebpf_abi::hooks`.
+
+use aya_ebpf::{helpers::generated::bpf_get_current_cgroup_id, maps::lpm_trie::Key};
+use ebpf_abi::{
+    Address, PodConfig,
+    hooks::{Call, RangeKey, Transport, Verdict, judge},
+};
+
+use crate::{
+    call::SockAddr,
+    maps::{ASKED, Asked, DIRECT, EXEMPT, NETNS},
+};
+
+/// The kernel goes on with the call.
+pub const GO_ON: i32 = 1;
+/// The application gets `EPERM`.
+pub const REFUSE: i32 = 0;
+
+/// Captures a call, or leaves it alone. `bind` gives a socket that is led to loopback the pod's address, where the
+/// hook can.
+#[inline(always)]
+pub fn capture(call: &SockAddr<'_>, bind: impl FnOnce(&PodConfig)) -> i32 {
+    let netns = call.netns();
+    // SAFETY: a value stays as it is while this program runs; a changed one takes its place.
+    let Some(pod) = (unsafe { NETNS.get(netns) }) else {
+        return GO_ON;
+    };
+    let Some(transport) = Transport::of(call.protocol()) else {
+        return GO_ON;
+    };
+    let destination = call.address();
+    let what = Call {
+        destination,
+        port: call.port(),
+        transport,
+    };
+    let direct = || {
+        let key = Key::new(RangeKey::BITS, RangeKey::new(netns, destination));
+        DIRECT.get(key).is_some()
+    };
+    match judge(pod, &what, is_proxy, direct) {
+        Verdict::Direct => GO_ON,
+        Verdict::Refused => REFUSE,
+        Verdict::Captured if call.leave_device() && call.mark(pod.mark) => GO_ON,
+        Verdict::Captured => REFUSE,
+        Verdict::Resolved => resolve(call, pod, destination, bind),
+    }
+}
+
+/// Whether the caller is a proxy: by its cgroup, which no process of a pod can enter.
+#[inline(always)]
+fn is_proxy() -> bool {
+    // SAFETY: the helper takes nothing.
+    let cgroup = unsafe { bpf_get_current_cgroup_id() };
+    // SAFETY: only its presence counts.
+    unsafe { EXEMPT.get(cgroup) }.is_some()
+}
+
+#[inline(always)]
+fn resolve(
+    call: &SockAddr<'_>,
+    pod: &PodConfig,
+    asked: Address,
+    bind: impl FnOnce(&PodConfig),
+) -> i32 {
+    let port = call.raw_port();
+    let mut value = Asked {
+        address: asked,
+        port,
+    };
+    // SAFETY: the socket of the context is there, and its value stays while the socket does.
+    let stored = unsafe {
+        ASKED
+            .get_or_insert_ptr_mut(call.context(), Some(&mut value))
+            .as_mut()
+    };
+    let Some(stored) = stored else { return REFUSE };
+    // One that was there already keeps what it held.
+    *stored = value;
+    if !call.leave_device() {
+        return REFUSE;
+    }
+    bind(pod);
+    let loopback = if asked.is_v4() {
+        Address::LOOPBACK_V4
+    } else {
+        Address::LOOPBACK_V6
+    };
+    call.set(&loopback, u32::from(pod.port_dns.to_be()));
+    GO_ON
+}
