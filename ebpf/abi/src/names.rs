@@ -7,7 +7,7 @@
 pub const NETNS: &str = "NETNS";
 /// Cgroups whose processes are proxies and never captured: cgroup id to 1.
 pub const EXEMPT: &str = "EXEMPT";
-/// What pods reach directly: [`crate::hooks::RangeKey`] to 1.
+/// What pods reach directly: [`crate::hooks::RangeKey`] to 1; 0 ends a range inside of a wider one.
 pub const DIRECT: &str = "DIRECT";
 /// The DNS server that a socket believes to speak with. Sockets own its values.
 pub const ASKED: &str = "ASKED";

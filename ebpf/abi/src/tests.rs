@@ -118,8 +118,8 @@ fn call(pod: &PodConfig, transport: Transport, to: &str, port: u16) -> hooks::Ve
 
 #[test]
 fn calls_go_where_the_table_says() {
-    use hooks::Verdict::{Captured, Direct, Refused, Resolved};
     use hooks::Transport::{Tcp, Udp};
+    use hooks::Verdict::{Captured, Direct, Refused, Resolved};
     let pod = pod();
     for (transport, to, port, verdict) in [
         (Tcp, "10.0.0.2", 80, Captured),

@@ -30,7 +30,9 @@ pub enum HomeError {
     #[error(transparent)]
     Mounts(#[from] Error),
     /// No cgroup2 that is mounted here shows this process.
-    #[error("no mounted cgroup2 shows the cgroup of this process: mount the host's and name it in CGROUP_PATH")]
+    #[error(
+        "no mounted cgroup2 shows the cgroup of this process: mount the host's and name it in CGROUP_PATH"
+    )]
     NotFound,
     /// It shares one, and may not leave it.
     #[error(

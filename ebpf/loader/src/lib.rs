@@ -28,16 +28,16 @@
 pub mod capture;
 mod error;
 pub mod home;
-pub mod hooks;
+mod hooks;
 pub mod listeners;
 pub mod mounts;
 mod netlink;
 mod objects;
-pub mod pins;
+mod pins;
 pub mod plan;
 pub mod probe;
 pub mod routes;
-pub mod steer;
+mod steer;
 
 pub use capture::{Capture, Enrolled, Settings};
 pub use ebpf_abi::steer::Listener;

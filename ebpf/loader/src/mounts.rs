@@ -105,9 +105,9 @@ pub enum Bpffs {
 /// When it is not and none can be mounted.
 pub fn bpffs(pins: &Path) -> Result<Bpffs, Error> {
     let there = pins.ancestors().find(|path| path.exists());
-    if there.is_some_and(|path| {
-        statfs(path).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC)
-    }) {
+    if there
+        .is_some_and(|path| statfs(path).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC))
+    {
         return Ok(Bpffs::Found);
     }
     let point = if pins.starts_with(BPFFS) {

@@ -6,7 +6,13 @@ use crate::{Complaint, tree::File};
 pub const MAX_LINES: usize = 500;
 
 /// Where `unsafe` may stand: what talks to the kernel, and what measures or builds machines.
-pub const UNSAFE_ISLANDS: [&str; 3] = ["common/net/", "tests/lab/", "benches/"];
+pub const UNSAFE_ISLANDS: [&str; 5] = [
+    "common/net/",
+    "ebpf/abi/",
+    "ebpf/programs/",
+    "tests/lab/",
+    "benches/",
+];
 
 /// Opens with `//!`, is short enough, is not called `mod.rs`.
 #[must_use]
@@ -82,7 +88,7 @@ pub fn safety(file: &File) -> Vec<Complaint> {
 #[must_use]
 pub fn roots(file: &File) -> Vec<Complaint> {
     let is_root = file.ends_with("/src/lib.rs")
-        && (["common/", "ztunnel/", "deploy/"]
+        && (["common/", "ebpf/", "ztunnel/", "deploy/"]
             .iter()
             .any(|folder| file.path.starts_with(folder)));
     let on_island = UNSAFE_ISLANDS

@@ -69,19 +69,23 @@ pub(crate) struct Route {
 }
 
 impl Rule {
-    pub(crate) fn add(&self) -> Message {
-        self.message(RTM_NEWRULE, CREATE | EXCLUSIVE)
-    }
-
+    /// Removes one rule of this priority to this table, whatever its mark.
     pub(crate) fn delete(&self) -> Message {
-        self.message(RTM_DELRULE, 0)
+        self.builder(RTM_DELRULE, 0).end()
     }
 
-    fn message(&self, kind: u16, flags: u16) -> Message {
-        const TO_TABLE: u8 = 1;
-        const FRA_PRIORITY: u16 = 6;
+    pub(crate) fn add(&self) -> Message {
         const FRA_FWMARK: u16 = 10;
         const FRA_FWMASK: u16 = 16;
+        self.builder(RTM_NEWRULE, CREATE | EXCLUSIVE)
+            .word(FRA_FWMARK, self.mark)
+            .word(FRA_FWMASK, u32::MAX)
+            .end()
+    }
+
+    fn builder(&self, kind: u16, flags: u16) -> Builder {
+        const TO_TABLE: u8 = 1;
+        const FRA_PRIORITY: u16 = 6;
         let header = [
             self.family.number(),
             0,
@@ -96,31 +100,28 @@ impl Rule {
             0,
             0,
         ];
-        Builder::new(kind, flags, &header)
-            .word(FRA_PRIORITY, self.priority)
-            .word(FRA_FWMARK, self.mark)
-            .word(FRA_FWMASK, u32::MAX)
-            .end()
+        Builder::new(kind, flags, &header).word(FRA_PRIORITY, self.priority)
     }
 }
 
 impl Route {
     pub(crate) fn replace(&self) -> Message {
-        self.message(RTM_NEWROUTE, CREATE | REPLACE)
+        const RTA_OIF: u16 = 4;
+        const RTA_PREFSRC: u16 = 7;
+        let builder = Builder::new(RTM_NEWROUTE, CREATE | REPLACE, &self.header());
+        match self.source {
+            Some(source) => builder.word(RTA_OIF, LO).address(RTA_PREFSRC, source).end(),
+            None => builder.end(),
+        }
     }
 
     /// Removes the route of either kind, whatever its source.
     pub(crate) fn delete(&self) -> Message {
-        const RTA_OIF: u16 = 4;
+        const SCOPE_ANY: u8 = 255;
         let mut header = self.header();
-        // Any scope and any kind.
-        header[6] = 255;
+        header[6] = SCOPE_ANY;
         header[7] = 0;
-        let builder = Builder::new(RTM_DELROUTE, 0, &header);
-        match self.source {
-            Some(_) => builder.word(RTA_OIF, LO).end(),
-            None => builder.end(),
-        }
+        Builder::new(RTM_DELROUTE, 0, &header).end()
     }
 
     fn header(&self) -> [u8; 12] {
@@ -146,19 +147,6 @@ impl Route {
             0,
             0,
         ]
-    }
-
-    fn message(&self, kind: u16, flags: u16) -> Message {
-        const RTA_OIF: u16 = 4;
-        const RTA_PREFSRC: u16 = 7;
-        let builder = Builder::new(kind, flags, &self.header());
-        match self.source {
-            Some(source) => builder
-                .word(RTA_OIF, LO)
-                .address(RTA_PREFSRC, source)
-                .end(),
-            None => builder.end(),
-        }
     }
 }
 

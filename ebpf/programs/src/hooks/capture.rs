@@ -36,7 +36,7 @@ pub fn capture(call: &SockAddr<'_>, bind: impl FnOnce(&PodConfig)) -> i32 {
     };
     let direct = || {
         let key = Key::new(RangeKey::BITS, RangeKey::new(netns, destination));
-        DIRECT.get(key).is_some()
+        DIRECT.get(key).is_some_and(|direct| *direct != 0)
     };
     match judge(pod, &what, is_proxy, direct) {
         Verdict::Direct => GO_ON,

@@ -29,10 +29,7 @@ fn a_clients_port_is_kept_while_one_of_its_connections_is_open() {
 fn an_ephemeral_port_is_none_of_ours() {
     let ports = SpoofedPorts::default();
     for port in [1023, 32_768, 60_999] {
-        assert!(
-            ports.keep(([10, 0, 0, 1], port).into()).is_none(),
-            "{port}"
-        );
+        assert!(ports.keep(([10, 0, 0, 1], port).into()).is_none(), "{port}");
     }
     assert!(ports.live.lock().unwrap().is_empty());
 }
