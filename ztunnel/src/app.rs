@@ -29,6 +29,7 @@ use tokio::{
 use crate::{
     capture::{
         pods::{Names, Pods},
+        redirection::Redirection,
         zds,
     },
     config::{self, Authority, Config, LogFormat, Warning},
@@ -118,9 +119,19 @@ async fn serve(config: Config, warnings: &[Warning]) -> anyhow::Result<()> {
         resolv_conf: Arc::new(dns::ResolvConf::new("/etc/resolv.conf")),
         telemetry: telemetry.clone(),
     };
-    let pods = Pods::new(Arc::clone(&proxy), config.capture.clone(), names);
 
-    // What operators see. Bound before the agent is called, so that a second ztunnel does not steal its pods.
+    // What operators see. Bound before anything is captured, so that a second ztunnel does not steal the first one's pods.
+    let endpoints = &config.telemetry;
+    let admin = admin::bind("admin", endpoints.admin, "ADMIN_ADDR").await?;
+    let metrics = admin::bind("metrics", endpoints.metrics, "STATS_ADDR").await?;
+    let ready = admin::bind("readiness", endpoints.readiness, "READINESS_ADDR").await?;
+
+    // Capture.
+    let sockets = &config.proxy.socket;
+    let redirection = Redirection::open(&config.capture, config.dns.listen, sockets, &telemetry)
+        .await
+        .context("CAPTURE=ebpf is not possible here")?;
+    let pods = Pods::new(Arc::clone(&proxy), redirection, names);
     let quit = Arc::new(Notify::new());
     let dump = Dump {
         proxy: Arc::clone(&proxy),
@@ -134,10 +145,6 @@ async fn serve(config: Config, warnings: &[Warning]) -> anyhow::Result<()> {
         move || dump.json(),
         move || on_quit.notify_one(),
     );
-    let endpoints = &config.telemetry;
-    let admin = admin::bind("admin", endpoints.admin, "ADMIN_ADDR").await?;
-    let metrics = admin::bind("metrics", endpoints.metrics, "STATS_ADDR").await?;
-    let ready = admin::bind("readiness", endpoints.readiness, "READINESS_ADDR").await?;
     tokio::spawn(admin::serve_admin(admin, console));
     tokio::spawn(admin::serve_metrics(metrics, telemetry.clone()));
     tokio::spawn(admin::serve_readiness(ready, readiness));

@@ -1,9 +1,11 @@
 //! How pods and their connections come to the proxy.
 //!
-//! Reading order: [`zds`] (the agent says which pods), [`pods`] (one is taken on or let go), [`iptables`] (rules,
-//! where we write them), [`listen`] (connections).
+//! Reading order: [`zds`] (the agent says which pods), [`pods`] (one is taken on or let go), [`redirection`] (who leads
+//! its connections to us: an agent's rules, [`iptables`], [`ebpf`]), [`listen`] (connections).
 
+pub mod ebpf;
 pub mod iptables;
 pub mod listen;
 pub mod pods;
+pub mod redirection;
 pub mod zds;

@@ -18,8 +18,8 @@ use std::{ffi::OsString, num::NonZeroUsize};
 
 pub use fault::{ConfigError, Fault, Warning};
 pub use sections::{
-    Authority, Capture, CaptureMode, Control, Dns, DnsListen, Drain, Hbone, Identity, LogFormat,
-    Node, Policy, Proxy, Source, Telemetry, Xds,
+    Authority, Capture, CaptureMode, Control, Dns, DnsListen, Drain, Exclusions, Hbone, Identity,
+    LogFormat, Node, Policy, Proxy, Source, Telemetry, Xds,
 };
 pub use variables::{Asks, State, VARIABLES, Variable, render_table};
 

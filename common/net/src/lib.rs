@@ -7,6 +7,7 @@
 //! them), [`chunk`] and [`relay`] (how bytes move).
 
 pub mod accept;
+pub mod addresses;
 pub mod chunk;
 pub mod clock;
 pub mod drain;

@@ -320,6 +320,18 @@ impl Capture {
     }
 }
 
+/// Removes what is pinned in `pins`, of every build: for a proxy that captures in another way after one that captured in
+/// this. The routing of pods stays in their namespaces; it leads nothing anywhere.
+///
+/// # Errors
+/// When a pin cannot be removed.
+pub fn forget(pins: &Path) -> Result<(), Error> {
+    if !mounts::is_bpffs(pins) {
+        return Ok(());
+    }
+    Pins::new(pins, objects::build(), 0).remove_all()
+}
+
 fn cookie(netns: &Netns) -> Result<u64, Error> {
     netns.cookie().map_err(|source| Error::Netns {
         step: "read the cookie",

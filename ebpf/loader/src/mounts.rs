@@ -99,14 +99,20 @@ pub enum Bpffs {
     Mounted(PathBuf),
 }
 
+/// Whether there is a folder of a bpffs.
+pub(crate) fn is_bpffs(path: &Path) -> bool {
+    statfs(path).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC)
+}
+
 /// Sees to it that `pins` is on a bpffs.
 ///
 /// # Errors
 /// When it is not and none can be mounted.
 pub fn bpffs(pins: &Path) -> Result<Bpffs, Error> {
-    let there = pins.ancestors().find(|path| path.exists());
-    if there
-        .is_some_and(|path| statfs(path).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC))
+    if pins
+        .ancestors()
+        .find(|path| path.exists())
+        .is_some_and(is_bpffs)
     {
         return Ok(Bpffs::Found);
     }

@@ -7,9 +7,9 @@ use std::{
     ops::RangeInclusive,
 };
 
+pub use ebpf_abi::ports::MAX_PORT_RANGES;
 use ebpf_abi::{
-    Address, PodConfig, PortRange, Ports, SteerConfig, hooks::RangeKey, ports::MAX_PORT_RANGES,
-    steer::MAX_OWN_ADDRESSES,
+    Address, PodConfig, PortRange, Ports, SteerConfig, hooks::RangeKey, steer::MAX_OWN_ADDRESSES,
 };
 use ipnet::IpNet;
 

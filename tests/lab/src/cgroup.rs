@@ -16,6 +16,7 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::eventually::{eventually, until};
 
+pub(crate) mod own;
 #[cfg(test)]
 mod tests;
 

@@ -95,6 +95,7 @@
 //! Threads: one per agent, one for signals; both are described in their modules.
 
 pub mod agent;
+mod bpffs;
 mod ca;
 mod cgroup;
 pub mod command;

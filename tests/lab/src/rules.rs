@@ -17,6 +17,10 @@ pub enum Capture {
     Agent,
     /// ztunnel itself: `CAPTURE=iptables`.
     Iptables,
+    /// ztunnel's programs in the kernel: `CAPTURE=ebpf`.
+    Ebpf,
+    /// Whichever ztunnel chooses: `CAPTURE=auto`.
+    Auto,
     /// Nobody: pods are not enrolled and talk to each other as they are.
     None,
 }
@@ -27,6 +31,18 @@ impl Capture {
         match self {
             Self::Agent | Self::None => "agent",
             Self::Iptables => "iptables",
+            Self::Ebpf => "ebpf",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+impl Capture {
+    /// Whether programs in the kernel may capture.
+    pub(crate) fn may_be_in_kernel(self) -> bool {
+        match self {
+            Self::Ebpf | Self::Auto => true,
+            Self::Agent | Self::Iptables | Self::None => false,
         }
     }
 }

@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, bail};
 use parking_lot::Mutex;
 
 use self::state::State;
-use crate::{cgroup, namespace, signals};
+use crate::{bpffs, cgroup, namespace, signals};
 
 /// The start of a run folder's name.
 pub(crate) const FOLDER_PREFIX: &str = "ambit-lab-";
@@ -35,6 +35,8 @@ pub(crate) struct Run {
     name: String,
     folder: PathBuf,
     group: PathBuf,
+    /// The group that this process shares with the run, where programs in the kernel may capture.
+    shared: Option<PathBuf>,
     /// Held, never read: the kernel lets go of it when this process ends, however it ends.
     _lock: File,
     removed: Mutex<bool>,
@@ -51,8 +53,8 @@ pub(crate) enum Naming {
 }
 
 impl Run {
-    /// Claims a name: folder, lock and cgroup.
-    pub(crate) fn claim(wish: &str, naming: Naming) -> Result<Arc<Self>> {
+    /// Claims a name: folder, lock and cgroup; `in_kernel` for programs in the kernel, which need a common cgroup and a bpffs.
+    pub(crate) fn claim(wish: &str, naming: Naming, in_kernel: bool) -> Result<Arc<Self>> {
         let wish = sanitize(wish)?;
         if signals::closing() {
             bail!("the process is ending");
@@ -70,23 +72,34 @@ impl Run {
             }
             Naming::Unique => unique(&wish)?,
         };
-        let claimed = Self::furnish(name, folder.clone());
+        let claimed = Self::furnish(name, folder.clone(), in_kernel);
         if claimed.is_err() {
             // The first error is the one to tell.
-            let _ = cgroup::unmount(&folder).and_then(|()| remove_folder(&folder));
+            let _ = unmount(&folder).and_then(|()| remove_folder(&folder));
         }
         claimed
     }
 
-    fn furnish(name: String, folder: PathBuf) -> Result<Arc<Self>> {
+    fn furnish(name: String, folder: PathBuf, in_kernel: bool) -> Result<Arc<Self>> {
         let lock = take_lock(&folder)?;
-        let group = cgroup::tree(&folder)?.join(format!("ambit-{name}"));
+        let tree = cgroup::tree(&folder)?;
+        let shared = if in_kernel {
+            bpffs::create(&folder)?;
+            Some(cgroup::own::join(&tree)?)
+        } else {
+            None
+        };
+        let group = shared
+            .as_ref()
+            .unwrap_or(&tree)
+            .join(format!("ambit-{name}"));
         State::begin(&name, &group)?.write(&folder)?;
         cgroup::create(&group)?;
         let run = Arc::new(Self {
             name,
             folder,
             group,
+            shared,
             _lock: lock,
             removed: Mutex::new(false),
             serial: AtomicU32::new(0),
@@ -108,6 +121,16 @@ impl Run {
     /// The run's cgroup; every process of the run is below it.
     pub(crate) fn group(&self) -> &Path {
         &self.group
+    }
+
+    /// The cgroup that everything of the run is below, this process too: `CGROUP_PATH`.
+    pub(crate) fn shared_group(&self) -> Option<&Path> {
+        self.shared.as_deref()
+    }
+
+    /// Where a machine's ztunnel pins what outlives it: `PIN_PATH`.
+    pub(crate) fn pins(&self, machine: &str) -> PathBuf {
+        bpffs::place(&self.folder).join(machine)
     }
 
     /// A number that no other file or group of this run has.
@@ -132,7 +155,12 @@ impl Run {
             return Ok(());
         }
         *removed = true;
-        remove_all(&self.name, &self.folder, &self.group)
+        let removed = remove_all(&self.name, &self.folder, &self.group);
+        let left = match self.shared {
+            Some(_) => cgroup::own::leave(),
+            None => Ok(()),
+        };
+        removed.and(left)
     }
 }
 
@@ -141,11 +169,15 @@ pub(crate) fn remove_all(name: &str, folder: &Path, group: &Path) -> Result<()> 
     let killed = cgroup::kill_and_remove(group);
     let namespaces = namespace::delete(&namespaces_of(name));
     // Never the folder while foreign groups are mounted in it.
-    let folder = cgroup::unmount(folder).and_then(|()| remove_folder(folder));
+    let folder = unmount(folder).and_then(|()| remove_folder(folder));
     killed
         .and(namespaces)
         .and(folder)
         .with_context(|| format!("remove lab {name}"))
+}
+
+fn unmount(folder: &Path) -> Result<()> {
+    cgroup::unmount(folder).and_then(|()| bpffs::remove(folder))
 }
 
 fn remove_folder(folder: &Path) -> Result<()> {

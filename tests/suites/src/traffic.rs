@@ -23,6 +23,9 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// What curl itself waits: shorter than the lab's own limit for a program, so that curl tells of it.
 const CURL_SECONDS: &str = "15";
 
+/// What curl waits where it is to wait in vain: no answer that comes takes as long.
+const CURL_SECONDS_DROPPED: &str = "3";
+
 /// curl's exit code after [`CURL_SECONDS`]. Source: curl(1), `CURLE_OPERATION_TIMEDOUT`.
 const CURL_TIMED_OUT: i32 = 28;
 
@@ -51,6 +54,20 @@ pub fn refused(from: &Machine, url: &str) -> Result<()> {
     match output.code() {
         Some(0) => bail!("{} got an answer of {url}: {}", from.name(), output.text()),
         Some(CURL_TIMED_OUT) => bail!("{} was left hanging by {url}", from.name()),
+        Some(_) => Ok(()),
+        None => bail!("curl was killed: {output:?}"),
+    }
+}
+
+/// That curl gets nowhere: it is refused, or its packets are dropped, as those of a pod are whose proxy is gone.
+///
+/// # Errors
+///
+/// When it gets an answer.
+pub fn nowhere(from: &Machine, url: &str) -> Result<()> {
+    let output = from.exec(["curl", "-sS", "-m", CURL_SECONDS_DROPPED, url])?;
+    match output.code() {
+        Some(0) => bail!("{} got an answer of {url}: {}", from.name(), output.text()),
         Some(_) => Ok(()),
         None => bail!("curl was killed: {output:?}"),
     }

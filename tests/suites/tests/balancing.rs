@@ -172,6 +172,11 @@ fn healthy_endpoints_share_connections_by_their_weights_under_iptables_capture()
     weights(Capture::Iptables)
 }
 
+#[test]
+fn healthy_endpoints_share_connections_by_their_weights_under_ebpf_capture() -> Result<()> {
+    weights(Capture::Ebpf)
+}
+
 /// Several services own an address: the caller's namespace decides, else who is canonical. And an address
 /// range is owned by the service of the longest prefix.
 fn whose_address(capture: Capture) -> Result<()> {
@@ -258,6 +263,11 @@ fn services_that_share_an_address_are_told_apart_by_the_callers_namespace_under_
     whose_address(Capture::Iptables)
 }
 
+#[test]
+fn services_that_share_an_address_are_told_apart_by_the_callers_namespace_under_ebpf_capture() -> Result<()> {
+    whose_address(Capture::Ebpf)
+}
+
 /// A pod is reached in the family that was dialled, if it has it and the service allows it.
 fn families(capture: Capture) -> Result<()> {
     if !lab::possible() {
@@ -320,6 +330,11 @@ fn endpoint_is_reached_in_the_family_that_was_dialled_where_it_can_be_under_agen
 fn endpoint_is_reached_in_the_family_that_was_dialled_where_it_can_be_under_iptables_capture()
 -> Result<()> {
     families(Capture::Iptables)
+}
+
+#[test]
+fn endpoint_is_reached_in_the_family_that_was_dialled_where_it_can_be_under_ebpf_capture() -> Result<()> {
+    families(Capture::Ebpf)
 }
 
 /// A port leads to the port that the endpoint says, which may differ from endpoint to endpoint.
@@ -415,6 +430,11 @@ fn service_port_leads_to_the_endpoints_own_port_and_an_unknown_one_nowhere_under
     ports(Capture::Iptables)
 }
 
+#[test]
+fn service_port_leads_to_the_endpoints_own_port_and_an_unknown_one_nowhere_under_ebpf_capture() -> Result<()> {
+    ports(Capture::Ebpf)
+}
+
 /// A service that prefers what is near: the client's zone, its region, anything; and one that insists.
 fn locality(capture: Capture) -> Result<()> {
     if !lab::possible() {
@@ -495,4 +515,9 @@ fn near_endpoints_are_taken_before_far_ones_under_agent_capture() -> Result<()> 
 #[test]
 fn near_endpoints_are_taken_before_far_ones_under_iptables_capture() -> Result<()> {
     locality(Capture::Iptables)
+}
+
+#[test]
+fn near_endpoints_are_taken_before_far_ones_under_ebpf_capture() -> Result<()> {
+    locality(Capture::Ebpf)
 }

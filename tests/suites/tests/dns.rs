@@ -147,6 +147,11 @@ fn names_of_the_mesh_are_answered_in_the_pod_under_iptables_capture() -> Result<
     mesh_names(Capture::Iptables)
 }
 
+#[test]
+fn names_of_the_mesh_are_answered_in_the_pod_under_ebpf_capture() -> Result<()> {
+    mesh_names(Capture::Ebpf)
+}
+
 /// A resolver tries its search list first: the names that it makes up so are answered at once, by an alias.
 fn search_list(capture: Capture) -> Result<()> {
     if !lab::possible() {
@@ -219,6 +224,11 @@ fn search_list_leads_to_an_alias_under_agent_capture() -> Result<()> {
 #[test]
 fn search_list_leads_to_an_alias_under_iptables_capture() -> Result<()> {
     search_list(Capture::Iptables)
+}
+
+#[test]
+fn search_list_leads_to_an_alias_under_ebpf_capture() -> Result<()> {
+    search_list(Capture::Ebpf)
 }
 
 fn forwarded(capture: Capture) -> Result<()> {
@@ -298,6 +308,11 @@ fn other_names_are_forwarded_from_the_pod_to_the_nodes_servers_under_iptables_ca
     forwarded(Capture::Iptables)
 }
 
+#[test]
+fn other_names_are_forwarded_from_the_pod_to_the_nodes_servers_under_ebpf_capture() -> Result<()> {
+    forwarded(Capture::Ebpf)
+}
+
 /// Without `DNS_CAPTURE` even the names of the mesh are asked of whom the pod asks.
 fn untouched(capture: Capture) -> Result<()> {
     if !lab::possible() {
@@ -346,7 +361,7 @@ fn untouched(capture: Capture) -> Result<()> {
         for save in ["iptables-save", "ip6tables-save"] {
             let rules = client.exec([save])?.ok()?;
             ensure!(
-                rules.contains("15001") && !rules.contains("15053") && !rules.contains("dport 53"),
+                rules.contains("15001") == (capture != Capture::Ebpf) && !rules.contains("15053") && !rules.contains("dport 53"),
                 "{rules}"
             );
         }
@@ -375,4 +390,9 @@ fn names_are_left_alone_without_dns_capture_under_agent_capture() -> Result<()> 
 #[test]
 fn names_are_left_alone_without_dns_capture_under_iptables_capture() -> Result<()> {
     untouched(Capture::Iptables)
+}
+
+#[test]
+fn names_are_left_alone_without_dns_capture_under_ebpf_capture() -> Result<()> {
+    untouched(Capture::Ebpf)
 }

@@ -125,3 +125,8 @@ fn endpoint_that_has_only_a_name_is_resolved_from_the_pod_under_agent_capture() 
 fn endpoint_that_has_only_a_name_is_resolved_from_the_pod_under_iptables_capture() -> Result<()> {
     names(Capture::Iptables)
 }
+
+#[test]
+fn endpoint_that_has_only_a_name_is_resolved_from_the_pod_under_ebpf_capture() -> Result<()> {
+    names(Capture::Ebpf)
+}

@@ -143,6 +143,11 @@ fn pods_come_and_go_and_nobody_else_notices_under_iptables_capture() -> Result<(
     come_and_go(Capture::Iptables)
 }
 
+#[test]
+fn pods_come_and_go_and_nobody_else_notices_under_ebpf_capture() -> Result<()> {
+    come_and_go(Capture::Ebpf)
+}
+
 fn same_again(capture: Capture) -> Result<()> {
     if !lab::possible() {
         return Ok(());
@@ -201,6 +206,11 @@ fn pod_that_is_handed_over_again_is_no_change_under_iptables_capture() -> Result
     same_again(Capture::Iptables)
 }
 
+#[test]
+fn pod_that_is_handed_over_again_is_no_change_under_ebpf_capture() -> Result<()> {
+    same_again(Capture::Ebpf)
+}
+
 fn replaced(capture: Capture) -> Result<()> {
     if !lab::possible() {
         return Ok(());
@@ -233,7 +243,13 @@ fn replaced(capture: Capture) -> Result<()> {
         open.exchange("the file alone changes nothing")?;
         ensure!(agent.add(old.uid(), info(&old), Arc::clone(new.netns()))? == Handover::Served);
         ensure!(end(&mut open.client)? == End::Reset && end(&mut open.server)? == End::Reset);
-        for port in [15001, 15006, 15008] {
+        // Of the other listeners of eBPF nobody knows the ports.
+        let ports: &[u16] = if capture == Capture::Ebpf {
+            &[15008]
+        } else {
+            &[15001, 15006, 15008]
+        };
+        for &port in ports {
             lab::until("the old namespace is left", PATIENCE, || !old.listens(port))?;
             ensure!(
                 new.listens(port),
@@ -255,12 +271,14 @@ fn replaced(capture: Capture) -> Result<()> {
         }
         let before = nginx.access_log();
         if capture == Capture::Agent {
-            // Under iptables the rules have gone with the pod.
+            // What ztunnel has written has gone with the pod.
             refused(&old, &url(server.ip4(), 8080, "/"))?;
             ensure!(nginx.access_log() == before);
         } else {
             let rules = old.exec(["iptables-save"])?.ok()?;
             ensure!(!rules.contains("ISTIO"), "{rules}");
+            let rules = old.exec(["ip", "rule", "show"])?.ok()?;
+            ensure!(!rules.contains("fwmark"), "{rules}");
         }
         Ok(())
     })
@@ -282,6 +300,11 @@ fn pod_in_another_namespace_replaces_the_old_one_under_agent_capture() -> Result
 #[test]
 fn pod_in_another_namespace_replaces_the_old_one_under_iptables_capture() -> Result<()> {
     replaced(Capture::Iptables)
+}
+
+#[test]
+fn pod_in_another_namespace_replaces_the_old_one_under_ebpf_capture() -> Result<()> {
+    replaced(Capture::Ebpf)
 }
 
 fn unknown(capture: Capture) -> Result<()> {
@@ -363,6 +386,11 @@ fn connection_of_a_pod_that_is_not_configured_yet_waits_for_the_configuration_un
     unknown(Capture::Iptables)
 }
 
+#[test]
+fn connection_of_a_pod_that_is_not_configured_yet_waits_for_the_configuration_under_ebpf_capture() -> Result<()> {
+    unknown(Capture::Ebpf)
+}
+
 /// Two pods of one service account: one identity, but each its own address and so its own tunnels.
 fn one_account(capture: Capture) -> Result<()> {
     if !lab::possible() {
@@ -432,4 +460,9 @@ fn pods_of_one_service_account_do_not_share_a_tunnel_under_agent_capture() -> Re
 #[test]
 fn pods_of_one_service_account_do_not_share_a_tunnel_under_iptables_capture() -> Result<()> {
     one_account(Capture::Iptables)
+}
+
+#[test]
+fn pods_of_one_service_account_do_not_share_a_tunnel_under_ebpf_capture() -> Result<()> {
+    one_account(Capture::Ebpf)
 }

@@ -46,3 +46,8 @@ fn a_request_passes_when_an_agent_has_written_the_rules() -> anyhow::Result<()> 
 fn a_request_passes_when_ztunnel_writes_the_rules() -> anyhow::Result<()> {
     one_request(Capture::Iptables)
 }
+
+#[test]
+fn a_request_passes_when_the_kernel_captures() -> anyhow::Result<()> {
+    one_request(Capture::Ebpf)
+}

@@ -203,3 +203,8 @@ fn thousand_concurrent_connections_each_carry_their_own_bytes_and_none_is_left_u
 -> Result<()> {
     thousand(Capture::Iptables)
 }
+
+#[test]
+fn thousand_concurrent_connections_each_carry_their_own_bytes_and_none_is_left_under_ebpf_capture() -> Result<()> {
+    thousand(Capture::Ebpf)
+}

@@ -21,6 +21,7 @@
 //! | ztunnel's own (marked) to anywhere | OUTPUT: no rule matches | untouched |
 //! | plain TCP from outside | PREROUTING: redirected to 15006 | ztunnel admits |
 //! | HBONE from outside (15008) | PREROUTING: no rule matches | ztunnel's listener |
+//! | to or from what is excluded ([`Exclusions`]) | returned | untouched |
 //! | kubelet's probes (they come from [`PROBE_V4`], [`PROBE_V6`]) and the answers | accepted | untouched |
 //! | ztunnel to the app with the client's address | OUTPUT: `-o lo`, accepted | see below |
 //!
@@ -39,9 +40,11 @@ mod tool;
 
 use std::num::NonZeroU32;
 
-pub use apply::{Families, apply, remove};
+pub use apply::{Families, apply, remove, stand};
 pub use rules::{Family, PROBE_V4, PROBE_V6, Table, render};
 pub use tool::Error;
+
+use crate::config::Exclusions;
 
 /// The route table that keeps answers to borrowed addresses on `lo`.
 pub const ROUTE_TABLE: u32 = 100;
@@ -53,7 +56,7 @@ pub const CONNTRACK_MARK: u32 = 0x111;
 pub const MARK_MASK: u32 = 0xfff;
 
 /// What the rules depend on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Whether IPv6 is captured where the pod has it (`IPV6_ENABLED`).
     pub ipv6: bool,
@@ -69,6 +72,8 @@ pub struct Settings {
     pub port_inbound_hbone: u16,
     /// Where it answers DNS.
     pub port_dns: u16,
+    /// What passes by.
+    pub exclusions: Exclusions,
 }
 
 impl Settings {
@@ -83,6 +88,7 @@ impl Settings {
             port_inbound_plaintext: 15006,
             port_inbound_hbone: 15008,
             port_dns: 15053,
+            exclusions: Exclusions::default(),
         }
     }
 }

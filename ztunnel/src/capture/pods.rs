@@ -1,16 +1,16 @@
 //! The pods that this ztunnel serves: how one is taken on and let go.
 //!
-//! In: what the agent says. Out: listeners and, under `CAPTURE=iptables`, rules in each pod's namespace.
-//! Never: gives up on a pod while the agent wants it served; undoes rules because ztunnel ends (then nothing
+//! In: what the agent says. Out: listeners in each pod's namespace, and what leads connections to them.
+//! Never: gives up on a pod while the agent wants it served; undoes capture because ztunnel ends (then nothing
 //! would pass rather than pass unseen).
 //!
-//! Tasks: one that tries failed pods again, and one per new pod that fetches its certificate, on the control
-//! runtime; they end with the process.
+//! Tasks, on the control runtime: one that tries failed pods again, and one per new pod that fetches its certificate; they end
+//! with the process. One per pod that follows its addresses, where capture knows it by them; it ends with the pod.
 
 use std::{
     collections::HashMap,
     io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     os::fd::OwnedFd,
     sync::Arc,
     time::Duration,
@@ -21,24 +21,28 @@ use mesh::{SpiffeId, Workload};
 use net::{
     Netns,
     drain::Phase,
-    socket::{self, Peers},
+    socket::{self, Peers, SpoofedPorts},
 };
 use parking_lot::Mutex;
-use telemetry::{Direction, Telemetry};
+use telemetry::Telemetry;
+use tokio::task::AbortHandle;
 use wire::zds::PodInfo;
 
-use super::{iptables, listen};
-use crate::{
-    config::{self, CaptureMode},
-    dns, inbound, outbound,
-    pod::Pod,
-    proxy::Proxy,
+use super::{
+    ebpf, iptables,
+    listen::{self, Door, Kind},
+    redirection::{Follow, Redirection},
 };
+use crate::{config, dns, pod::Pod, proxy::Proxy};
 
 /// Rest before a failed pod is tried again. Source: Istio's ztunnel.
 const PAUSE_RETRY: Duration = Duration::from_secs(5);
 /// Pods of one node. Kubernetes supports 110, the largest providers a few hundred; this bounds a broken agent.
 const MAX_PODS: usize = 4096;
+/// Where tunnels end, in every mode.
+const PORT_HBONE: u16 = 15008;
+/// How long listeners stay that others have taken over from: as long as a handshake may be under way that began with them.
+const PAUSE_RETIRE: Duration = Duration::from_secs(3);
 
 /// Why a pod cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +56,9 @@ pub enum PodError {
     /// The redirection rules.
     #[error("pod {0}: {1}")]
     Rules(String, iptables::Error),
+    /// The programs in the kernel.
+    #[error("pod {0}: {1}")]
+    Ebpf(String, ebpf::Error),
     /// The DNS proxy.
     #[error("pod {0}: failed to bind the DNS proxy: {1}")]
     Dns(String, io::Error),
@@ -67,7 +74,7 @@ pub enum PodError {
 #[derive(Debug)]
 pub struct Pods {
     proxy: Arc<Proxy>,
-    capture: config::Capture,
+    redirection: Redirection,
     dns: Names,
     served: Mutex<HashMap<String, Served>>,
     failed: Mutex<HashMap<String, (PodInfo, Arc<Netns>)>>,
@@ -119,9 +126,9 @@ struct Served {
 
 /// What is bound and written before a pod is served.
 struct Prepared {
-    /// For outbound, plaintext and HBONE, in this order.
-    listeners: [TcpListener; 3],
+    doors: Vec<Door>,
     names: dns::Sockets,
+    follow: Option<Follow>,
 }
 
 /// A pod's claim on its certificate.
@@ -138,10 +145,10 @@ enum Hold {
 impl Pods {
     /// No pods yet.
     #[must_use]
-    pub fn new(proxy: Arc<Proxy>, capture: config::Capture, dns: Names) -> Arc<Self> {
+    pub fn new(proxy: Arc<Proxy>, redirection: Redirection, dns: Names) -> Arc<Self> {
         Arc::new(Self {
             proxy,
-            capture,
+            redirection,
             dns,
             served: Mutex::default(),
             failed: Mutex::default(),
@@ -229,23 +236,11 @@ impl Pods {
             None => failed,
         };
         if let Some(netns) = netns {
-            self.remove_rules(uid, netns).await;
+            self.redirection.remove(uid, netns).await;
         }
     }
 
-    async fn remove_rules(&self, uid: &str, netns: Arc<Netns>) {
-        if self.capture.mode != CaptureMode::Iptables {
-            return;
-        }
-        let removed = tokio::task::spawn_blocking(move || iptables::remove(&netns)).await;
-        match removed {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(uid, %error, "rules of a removed pod are left"),
-            Err(_interrupted) => tracing::warn!(uid, "removal of a pod's rules was interrupted"),
-        }
-    }
-
-    /// Lets go of every pod that is not in `uids`.
+    /// Lets go of every pod that is not in `uids`, and of what a predecessor has left of others.
     pub async fn retain(&self, uids: &[String]) {
         let known: Vec<String> = {
             let (served, failed) = (self.served.lock(), self.failed.lock());
@@ -259,6 +254,13 @@ impl Pods {
         for uid in known {
             self.remove(&uid).await;
         }
+        let wanted = {
+            let (served, failed) = (self.served.lock(), self.failed.lock());
+            let served = served.values().map(|served| &served.pod.netns);
+            let failed = failed.values().map(|(_info, netns)| netns);
+            served.chain(failed).map(Arc::clone).collect()
+        };
+        self.redirection.retain(wanted).await;
     }
 
     /// Tries failed pods again, for ever.
@@ -277,7 +279,7 @@ impl Pods {
                         self.start(uid, info, netns, prepared);
                     }
                     // The agent has let it go meanwhile, and its rules were taken away while these were written.
-                    Ok(_unwanted) if !self.knows(&uid) => self.remove_rules(&uid, netns).await,
+                    Ok(_unwanted) if !self.knows(&uid) => self.redirection.remove(&uid, netns).await,
                     Ok(_unwanted) => {}
                     Err(error) => tracing::warn!(%error, "pod is still not served; trying again"),
                 }
@@ -336,38 +338,26 @@ impl Pods {
         wire::xds::name::pod(cluster, &info.namespace, &info.name)
     }
 
-    fn rules(&self) -> iptables::Settings {
-        iptables::Settings::new(self.capture.mark, self.capture.ipv6, self.capture.dns)
-    }
-
-    /// Listeners first, then rules: nothing is captured before somebody listens.
+    /// Capture comes last: nothing is captured before everybody listens.
     async fn prepare(&self, uid: &str, netns: &Arc<Netns>) -> Result<Prepared, PodError> {
-        let listen = |port, peers| {
-            let address = socket::wildcard(port, self.capture.ipv6);
-            socket::listen(netns, address, peers, &self.proxy.sockets.socket)
-                .map_err(|error| PodError::Listen(uid.to_owned(), address, error))
-        };
-        let ports = self.rules();
-        let listeners = [
-            listen(ports.port_outbound, Peers::InPod)?,
-            listen(ports.port_inbound_plaintext, Peers::Anywhere)?,
-            listen(ports.port_inbound_hbone, Peers::Anywhere)?,
-        ];
-        let names = dns::Sockets::bind(
-            netns,
-            self.dns.listen,
-            self.capture.ipv6,
-            &self.proxy.sockets.socket,
-        )
-        .map_err(|error| PodError::Dns(uid.to_owned(), error))?;
-        if self.capture.mode == CaptureMode::Iptables {
-            let (netns, settings) = (Arc::clone(netns), self.rules());
-            tokio::task::spawn_blocking(move || iptables::apply(&netns, &settings))
-                .await
-                .map_err(|_panic| PodError::Interrupted(uid.to_owned()))?
-                .map_err(|error| PodError::Rules(uid.to_owned(), error))?;
-        }
-        Ok(Prepared { listeners, names })
+        let (ipv6, options) = (self.dns.zone.ipv6, &self.proxy.sockets.socket);
+        let address = socket::wildcard(PORT_HBONE, ipv6);
+        let listener = socket::listen(netns, address, Peers::Anywhere, options)
+            .map_err(|error| PodError::Listen(uid.to_owned(), address, error))?;
+        let names = dns::Sockets::bind(netns, self.dns.listen, ipv6, options)
+            .map_err(|error| PodError::Dns(uid.to_owned(), error))?;
+        let prepared = self.redirection.prepare(uid, netns).await?;
+        let mut doors = prepared.doors;
+        doors.push(Door {
+            kind: Kind::Hbone,
+            listener,
+            steered: false,
+        });
+        Ok(Prepared {
+            doors,
+            names,
+            follow: prepared.follow,
+        })
     }
 
     /// Serves a pod. Never waits, so that whoever has just seen that it is wanted is still right.
@@ -376,48 +366,29 @@ impl Pods {
         uid: String,
         info: PodInfo,
         netns: Arc<Netns>,
-        Prepared { listeners, names }: Prepared,
+        Prepared {
+            doors,
+            names,
+            follow,
+        }: Prepared,
     ) {
         let proxy = &self.proxy;
         let upstream = dns::Upstream {
             netns: Some(Arc::clone(&netns)),
-            mark: Some(self.capture.mark),
+            mark: Some(proxy.sockets.socket.mark),
             servers: Arc::clone(&self.dns.resolv_conf),
         };
         let pod = Arc::new(Pod::new(
             uid.clone(),
             info,
             netns,
+            SpoofedPorts::new(self.redirection.answers()),
             Arc::new(dns::Resolver::new(upstream.clone(), self.dns.zone.ipv6)),
             proxy.workers.count(),
             &proxy.hbone,
         ));
         let home = self.served.lock().len();
-        let [for_outbound, for_plaintext, for_hbone] = listeners;
-        listen::spawn(
-            proxy,
-            &pod,
-            for_outbound,
-            home,
-            Direction::Outbound,
-            outbound::serve,
-        );
-        listen::spawn(
-            proxy,
-            &pod,
-            for_plaintext,
-            home + 1,
-            Direction::Inbound,
-            inbound::serve_plaintext,
-        );
-        listen::spawn(
-            proxy,
-            &pod,
-            for_hbone,
-            home + 1,
-            Direction::Inbound,
-            inbound::serve_tunnel,
-        );
+        let captured = self.open(&pod, doors, home);
         self.serve_names(&pod, upstream, names, home);
         if let Some(neighbours) = &proxy.neighbours {
             neighbours.add(self.workload_uid(&pod.info), &pod);
@@ -429,7 +400,87 @@ impl Pods {
             Arc::clone(&hold),
         ));
         tracing::info!(pod = %pod.info.name, namespace = %pod.info.namespace, uid, "pod added");
-        self.served.lock().insert(uid, Served { pod, hold });
+        let served = Served {
+            pod: Arc::clone(&pod),
+            hold,
+        };
+        self.served.lock().insert(uid, served);
+        if let Some(follow) = follow {
+            tokio::spawn(Arc::clone(self).follow(pod, home, follow, captured));
+        }
+    }
+
+    /// Serves listeners. What goes through the same workers is told apart by its listener: outbound begins on `home`,
+    /// inbound on the next. Returns those that capture may exchange.
+    fn open(&self, pod: &Arc<Pod>, doors: Vec<Door>, home: usize) -> Vec<AbortHandle> {
+        let mut captured = Vec::new();
+        for door in doors {
+            let (kind, steered) = (door.kind, door.steered);
+            let home = match kind {
+                Kind::Outbound => home,
+                Kind::Plaintext | Kind::Hbone => home + 1,
+            };
+            let task = listen::spawn(&self.proxy, pod, door, home);
+            if steered {
+                captured.push(task);
+            }
+        }
+        captured
+    }
+
+    /// Captures a pod again whenever its addresses have changed, until it goes.
+    async fn follow(
+        self: Arc<Self>,
+        pod: Arc<Pod>,
+        home: usize,
+        follow: Follow,
+        mut tasks: Vec<AbortHandle>,
+    ) {
+        let Follow {
+            ebpf,
+            changes,
+            mut known,
+        } = follow;
+        let mut draining = pod.draining();
+        let mut rest = Duration::ZERO;
+        loop {
+            let changed = tokio::select! {
+                changed = changes.changed(), if rest.is_zero() => changed,
+                // The last time failed.
+                () = tokio::time::sleep(rest), if !rest.is_zero() => Ok(()),
+                () = draining.reached(Phase::Draining) => return,
+            };
+            if let Err(error) = changed {
+                tracing::error!(pod = %pod.info.name, namespace = %pod.info.namespace, %error, "addresses cannot be followed");
+                return;
+            }
+            rest = Duration::ZERO;
+            let is_served = || {
+                let served = self.served.lock();
+                let served = served.get(&pod.uid);
+                served.is_some_and(|served| Arc::ptr_eq(&served.pod, &pod))
+            };
+            match ebpf.enrol_again(&pod.netns, &known, is_served).await {
+                Ok(None) => {}
+                Ok(Some(captured)) => {
+                    tracing::info!(pod = %pod.info.name, namespace = %pod.info.namespace, "captured again with other addresses");
+                    known = captured.addresses;
+                    let old = std::mem::replace(&mut tasks, self.open(&pod, captured.doors, home));
+                    // Also what bounds how often a pod can have this done.
+                    tokio::select! {
+                        () = tokio::time::sleep(PAUSE_RETIRE) => {}
+                        () = draining.reached(Phase::Draining) => return,
+                    }
+                    for task in old {
+                        task.abort();
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(pod = %pod.info.name, namespace = %pod.info.namespace, %error, "pod is captured with its old addresses");
+                    rest = PAUSE_RETRY;
+                }
+            }
+        }
     }
 
     fn serve_names(

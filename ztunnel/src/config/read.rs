@@ -12,11 +12,15 @@ use mesh::{Namespace, TrustDomain};
 use net::socket::{Keepalive, Options};
 
 use super::{
-    Capture, CaptureMode, Config, Control, Dns, DnsListen, Drain, Hbone, Identity, LogFormat, Node,
+    Config, Control, Dns, DnsListen, Drain, Hbone, Identity, LogFormat, Node,
     Policy, Proxy, Telemetry, raw::Raw,
 };
 
+mod capture;
 mod remote;
+
+#[cfg(test)]
+pub(super) use capture::MAX_EXCLUSIONS;
 
 /// Source: Istio's ztunnel; longer waits hide a NetworkPolicy that blocks 15008.
 const TIMEOUT_CONNECT: Duration = Duration::from_secs(10);
@@ -39,7 +43,7 @@ pub(super) fn all(raw: &mut Raw, cpus: NonZeroUsize) -> Option<Config> {
     let node = node(raw);
     let ipv6 = raw.flag("IPV6_ENABLED");
     let mark = mark(raw);
-    let capture = capture(raw, ipv6, mark);
+    let capture = capture::capture(raw, ipv6, mark);
     let proxy = proxy(raw, mark);
     let hbone = hbone(raw);
     let identity = identity(raw, node.cluster.as_str());
@@ -47,6 +51,7 @@ pub(super) fn all(raw: &mut Raw, cpus: NonZeroUsize) -> Option<Config> {
     let policy = policy(raw);
     let telemetry = telemetry(raw, ipv6);
     let dns = dns(raw, ipv6, mark);
+    capture::check_dns(raw, capture.as_ref(), dns.as_ref());
     let drain = drain(raw);
     let workers = workers(raw, cpus);
     Some(Config {
@@ -85,26 +90,6 @@ fn mark(raw: &mut Raw) -> Option<NonZeroU32> {
             NonZeroU32::new(mark).filter(|mark| mark.get() <= 0xfff && mark.get() != CONNTRACK_MARK)
         },
     )
-}
-
-fn capture(raw: &mut Raw, ipv6: Option<bool>, mark: Option<NonZeroU32>) -> Option<Capture> {
-    let mode = raw.parse(
-        "CAPTURE",
-        "agent or iptables (ebpf and auto are not built yet)",
-        |text| match text {
-            "agent" => Some(CaptureMode::Agent),
-            "iptables" => Some(CaptureMode::Iptables),
-            _ => None,
-        },
-    );
-    let dns = raw.flag("DNS_CAPTURE");
-    Some(Capture {
-        mode: mode?,
-        socket: raw.path("INPOD_UDS")?,
-        ipv6: ipv6?,
-        dns: dns?,
-        mark: mark?,
-    })
 }
 
 fn proxy(raw: &mut Raw, mark: Option<NonZeroU32>) -> Option<Proxy> {

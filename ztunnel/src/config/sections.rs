@@ -1,8 +1,12 @@
 //! The parts of the configuration, one per component. How each is read: [`super::read`].
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap, net::SocketAddr, num::NonZeroU32, ops::RangeInclusive, path::PathBuf,
+    time::Duration,
+};
 
 use grpc::Endpoint;
+use ipnet::IpNet;
 use mesh::{ClusterId, Namespace, Network, NodeName, TrustDomain};
 use net::socket::Options;
 
@@ -26,19 +30,40 @@ pub struct Capture {
     pub socket: PathBuf,
     /// `IPV6_ENABLED`.
     pub ipv6: bool,
-    /// `DNS_CAPTURE`: whether our own rules capture DNS.
+    /// `DNS_CAPTURE`: whether DNS is captured where ztunnel captures.
     pub dns: bool,
     /// `PACKET_MARK`.
     pub mark: NonZeroU32,
+    /// `CGROUP_PATH`: where the hooks of eBPF are attached; the root of the tree of cgroups if none.
+    pub cgroup: Option<PathBuf>,
+    /// `PIN_PATH`: where what outlives ztunnel is pinned.
+    pub pins: PathBuf,
+    /// What passes by.
+    pub exclusions: Exclusions,
 }
 
-/// Who writes the redirection rules.
+/// Who captures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CaptureMode {
-    /// A CNI agent, before it hands the pod over.
+    /// A CNI agent, with rules that it writes before it hands the pod over.
     Agent,
-    /// ztunnel.
+    /// ztunnel, with rules.
     Iptables,
+    /// ztunnel, with programs in the kernel.
+    Ebpf,
+    /// ztunnel: with programs in the kernel where a trial of them succeeds, else with rules.
+    Auto,
+}
+
+/// What a pod's capture leaves alone, where ztunnel captures. It is the same for all pods, until annotations arrive with them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exclusions {
+    /// `EXCLUDE_INBOUND_PORTS`: ports of the pod that are reached directly.
+    pub inbound_ports: Vec<RangeInclusive<u16>>,
+    /// `EXCLUDE_OUTBOUND_PORTS`: ports that the pod reaches directly.
+    pub outbound_ports: Vec<RangeInclusive<u16>>,
+    /// `EXCLUDE_OUTBOUND_IP_RANGES`: addresses that the pod reaches directly.
+    pub outbound_ranges: Vec<IpNet>,
 }
 
 /// What the data path is given.

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod capture;
 mod remote;
 
 const NEEDED: [(&str, &str); 3] = [
@@ -191,16 +192,7 @@ fn unknown_variables_are_ignored() {
 #[test]
 fn a_bad_value_is_named_with_what_was_expected() {
     for (name, value, expected) in [
-        (
-            "CAPTURE",
-            "ebpf",
-            "agent or iptables (ebpf and auto are not built yet)",
-        ),
-        (
-            "CAPTURE",
-            "auto",
-            "agent or iptables (ebpf and auto are not built yet)",
-        ),
+        ("CAPTURE", "nftables", "agent, iptables, ebpf or auto"),
         ("IPV6_ENABLED", "yes", "true or false"),
         ("SECRET_TTL", "1 day", "a duration above 0, for example 24h"),
         ("SECRET_TTL", "0s", "a duration above 0, for example 24h"),
@@ -291,7 +283,7 @@ fn all_faults_are_told_at_once() {
     assert_eq!(
         error.to_string(),
         "COMPLIANCE_POLICY is set, but no compliance policy is enforced yet; \
-         CAPTURE=\"x\" is not agent or iptables (ebpf and auto are not built yet); \
+         CAPTURE=\"x\" is not agent, iptables, ebpf or auto; \
          FILE_CA_CERT must be set to the PEM file of a CA certificate, as FILE_CA_KEY is set; \
          XDS_ADDRESS=\"ftp://x\" is not https://HOST:PORT (or http:// for a server without TLS); \
          XDS_HEADER_=\"(not shown)\" is not the name and value of an HTTP header; \

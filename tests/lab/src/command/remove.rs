@@ -7,6 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{choose, out};
+use crate::cgroup;
 use crate::eventually::until;
 use crate::run::stale;
 
@@ -46,6 +47,12 @@ pub(super) fn clean(orphans: bool) -> Result<()> {
     };
     for found in stale::find().iter().filter(|found| !found.alive) {
         report(&found.name, stale::remove(found));
+    }
+    for group in cgroup::own::dead() {
+        report(
+            &group.display().to_string(),
+            cgroup::kill_and_remove(&group),
+        );
     }
     for orphan in stale::orphans() {
         if orphans {

@@ -23,7 +23,7 @@ pub(super) struct Options {
     /// The lab's name
     #[arg(long, default_value = "lab")]
     name: String,
-    /// Who makes the rules: agent, iptables (ztunnel), none (no mesh)
+    /// Who captures: agent, iptables or ebpf (ztunnel), auto (it chooses), none (no mesh)
     #[arg(long, default_value = "agent")]
     capture: String,
     /// Captures port 53 too
@@ -51,8 +51,10 @@ pub(super) fn up(options: &Options) -> Result<()> {
     let capture = match options.capture.as_str() {
         "agent" => Capture::Agent,
         "iptables" => Capture::Iptables,
+        "ebpf" => Capture::Ebpf,
+        "auto" => Capture::Auto,
         "none" => Capture::None,
-        other => bail!("--capture: {other}, expected agent, iptables or none"),
+        other => bail!("--capture: {other}, expected agent, iptables, ebpf, auto or none"),
     };
     let lab = Lab::builder(&options.name)
         .by_hand()

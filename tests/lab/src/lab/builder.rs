@@ -147,7 +147,7 @@ impl Builder {
             bail!("a lab cannot be built: {obstacle}");
         }
         raise_file_limit();
-        let run = Run::claim(&self.name, self.naming)?;
+        let run = Run::claim(&self.name, self.naming, self.capture.may_be_in_kernel())?;
         let built = self.build_in(&run);
         if built.is_err() {
             // The first error is the one to tell.

@@ -95,6 +95,7 @@ impl Lab {
             ("TRUST_DOMAIN", TRUST_DOMAIN.to_owned()),
             ("CLUSTER_ID", CLUSTER.to_owned()),
             ("CAPTURE", self.capture.as_env().to_owned()),
+            ("PIN_PATH", text(&self.run.pins(node.name()))),
             ("DNS_CAPTURE", (self.dns == DnsCapture::On).to_string()),
             ("IPV6_ENABLED", "true".to_owned()),
             ("ZTUNNEL_WORKER_THREADS", "2".to_owned()),
@@ -105,6 +106,9 @@ impl Lab {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
+        if let Some(group) = self.run.shared_group() {
+            env.insert("CGROUP_PATH".to_owned(), text(group));
+        }
         let more: Vec<(&str, String)> = match self.config {
             Config::File => vec![
                 ("LOCAL_XDS_PATH", text(&self.mesh_path())),

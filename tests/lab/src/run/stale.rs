@@ -78,7 +78,9 @@ pub(crate) fn orphans() -> BTreeSet<String> {
     let groups = cgroup::known_trees()
         .filter_map(|tree| fs::read_dir(tree).ok())
         .flatten();
-    let groups = groups.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let groups = groups
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| !cgroup::own::is_own(name));
     namespaces
         .iter()
         .cloned()

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::{Context as _, Result, ensure};
 use lab::agent::Handover;
 use lab::{Capture, Lab, PodSpec, Start, Ztunnel, programs};
-use suites::traffic::{self, End, Pair, end, eventually_opened, get, pair, refused, url};
+use suites::traffic::{self, End, Pair, end, eventually_opened, get, pair, nowhere, refused, url};
 
 /// Texts that go there and back over a connection to show that it lives.
 const ROUNDS: usize = 20;
@@ -111,6 +111,11 @@ fn connection_older_than_the_enrolment_lives_on_with_iptables_capture() -> Resul
     join(Capture::Iptables)
 }
 
+#[test]
+fn connection_older_than_the_enrolment_lives_on_with_ebpf_capture() -> Result<()> {
+    join(Capture::Ebpf)
+}
+
 /// One pod leaves: its connections through the proxy end at once, what it does from now on passes the proxy by,
 /// and its neighbour notices nothing.
 fn leave(capture: Capture) -> Result<()> {
@@ -169,8 +174,11 @@ fn leave(capture: Capture) -> Result<()> {
         near.kill()?;
         let plain: IpAddr = lab.outside_addresses().ip4.into();
         get(&client, &url(plain, 8080, "/"))?;
-        refused(&neighbour, &url(plain, 8080, "/"))?;
-        Ok(())
+        if capture == Capture::Ebpf {
+            nowhere(&neighbour, &url(plain, 8080, "/"))
+        } else {
+            refused(&neighbour, &url(plain, 8080, "/"))
+        }
     })
 }
 
@@ -182,4 +190,9 @@ fn pod_that_leaves_the_mesh_is_captured_no_more_with_agent_capture() -> Result<(
 #[test]
 fn pod_that_leaves_the_mesh_is_captured_no_more_with_iptables_capture() -> Result<()> {
     leave(Capture::Iptables)
+}
+
+#[test]
+fn pod_that_leaves_the_mesh_is_captured_no_more_with_ebpf_capture() -> Result<()> {
+    leave(Capture::Ebpf)
 }

@@ -82,6 +82,11 @@ fn pod_calls_its_own_address_directly_and_its_own_service_under_policy_with_ipta
     self_calls(Capture::Iptables)
 }
 
+#[test]
+fn pod_calls_its_own_address_directly_and_its_own_service_under_policy_with_ebpf_capture() -> Result<()> {
+    self_calls(Capture::Ebpf)
+}
+
 /// Says something that no listener of ours understands, and is thrown out: by a reset, or by an end without a word.
 fn is_thrown_out(from: &Machine, to: SocketAddr) -> Result<()> {
     // Nobody may listen there at all.
@@ -118,8 +123,13 @@ fn own_ports(capture: Capture) -> Result<()> {
         let told = |direction: &str| near.log_lines(&[direction, RECURSIVE]).len();
         let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
 
-        // The pod itself dials a listener: outbound and inbound know that they are meant.
-        for (port, direction) in [(15001, "outbound"), (15006, "inbound")] {
+        // The pod itself dials a listener: outbound and inbound know that they are meant. eBPF has none there.
+        let own_listeners = if capture == Capture::Ebpf {
+            [].as_slice()
+        } else {
+            [(15001, "outbound"), (15006, "inbound")].as_slice()
+        };
+        for &(port, direction) in own_listeners {
             for ip in own.addresses().both().into_iter().chain(loopback) {
                 let before = told(direction);
                 is_thrown_out(&own, SocketAddr::new(ip, port))?;
@@ -198,6 +208,11 @@ fn ztunnels_own_ports_are_refused_on_every_way_with_iptables_capture() -> Result
     own_ports(Capture::Iptables)
 }
 
+#[test]
+fn ztunnels_own_ports_are_refused_on_every_way_with_ebpf_capture() -> Result<()> {
+    own_ports(Capture::Ebpf)
+}
+
 fn probes(capture: Capture) -> Result<()> {
     if !lab::possible() {
         return Ok(());
@@ -242,4 +257,9 @@ fn probes_reach_the_application_past_a_policy_that_denies_all_with_agent_capture
 fn probes_reach_the_application_past_a_policy_that_denies_all_with_iptables_capture() -> Result<()>
 {
     probes(Capture::Iptables)
+}
+
+#[test]
+fn probes_reach_the_application_past_a_policy_that_denies_all_with_ebpf_capture() -> Result<()> {
+    probes(Capture::Ebpf)
 }

@@ -16,16 +16,18 @@ fn rules(pod: &Pod) -> Result<String> {
             }
         }
         for what in ["rule", "route"] {
-            let table: &[&str] = if what == "route" {
-                &["show", "table", "100"]
+            let tables: &[&[&str]] = if what == "route" {
+                &[&["show", "table", "100"], &["show", "table", "101"]]
             } else {
-                &["show"]
+                &[&["show"]]
             };
-            let line = ["ip", family, what]
-                .into_iter()
-                .chain(table.iter().copied());
-            // A table that nobody has written to is an error to ip.
-            all.push_str(&pod.exec(line)?.text());
+            for table in tables {
+                let line = ["ip", family, what]
+                    .into_iter()
+                    .chain(table.iter().copied());
+                // A table that nobody has written to is an error to ip.
+                all.push_str(&pod.exec(line)?.text());
+            }
         }
     }
     Ok(all)
@@ -49,13 +51,19 @@ fn restarts(capture: Capture) -> Result<()> {
     let [near, _far] = lab.start_ztunnels(&Start::default())?;
     lab.scenario(|| {
         let first = rules(&client)?;
-        for said in [
-            "--to-ports 15001",
-            "--to-ports 15006",
-            "ISTIO_OUTPUT",
-            "0x111/0xfff lookup 100",
-            "local default",
-        ] {
+        let wanted: &[&str] = if capture == Capture::Ebpf {
+            &["fwmark 0x1337 lookup 101", "local default"]
+        } else {
+            &[
+                "--to-ports 15001",
+                "--to-ports 15006",
+                "ISTIO_OUTPUT",
+                "0x111/0xfff lookup 100",
+                "local default",
+            ]
+        };
+        ensure!(first.contains("ISTIO") == (capture != Capture::Ebpf));
+        for said in wanted {
             ensure!(
                 first.matches(said).count() >= 2,
                 "{said} is not there for both families:\n{first}"
@@ -88,6 +96,11 @@ fn restarted_ztunnel_leaves_the_rules_as_they_are_with_iptables_capture() -> Res
     restarts(Capture::Iptables)
 }
 
+#[test]
+fn restarted_ztunnel_leaves_the_rules_as_they_are_with_ebpf_capture() -> Result<()> {
+    restarts(Capture::Ebpf)
+}
+
 /// Who has written the rules takes them back, and a pod that comes back is captured as before.
 fn come_and_go(capture: Capture) -> Result<()> {
     if !lab::possible() {
@@ -101,7 +114,7 @@ fn come_and_go(capture: Capture) -> Result<()> {
         for _ in 0..2 {
             lab.unenrol("client")?;
             let left = rules(&client)?;
-            for said in ["ISTIO", "0x111", "0x539", "15001", "15006", "local default"] {
+            for said in ["ISTIO", "0x111", "0x539", "0x1337", "15001", "15006", "local default"] {
                 ensure!(!left.contains(said), "{said} is left:\n{left}");
             }
             lab.enrol("client")?;
@@ -122,6 +135,11 @@ fn rules_go_with_the_pod_and_come_back_with_iptables_capture() -> Result<()> {
     come_and_go(Capture::Iptables)
 }
 
+#[test]
+fn rules_go_with_the_pod_and_come_back_with_ebpf_capture() -> Result<()> {
+    come_and_go(Capture::Ebpf)
+}
+
 /// `IPV6_ENABLED=false`: IPv4 goes through the mesh; ztunnel neither listens on nor captures IPv6.
 fn without_ipv6(capture: Capture) -> Result<()> {
     if !lab::possible() {
@@ -138,7 +156,7 @@ fn without_ipv6(capture: Capture) -> Result<()> {
         let of_ipv6 = server.exec(["ip6tables-save"])?.ok()?;
         let url = url(server.ip6(), 8080, "/whoami");
         match capture {
-            Capture::Iptables => {
+            Capture::Iptables | Capture::Ebpf | Capture::Auto => {
                 ensure!(!of_ipv6.contains("ISTIO"), "{of_ipv6}");
                 ensure!(get(&client, &url)? == format!("{}\n", client.ip6()));
             }
@@ -168,4 +186,9 @@ fn mesh_works_over_ipv4_alone_with_agent_capture() -> Result<()> {
 #[test]
 fn mesh_works_over_ipv4_alone_with_iptables_capture() -> Result<()> {
     without_ipv6(Capture::Iptables)
+}
+
+#[test]
+fn mesh_works_over_ipv4_alone_with_ebpf_capture() -> Result<()> {
+    without_ipv6(Capture::Ebpf)
 }

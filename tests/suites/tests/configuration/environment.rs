@@ -38,7 +38,7 @@ fn all_invalid_values_are_named_at_once_with_what_was_expected() -> Result<()> {
     };
     let mut start = Start::default();
     let faults = [
-        ("CAPTURE", "ebpf", "agent or iptables"),
+        ("CAPTURE", "nftables", "agent, iptables, ebpf or auto"),
         ("IPV6_ENABLED", "perhaps", "true or false"),
         ("SECRET_TTL", "soon", "a duration above 0, for example 24h"),
         (

@@ -95,6 +95,11 @@ fn programs_of_one_node_are_joined_with_iptables_capture() -> Result<()> {
 }
 
 #[test]
+fn programs_of_one_node_are_joined_with_ebpf_capture() -> Result<()> {
+    programs_are_joined(Capture::Ebpf)
+}
+
+#[test]
 fn bulk_arrives_as_it_was_sent_and_ends_as_it_was_ended() -> Result<()> {
     let Some((lab, [near, _far])) = lab("bulk", Capture::Iptables)? else {
         return Ok(());

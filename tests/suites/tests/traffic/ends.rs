@@ -101,6 +101,11 @@ fn server_answers_after_the_client_has_ended_its_side_under_iptables_capture() -
     half_close(Capture::Iptables)
 }
 
+#[test]
+fn server_answers_after_the_client_has_ended_its_side_under_ebpf_capture() -> Result<()> {
+    half_close(Capture::Ebpf)
+}
+
 fn half_close_reversed(capture: Capture) -> Result<()> {
     on_every_route("halfopen", capture, |pair| {
         let Pair {
@@ -142,6 +147,11 @@ fn client_goes_on_after_the_server_has_ended_its_side_under_iptables_capture() -
     half_close_reversed(Capture::Iptables)
 }
 
+#[test]
+fn client_goes_on_after_the_server_has_ended_its_side_under_ebpf_capture() -> Result<()> {
+    half_close_reversed(Capture::Ebpf)
+}
+
 fn server_resets(capture: Capture) -> Result<()> {
     on_every_route("serverrst", capture, |pair| {
         let Pair {
@@ -166,6 +176,11 @@ fn server_that_resets_is_seen_as_a_reset_by_its_client_under_agent_capture() -> 
 #[test]
 fn server_that_resets_is_seen_as_a_reset_by_its_client_under_iptables_capture() -> Result<()> {
     server_resets(Capture::Iptables)
+}
+
+#[test]
+fn server_that_resets_is_seen_as_a_reset_by_its_client_under_ebpf_capture() -> Result<()> {
+    server_resets(Capture::Ebpf)
 }
 
 fn client_resets(capture: Capture) -> Result<()> {
@@ -193,6 +208,11 @@ fn client_that_resets_is_seen_as_a_reset_by_its_server_under_iptables_capture() 
     client_resets(Capture::Iptables)
 }
 
+#[test]
+fn client_that_resets_is_seen_as_a_reset_by_its_server_under_ebpf_capture() -> Result<()> {
+    client_resets(Capture::Ebpf)
+}
+
 /// A reset is a reset even for a side that has ended its own direction before.
 fn reset_after_half_close(capture: Capture) -> Result<()> {
     on_every_route("laterst", capture, |pair| {
@@ -218,6 +238,11 @@ fn reset_after_a_half_close_is_no_orderly_end_under_agent_capture() -> Result<()
 #[test]
 fn reset_after_a_half_close_is_no_orderly_end_under_iptables_capture() -> Result<()> {
     reset_after_half_close(Capture::Iptables)
+}
+
+#[test]
+fn reset_after_a_half_close_is_no_orderly_end_under_ebpf_capture() -> Result<()> {
+    reset_after_half_close(Capture::Ebpf)
 }
 
 fn nobody_listens(capture: Capture) -> Result<()> {
@@ -283,4 +308,9 @@ fn connection_that_the_application_refuses_fails_for_the_client_under_agent_capt
 fn connection_that_the_application_refuses_fails_for_the_client_under_iptables_capture()
 -> Result<()> {
     nobody_listens(Capture::Iptables)
+}
+
+#[test]
+fn connection_that_the_application_refuses_fails_for_the_client_under_ebpf_capture() -> Result<()> {
+    nobody_listens(Capture::Ebpf)
 }

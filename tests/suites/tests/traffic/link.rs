@@ -147,3 +147,8 @@ fn link_between_the_nodes_carries_only_tls_on_15008_under_agent_capture() -> Res
 fn link_between_the_nodes_carries_only_tls_on_15008_under_iptables_capture() -> Result<()> {
     only_tls(Capture::Iptables)
 }
+
+#[test]
+fn link_between_the_nodes_carries_only_tls_on_15008_under_ebpf_capture() -> Result<()> {
+    only_tls(Capture::Ebpf)
+}

@@ -153,6 +153,11 @@ fn unmodified_programs_talk_across_nodes_and_on_one_node_under_iptables_capture(
     programs_talk(Capture::Iptables)
 }
 
+#[test]
+fn unmodified_programs_talk_across_nodes_and_on_one_node_under_ebpf_capture() -> Result<()> {
+    programs_talk(Capture::Ebpf)
+}
+
 /// nginx in every machine says and logs whom it takes for its client: through tunnels, and plain both ways.
 fn address_is_seen(capture: Capture) -> Result<()> {
     if !lab::possible() {
@@ -211,6 +216,11 @@ fn application_sees_its_clients_own_address_under_agent_capture() -> Result<()> 
 #[test]
 fn application_sees_its_clients_own_address_under_iptables_capture() -> Result<()> {
     address_is_seen(Capture::Iptables)
+}
+
+#[test]
+fn application_sees_its_clients_own_address_under_ebpf_capture() -> Result<()> {
+    address_is_seen(Capture::Ebpf)
 }
 
 /// The mesh may ask for identities: then a pod still gets in, and the host outside does not (HB-06).
@@ -276,4 +286,9 @@ fn plaintext_from_outside_is_taken_unless_a_policy_denies_it_under_agent_capture
 fn plaintext_from_outside_is_taken_unless_a_policy_denies_it_under_iptables_capture() -> Result<()>
 {
     plaintext_is_taken_unless_denied(Capture::Iptables)
+}
+
+#[test]
+fn plaintext_from_outside_is_taken_unless_a_policy_denies_it_under_ebpf_capture() -> Result<()> {
+    plaintext_is_taken_unless_denied(Capture::Ebpf)
 }

@@ -52,6 +52,23 @@ pub fn remove(netns: &Netns) -> Result<(), Error> {
     remove_with(netns, &Tools::default())
 }
 
+/// Whether any of the rules are in a pod's namespace. **Blocks** as [`apply`] does.
+///
+/// # Errors
+/// As [`apply`].
+pub fn stand(netns: &Netns) -> Result<bool, Error> {
+    let tools = Tools::default();
+    let look = || {
+        for family in [Family::V4, Family::V6] {
+            if !Standing::parse(&tools.save(family)?).is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    netns.run(look).map_err(Error::Namespace)?
+}
+
 pub(super) fn apply_with(
     netns: &Netns,
     settings: &Settings,

@@ -3,7 +3,10 @@
 use std::{
     fmt::{self, Write as _},
     net::{Ipv4Addr, Ipv6Addr},
+    ops::RangeInclusive,
 };
+
+use ipnet::IpNet;
 
 use super::{CONNTRACK_MARK, MARK_MASK, Settings};
 
@@ -13,6 +16,9 @@ pub const PROBE_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 7, 127);
 pub const PROBE_V6: Ipv6Addr = Ipv6Addr::new(
     0xfd16, 0x9254, 0x7127, 0x1337, 0xffff, 0xffff, 0xffff, 0xffff,
 );
+
+/// Where DNS is asked.
+const PORT_DNS: u16 = 53;
 
 /// The chain that hangs in PREROUTING.
 pub(super) const PREROUTING: &str = "ISTIO_PRERT";
@@ -112,14 +118,39 @@ fn nat(settings: &Settings, family: Family) -> Vec<String> {
     } = *settings;
     let (ours, theirs) = (marked(settings.mark.get()), marked(CONNTRACK_MARK));
     let (loopback, probe) = (family.loopback(), family.probe());
-    let mut rules = vec![
-        format!("-A {PREROUTING} -s {probe} -p tcp -m tcp -j ACCEPT"),
+    let excluded = &settings.exclusions;
+    let mut rules = vec![format!(
+        "-A {PREROUTING} -s {probe} -p tcp -m tcp -j ACCEPT"
+    )];
+    rules.extend(excluded.inbound_ports.iter().map(|range| {
+        let ports = ports(range);
+        format!("-A {PREROUTING} -p tcp -m tcp --dport {ports} -j RETURN")
+    }));
+    rules.extend([
         format!(
             "-A {PREROUTING} ! -d {loopback} -p tcp -m tcp ! --dport {port_inbound_hbone} --syn \
              -m mark ! --mark {ours} -j REDIRECT --to-ports {port_inbound_plaintext}"
         ),
         format!("-A {OUTPUT} -d {probe} -p tcp -m tcp -j ACCEPT"),
-    ];
+    ]);
+    // Before DNS, as port 53 and the addresses of servers can be excluded too.
+    for range in &excluded.outbound_ports {
+        let ports = ports(range);
+        rules.push(format!(
+            "-A {OUTPUT} -p tcp -m tcp --dport {ports} -j RETURN"
+        ));
+        if settings.dns && range.contains(&PORT_DNS) {
+            rules.push(format!(
+                "-A {OUTPUT} -p udp -m udp --dport {PORT_DNS} -j RETURN"
+            ));
+        }
+    }
+    let of_family = |range: &&IpNet| match (range, family) {
+        (IpNet::V4(_), Family::V4) | (IpNet::V6(_), Family::V6) => true,
+        (IpNet::V4(_), Family::V6) | (IpNet::V6(_), Family::V4) => false,
+    };
+    let ranges = excluded.outbound_ranges.iter().filter(of_family);
+    rules.extend(ranges.map(|range| format!("-A {OUTPUT} -d {range} -j RETURN")));
     if settings.dns {
         rules.push(format!(
             "-A {OUTPUT} ! -o lo -p udp -m mark ! --mark {ours} -m udp --dport 53 -j REDIRECT --to-ports {port_dns}"
@@ -139,6 +170,10 @@ fn nat(settings: &Settings, family: Family) -> Vec<String> {
         ),
     ]);
     rules
+}
+
+fn ports(range: &RangeInclusive<u16>) -> String {
+    format!("{}:{}", range.start(), range.end())
 }
 
 fn marked(mark: u32) -> String {

@@ -43,6 +43,43 @@ fn the_mark_is_the_configured_one() {
 }
 
 #[test]
+fn exclusions_come_before_what_they_except() {
+    let mut settings = settings(true);
+    settings.exclusions = Exclusions {
+        inbound_ports: vec![9000..=9000],
+        outbound_ports: vec![50..=60, 3306..=3306],
+        outbound_ranges: vec![
+            "10.1.0.0/16".parse().unwrap(),
+            "2001:db8::/32".parse().unwrap(),
+        ],
+    };
+    let v4 = render(&settings, Family::V4, Table::Nat);
+    let v6 = render(&settings, Family::V6, Table::Nat);
+    let at = |rules: &[String], text: &str| {
+        let found = rules.iter().position(|rule| rule.contains(text));
+        found.unwrap_or_else(|| panic!("no {text} in {rules:#?}"))
+    };
+    let inbound = at(
+        &v4,
+        "ISTIO_PRERT -p tcp -m tcp --dport 9000:9000 -j RETURN",
+    );
+    assert!(inbound < at(&v4, "--to-ports 15006"));
+    for excluded in [
+        "ISTIO_OUTPUT -p tcp -m tcp --dport 50:60 -j RETURN",
+        "ISTIO_OUTPUT -p udp -m udp --dport 53 -j RETURN",
+        "ISTIO_OUTPUT -p tcp -m tcp --dport 3306:3306 -j RETURN",
+        "ISTIO_OUTPUT -d 10.1.0.0/16 -j RETURN",
+    ] {
+        for taken in ["--to-ports 15053", "--to-ports 15001"] {
+            assert!(at(&v4, excluded) < at(&v4, taken), "{v4:#?}");
+        }
+    }
+    assert!(!v4.iter().any(|rule| rule.contains("2001:db8::")));
+    assert!(!v6.iter().any(|rule| rule.contains("10.1.0.0")));
+    assert!(at(&v6, "-d 2001:db8::/32 -j RETURN") < at(&v6, "--to-ports 15001"));
+}
+
+#[test]
 fn a_standing_table_is_rewritten_without_a_second_jump() {
     let dump = "# Generated\n*nat\n:PREROUTING ACCEPT [0:0]\n:ISTIO_OUTPUT - [0:0]\n:ISTIO_PRERT - [0:0]\n\
                 -A PREROUTING -j ISTIO_PRERT\n-A OUTPUT -j ISTIO_OUTPUT\n-A ISTIO_PRERT -j ACCEPT\nCOMMIT\n";

@@ -28,7 +28,32 @@ pub const VARIABLES: &[Variable] = &[
     built(
         "CAPTURE",
         Some("agent"),
-        "Who writes the redirection rules: `agent` (a CNI agent already has) or `iptables` (ztunnel does).",
+        "Who captures: `agent` (a CNI agent has written its rules already), `iptables` (ztunnel writes them), `ebpf` (programs of ztunnel in the kernel, or no start), `auto` (`ebpf` where a trial of it succeeds, else `iptables`).",
+    ),
+    built(
+        "CGROUP_PATH",
+        None,
+        "Where the hooks of `ebpf` are attached, a folder of a cgroup2; unset is the root of the tree, which all pods are below.",
+    ),
+    built(
+        "PIN_PATH",
+        Some("/sys/fs/bpf/ambit"),
+        "The folder in a bpffs for what of `ebpf` outlives ztunnel; of one ztunnel at a time.",
+    ),
+    built(
+        "EXCLUDE_INBOUND_PORTS",
+        None,
+        "Ports of pods that are reached directly, such as `3306,8000-8080`; not with `CAPTURE=agent`, which holds for the next two as well.",
+    ),
+    built(
+        "EXCLUDE_OUTBOUND_PORTS",
+        None,
+        "Ports that pods reach directly, on any address.",
+    ),
+    built(
+        "EXCLUDE_OUTBOUND_IP_RANGES",
+        None,
+        "Addresses that pods reach directly, such as `10.1.0.0/16,2001:db8::7`.",
     ),
     built(
         "INPOD_UDS",
@@ -49,7 +74,7 @@ pub const VARIABLES: &[Variable] = &[
         "DNS_CAPTURE",
         &["ISTIO_META_DNS_CAPTURE"],
         Some("false"),
-        "Whether the rules of `CAPTURE=iptables` capture DNS; it is served in either case.",
+        "Whether DNS is captured, unless `CAPTURE=agent`, where the agent decides; it is served in either case.",
     ),
     aliased(
         "DNS_PROXY_ADDR",
