@@ -170,7 +170,7 @@ pub async fn connect(
 
 /// Connects from inside `netns` with the address of somebody else, so that the application sees its client.
 ///
-/// The client's own port is never used, nor any that `ports` knows to be in use.
+/// The client's own port is never used, nor any that `ports` knows to be in use by it.
 ///
 /// # Errors
 /// See [`ConnectError`]; `EADDRNOTAVAIL` when no port was free in [`MAX_SPOOFED_TRIES`] tries.
@@ -188,12 +188,16 @@ pub async fn connect_as(
         stays_in_pod(&socket);
         return finish(socket, destination, options).await;
     }
+    // Answers to the pod's own address take the kernel's way to it, which is not that of the mark.
+    let by_route = match ports.answers() {
+        Answers::ByRoute(mark) if client.ip() != destination.ip() => Some(mark),
+        Answers::ByRoute(_) | Answers::ByConntrack => None,
+    };
     for _ in 0..MAX_SPOOFED_TRIES {
-        let port = ports.next();
+        let Some(port) = ports.next_for(client) else {
+            break;
+        };
         let source = SocketAddr::new(client.ip(), port);
-        if port == client.port() || ports.is_live(source) {
-            continue;
-        }
         let socket = open(netns, destination, options)?;
         // Many connections share a port, each to another destination or from another client.
         socket.set_reuse_address(true)?;
@@ -202,7 +206,7 @@ pub async fn connect_as(
         } else {
             socket.set_ip_transparent_v6(true)?;
         }
-        if let Answers::ByRoute(mark) = ports.answers() {
+        if let Some(mark) = by_route {
             socket.set_mark(mark.get())?;
             // Without this a packet to the pod's own address seems to come from the interface that has it, and not
             // from us.
@@ -213,7 +217,12 @@ pub async fn connect_as(
             result => result?,
         }
         stays_in_pod(&socket);
-        match finish(socket, destination, options).await {
+        let connected = tokio::select! {
+            connected = finish(socket, destination, options) => connected,
+            // The client has begun to use it while nobody knew: this handshake has met that connection.
+            () = ports.used(source) => continue,
+        };
+        match connected {
             Err(ConnectError::Io(error)) if taken(&error) => {}
             result => return result,
         }

@@ -264,7 +264,8 @@ fn services_that_share_an_address_are_told_apart_by_the_callers_namespace_under_
 }
 
 #[test]
-fn services_that_share_an_address_are_told_apart_by_the_callers_namespace_under_ebpf_capture() -> Result<()> {
+fn services_that_share_an_address_are_told_apart_by_the_callers_namespace_under_ebpf_capture()
+-> Result<()> {
     whose_address(Capture::Ebpf)
 }
 
@@ -333,7 +334,8 @@ fn endpoint_is_reached_in_the_family_that_was_dialled_where_it_can_be_under_ipta
 }
 
 #[test]
-fn endpoint_is_reached_in_the_family_that_was_dialled_where_it_can_be_under_ebpf_capture() -> Result<()> {
+fn endpoint_is_reached_in_the_family_that_was_dialled_where_it_can_be_under_ebpf_capture()
+-> Result<()> {
     families(Capture::Ebpf)
 }
 
@@ -431,7 +433,8 @@ fn service_port_leads_to_the_endpoints_own_port_and_an_unknown_one_nowhere_under
 }
 
 #[test]
-fn service_port_leads_to_the_endpoints_own_port_and_an_unknown_one_nowhere_under_ebpf_capture() -> Result<()> {
+fn service_port_leads_to_the_endpoints_own_port_and_an_unknown_one_nowhere_under_ebpf_capture()
+-> Result<()> {
     ports(Capture::Ebpf)
 }
 

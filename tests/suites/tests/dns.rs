@@ -361,7 +361,9 @@ fn untouched(capture: Capture) -> Result<()> {
         for save in ["iptables-save", "ip6tables-save"] {
             let rules = client.exec([save])?.ok()?;
             ensure!(
-                rules.contains("15001") == (capture != Capture::Ebpf) && !rules.contains("15053") && !rules.contains("dport 53"),
+                rules.contains("15001") == (capture != Capture::Ebpf)
+                    && !rules.contains("15053")
+                    && !rules.contains("dport 53"),
                 "{rules}"
             );
         }

@@ -387,7 +387,8 @@ fn connection_of_a_pod_that_is_not_configured_yet_waits_for_the_configuration_un
 }
 
 #[test]
-fn connection_of_a_pod_that_is_not_configured_yet_waits_for_the_configuration_under_ebpf_capture() -> Result<()> {
+fn connection_of_a_pod_that_is_not_configured_yet_waits_for_the_configuration_under_ebpf_capture()
+-> Result<()> {
     unknown(Capture::Ebpf)
 }
 

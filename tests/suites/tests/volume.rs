@@ -205,6 +205,7 @@ fn thousand_concurrent_connections_each_carry_their_own_bytes_and_none_is_left_u
 }
 
 #[test]
-fn thousand_concurrent_connections_each_carry_their_own_bytes_and_none_is_left_under_ebpf_capture() -> Result<()> {
+fn thousand_concurrent_connections_each_carry_their_own_bytes_and_none_is_left_under_ebpf_capture()
+-> Result<()> {
     thousand(Capture::Ebpf)
 }

@@ -48,7 +48,7 @@ struct Shared {
 #[derive(Debug)]
 pub(super) struct Captured {
     pub(super) doors: Vec<Door>,
-    /// Its addresses when it was captured, in order.
+    /// Its addresses when it was captured. The first one of each family is what its connections come from.
     pub(super) addresses: Vec<IpAddr>,
     /// Whether it was captured before, by a predecessor or by us.
     pub(super) taken_over: bool,
@@ -103,11 +103,26 @@ impl Ebpf {
 
     /// Captures a pod, or takes it over.
     pub(super) async fn enrol(&self, netns: &Arc<Netns>) -> Result<Captured, Error> {
+        self.enrol_as(netns, Vec::new()).await
+    }
+
+    async fn enrol_as(&self, netns: &Arc<Netns>, known: Vec<IpAddr>) -> Result<Captured, Error> {
         let (shared, netns) = (Arc::clone(&self.0), Arc::clone(netns));
         blocking(move || {
             // Before, so that what changes meanwhile is told as a change.
-            let addresses = addresses(&netns)?;
-            let enrolled = shared.capture.enrol(&netns, &shared.pod, &shared.options)?;
+            let found = routes::addresses(&netns)?;
+            // Those that it had come first: it goes on under the address that others know it by.
+            let mut addresses: Vec<IpAddr> = Vec::new();
+            for address in known.into_iter().chain(found.iter().copied()) {
+                if found.contains(&address) && !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            }
+            let settings = PodSettings {
+                addresses: addresses.clone(),
+                ..shared.pod.clone()
+            };
+            let enrolled = shared.capture.enrol(&netns, &settings, &shared.options)?;
             if !enrolled.taken_over {
                 remove_rules(&netns);
             }
@@ -141,10 +156,12 @@ impl Ebpf {
             return Ok(None);
         }
         let here = Arc::clone(netns);
-        if blocking(move || Ok(addresses(&here)?)).await? == known {
+        let found = blocking(move || Ok(routes::addresses(&here)?)).await?;
+        let is_in = |all: &[IpAddr], some: &[IpAddr]| some.iter().all(|ip| all.contains(ip));
+        if is_in(&found, known) && is_in(known, &found) {
             return Ok(None);
         }
-        self.enrol(netns).await.map(Some)
+        self.enrol_as(netns, known.to_vec()).await.map(Some)
     }
 
     /// Lets a pod go.
@@ -170,13 +187,6 @@ impl Ebpf {
 pub(super) async fn forget(pins: &Path) -> Result<(), Error> {
     let pins = pins.to_owned();
     blocking(move || Ok(ebpf_loader::capture::forget(&pins)?)).await
-}
-
-fn addresses(netns: &Netns) -> Result<Vec<IpAddr>, ebpf_loader::Error> {
-    let mut addresses = routes::addresses(netns)?;
-    addresses.sort_unstable();
-    addresses.dedup();
-    Ok(addresses)
 }
 
 /// Rules of a predecessor that captured with them would take what we deliver for a connection from outside.

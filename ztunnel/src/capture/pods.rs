@@ -7,14 +7,7 @@
 //! Tasks, on the control runtime: one that tries failed pods again, and one per new pod that fetches its certificate; they end
 //! with the process. One per pod that follows its addresses, where capture knows it by them; it ends with the pod.
 
-use std::{
-    collections::HashMap,
-    io,
-    net::SocketAddr,
-    os::fd::OwnedFd,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, io, net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use decision::inbound::Speakers;
 use mesh::{SpiffeId, Workload};
@@ -41,6 +34,8 @@ const PAUSE_RETRY: Duration = Duration::from_secs(5);
 const MAX_PODS: usize = 4096;
 /// Where tunnels end, in every mode.
 const PORT_HBONE: u16 = 15008;
+/// How long changes of addresses are gathered.
+const PAUSE_SETTLE: Duration = Duration::from_millis(50);
 /// How long listeners stay that others have taken over from: as long as a handshake may be under way that began with them.
 const PAUSE_RETIRE: Duration = Duration::from_secs(3);
 
@@ -279,7 +274,9 @@ impl Pods {
                         self.start(uid, info, netns, prepared);
                     }
                     // The agent has let it go meanwhile, and its rules were taken away while these were written.
-                    Ok(_unwanted) if !self.knows(&uid) => self.redirection.remove(&uid, netns).await,
+                    Ok(_unwanted) if !self.knows(&uid) => {
+                        self.redirection.remove(&uid, netns).await
+                    }
                     Ok(_unwanted) => {}
                     Err(error) => tracing::warn!(%error, "pod is still not served; trying again"),
                 }
@@ -455,6 +452,8 @@ impl Pods {
                 return;
             }
             rest = Duration::ZERO;
+            // What is configured together comes together.
+            tokio::time::sleep(PAUSE_SETTLE).await;
             let is_served = || {
                 let served = self.served.lock();
                 let served = served.get(&pod.uid);

@@ -12,8 +12,8 @@ use mesh::{Namespace, TrustDomain};
 use net::socket::{Keepalive, Options};
 
 use super::{
-    Config, Control, Dns, DnsListen, Drain, Hbone, Identity, LogFormat, Node,
-    Policy, Proxy, Telemetry, raw::Raw,
+    Config, Control, Dns, DnsListen, Drain, Hbone, Identity, LogFormat, Node, Policy, Proxy,
+    Telemetry, raw::Raw,
 };
 
 mod capture;

@@ -11,11 +11,16 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU16, Ordering},
     },
+    time::Duration,
 };
 
 /// The ports that spoofed connections leave from: below the ephemeral range, because a port that the client
 /// itself uses towards this pod would meet the client's own connection in this namespace and hang.
 const SPOOFED_PORTS: std::ops::RangeInclusive<u16> = 1024..=32_767;
+
+/// How often a handshake that gets no answer is asked whether it has met a connection of the client's own. Without that it is over
+/// in microseconds.
+const PAUSE_USED: Duration = Duration::from_millis(100);
 
 /// How the application's answers to a borrowed address come back to the proxy, and do not leave the pod.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,16 +74,34 @@ impl SpoofedPorts {
         })
     }
 
-    pub(super) fn is_live(&self, peer: SocketAddr) -> bool {
+    /// Waits until a client uses a port itself.
+    pub(super) async fn used(&self, peer: SocketAddr) {
+        loop {
+            tokio::time::sleep(PAUSE_USED).await;
+            if self.is_live(peer) {
+                return;
+            }
+        }
+    }
+
+    fn is_live(&self, peer: SocketAddr) -> bool {
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.contains_key(&peer)
+    }
+
+    /// The next port that a client does not use itself, as far as is known; `None` where it uses all of them.
+    pub(super) fn next_for(&self, client: SocketAddr) -> Option<u16> {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        SPOOFED_PORTS.map(|_turn| self.next()).find(|&port| {
+            port != client.port() && !live.contains_key(&SocketAddr::new(client.ip(), port))
+        })
     }
 
     pub(super) fn answers(&self) -> Answers {
         self.answers
     }
 
-    pub(super) fn next(&self) -> u16 {
+    fn next(&self) -> u16 {
         let count = SPOOFED_PORTS.end() - SPOOFED_PORTS.start() + 1;
         SPOOFED_PORTS.start() + self.count.fetch_add(1, Ordering::Relaxed) % count
     }

@@ -38,7 +38,12 @@ fn auto_captures_with_programs_in_the_kernel_where_they_work() -> Result<()> {
     let _nginx = programs::nginx(&server, 8080)?;
     let ztunnels = lab.start_ztunnels(&Start::default())?;
     lab.scenario(|| {
-        for (ip, own) in server.addresses().both().into_iter().zip(client.addresses().both()) {
+        for (ip, own) in server
+            .addresses()
+            .both()
+            .into_iter()
+            .zip(client.addresses().both())
+        {
             ensure!(get(&client, &url(ip, 8080, "/whoami"))? == format!("{own}\n"));
         }
         for ztunnel in &ztunnels {
@@ -62,12 +67,20 @@ fn auto_writes_rules_and_tells_why_where_programs_in_the_kernel_do_not_work() ->
     let path = lab.folder().display().to_string();
     let ztunnels = lab.start_ztunnels(&Start::default().env("CGROUP_PATH", path))?;
     lab.scenario(|| {
-        for (ip, own) in server.addresses().both().into_iter().zip(client.addresses().both()) {
+        for (ip, own) in server
+            .addresses()
+            .both()
+            .into_iter()
+            .zip(client.addresses().both())
+        {
             ensure!(get(&client, &url(ip, 8080, "/whoami"))? == format!("{own}\n"));
         }
         for ztunnel in &ztunnels {
             let line = chosen(ztunnel)?;
-            ensure!(line.starts_with("ambit_capture_mode{mode=\"iptables\",reason=\""), "{line}");
+            ensure!(
+                line.starts_with("ambit_capture_mode{mode=\"iptables\",reason=\""),
+                "{line}"
+            );
             ensure!(!line.contains("reason=\"\""), "{line}");
             ztunnel.wait_log(&["eBPF cannot capture here", "reason"], PATIENCE)?;
         }
@@ -101,19 +114,31 @@ fn another_mode_takes_over_from_the_one_before_in_both_directions() -> Result<()
         return Ok(());
     };
     let (client, server) = (lab.pod("client"), lab.pod("server"));
-    let _nginx = [programs::nginx(&server, 8080)?, programs::nginx(&client, 8080)?];
+    let _nginx = [
+        programs::nginx(&server, 8080)?,
+        programs::nginx(&client, 8080)?,
+    ];
     lab.scenario(|| {
         for mode in ["iptables", "ebpf", "iptables", "ebpf"] {
             let ztunnels = lab.start_ztunnels(&Start::default().env("CAPTURE", mode))?;
             for (from, to) in [(&client, &server), (&server, &client)] {
-                for (ip, own) in to.addresses().both().into_iter().zip(from.addresses().both()) {
-                    let said = lab::eventually(mode, PATIENCE, || get(from, &url(ip, 8080, "/whoami")))?;
+                for (ip, own) in to
+                    .addresses()
+                    .both()
+                    .into_iter()
+                    .zip(from.addresses().both())
+                {
+                    let said =
+                        lab::eventually(mode, PATIENCE, || get(from, &url(ip, 8080, "/whoami")))?;
                     ensure!(said == format!("{own}\n"), "{mode}: {said}");
                 }
             }
             for (ztunnel, pod) in ztunnels.iter().zip([&client, &server]) {
                 let rules = pod.exec(["iptables-save"])?.ok()?;
-                ensure!(rules.contains("ISTIO") == (mode == "iptables"), "{mode}: {rules}");
+                ensure!(
+                    rules.contains("ISTIO") == (mode == "iptables"),
+                    "{mode}: {rules}"
+                );
                 let security = [("connection_security_policy", "mutual_tls")];
                 suites::traffic::eventually_opened(ztunnel, 4, &security)?;
                 ztunnel.kill()?;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::{Context as _, Result, ensure};
 use lab::agent::Handover;
 use lab::{Capture, Lab, PodSpec, Start, Ztunnel, programs};
-use suites::traffic::{self, End, Pair, end, eventually_opened, get, pair, nowhere, refused, url};
+use suites::traffic::{self, End, Pair, end, eventually_opened, get, nowhere, pair, refused, url};
 
 /// Texts that go there and back over a connection to show that it lives.
 const ROUNDS: usize = 20;

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use anyhow::{Result, ensure};
 use lab::{Capture, DnsCapture, Lab, PodSpec, Start, programs};
 use serde_json::json;
-use suites::traffic::nameserver::{self, Nameserver};
 use suites::traffic::dig::dig;
+use suites::traffic::nameserver::{self, Nameserver};
 use suites::traffic::{change, eventually_opened, get, refused, url};
 
 /// In a range, and alone.
@@ -35,7 +35,10 @@ fn excluded(capture: Capture) -> Result<()> {
     let start = Start::default()
         .env("EXCLUDE_INBOUND_PORTS", "9000-9005, 9100")
         .env("EXCLUDE_OUTBOUND_PORTS", "9200-9205,9300")
-        .env("EXCLUDE_OUTBOUND_IP_RANGES", format!("{}/31,2001:db8::/32", outside.ip4));
+        .env(
+            "EXCLUDE_OUTBOUND_IP_RANGES",
+            format!("{}/31,2001:db8::/32", outside.ip4),
+        );
     let [near, far] = lab.start_ztunnels(&start)?;
     lab.scenario(|| {
         change(&lab, &[&near, &far], |mesh| {
@@ -96,14 +99,29 @@ fn nameservers(capture: Capture) -> Result<()> {
     let server = Nameserver::start(lab.outside())?;
     let outside = lab.outside_addresses();
     let range = format!("{}/32", outside.ip4);
-    let ztunnel = lab.start_ztunnel(0, &Start::default().env("EXCLUDE_OUTBOUND_IP_RANGES", range))?;
+    let ztunnel = lab.start_ztunnel(
+        0,
+        &Start::default().env("EXCLUDE_OUTBOUND_IP_RANGES", range),
+    )?;
     lab.scenario(|| {
-        for (ip, captured) in [(IpAddr::from(outside.ip4), false), (outside.ip6.into(), true)] {
+        for (ip, captured) in [
+            (IpAddr::from(outside.ip4), false),
+            (outside.ip6.into(), true),
+        ] {
             for option in ["+notcp", "+tcp"] {
                 let before = asked_of_us(&ztunnel.metrics()?);
-                let answer = dig(&client, &[&format!("@{ip}"), option, "elsewhere.example", "A"])?;
-                ensure!(answer.data("A") == [nameserver::IPV4.to_string()], "{answer:?}");
-                let what = format!("a query of {ip} that is {}captured", if captured { "" } else { "not " });
+                let answer = dig(
+                    &client,
+                    &[&format!("@{ip}"), option, "elsewhere.example", "A"],
+                )?;
+                ensure!(
+                    answer.data("A") == [nameserver::IPV4.to_string()],
+                    "{answer:?}"
+                );
+                let what = format!(
+                    "a query of {ip} that is {}captured",
+                    if captured { "" } else { "not " }
+                );
                 lab::until(&what, suites::traffic::PATIENCE, || {
                     let metrics = ztunnel.metrics().unwrap_or_default();
                     asked_of_us(&metrics) == before + u64::from(captured)
@@ -119,7 +137,8 @@ fn asked_of_us(metrics: &str) -> u64 {
     let line = metrics
         .lines()
         .find_map(|line| line.strip_prefix("istio_dns_requests_total "));
-    line.and_then(|count| count.parse().ok()).unwrap_or_default()
+    line.and_then(|count| count.parse().ok())
+        .unwrap_or_default()
 }
 
 #[test]

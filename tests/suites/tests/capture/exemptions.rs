@@ -83,7 +83,8 @@ fn pod_calls_its_own_address_directly_and_its_own_service_under_policy_with_ipta
 }
 
 #[test]
-fn pod_calls_its_own_address_directly_and_its_own_service_under_policy_with_ebpf_capture() -> Result<()> {
+fn pod_calls_its_own_address_directly_and_its_own_service_under_policy_with_ebpf_capture()
+-> Result<()> {
     self_calls(Capture::Ebpf)
 }
 

@@ -114,7 +114,15 @@ fn come_and_go(capture: Capture) -> Result<()> {
         for _ in 0..2 {
             lab.unenrol("client")?;
             let left = rules(&client)?;
-            for said in ["ISTIO", "0x111", "0x539", "0x1337", "15001", "15006", "local default"] {
+            for said in [
+                "ISTIO",
+                "0x111",
+                "0x539",
+                "0x1337",
+                "15001",
+                "15006",
+                "local default",
+            ] {
                 ensure!(!left.contains(said), "{said} is left:\n{left}");
             }
             lab.enrol("client")?;

@@ -198,6 +198,7 @@ fn three_thousand_concurrent_plaintext_connections_from_one_address_all_succeed_
 }
 
 #[test]
-fn three_thousand_concurrent_plaintext_connections_from_one_address_all_succeed_under_ebpf_capture() -> Result<()> {
+fn three_thousand_concurrent_plaintext_connections_from_one_address_all_succeed_under_ebpf_capture()
+-> Result<()> {
     crowd(Capture::Ebpf)
 }

@@ -59,10 +59,7 @@ fn exclusions_come_before_what_they_except() {
         let found = rules.iter().position(|rule| rule.contains(text));
         found.unwrap_or_else(|| panic!("no {text} in {rules:#?}"))
     };
-    let inbound = at(
-        &v4,
-        "ISTIO_PRERT -p tcp -m tcp --dport 9000:9000 -j RETURN",
-    );
+    let inbound = at(&v4, "ISTIO_PRERT -p tcp -m tcp --dport 9000:9000 -j RETURN");
     assert!(inbound < at(&v4, "--to-ports 15006"));
     for excluded in [
         "ISTIO_OUTPUT -p tcp -m tcp --dport 50:60 -j RETURN",

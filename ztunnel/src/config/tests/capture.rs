@@ -34,7 +34,10 @@ fn exclusions_are_lists_of_single_ones_and_ranges() {
     let exclusions = config(&[
         ("EXCLUDE_INBOUND_PORTS", "9000"),
         ("EXCLUDE_OUTBOUND_PORTS", "25, 8000-8080,65535"),
-        ("EXCLUDE_OUTBOUND_IP_RANGES", "10.1.2.3/16,192.0.2.7, 2001:db8::/32"),
+        (
+            "EXCLUDE_OUTBOUND_IP_RANGES",
+            "10.1.2.3/16,192.0.2.7, 2001:db8::/32",
+        ),
     ])
     .capture
     .exclusions;

@@ -1,5 +1,7 @@
 //! Which ports are used, and which are kept free.
 
+use std::net::SocketAddr;
+
 use super::{SPOOFED_PORTS, SpoofedPorts};
 
 #[test]
@@ -23,6 +25,24 @@ fn a_clients_port_is_kept_while_one_of_its_connections_is_open() {
     drop(other);
     assert!(!ports.is_live(peer));
     assert!(ports.live.lock().unwrap().is_empty());
+}
+
+#[test]
+fn ports_that_a_client_uses_are_passed_over_however_many_they_are() {
+    let ports = SpoofedPorts::default();
+    let client = |port| SocketAddr::new([10, 0, 0, 1].into(), port);
+    let free = 20_000;
+    let _kept: Vec<_> = SPOOFED_PORTS
+        .filter(|port| ![free, 1024].contains(port))
+        .map(|port| ports.keep(client(port)))
+        .collect();
+    for _ in 0..2 {
+        assert_eq!(ports.next_for(client(1024)), Some(free));
+    }
+    assert_eq!(ports.next_for(client(free)), Some(1024));
+    let _last = (ports.keep(client(free)), ports.keep(client(1024)));
+    assert_eq!(ports.next_for(client(40_000)), None);
+    assert!(ports.next_for("10.0.0.2:1024".parse().unwrap()).is_some());
 }
 
 #[test]
