@@ -11,7 +11,7 @@ use net::{
     Netns,
     socket::{Answers, Options},
 };
-use tokio::sync::Mutex;
+use parking_lot::Mutex;
 
 use super::{
     iptables,
@@ -63,7 +63,7 @@ impl Ebpf {
         config: &config::Capture,
         port_dns: Option<NonZeroU16>,
         options: &Options,
-    ) -> Result<Self, Unsupported> {
+    ) -> Result<Self, Box<Unsupported>> {
         let settings = Settings {
             cgroup: config.cgroup.clone(),
             pins: config.pins.clone(),
@@ -71,14 +71,16 @@ impl Ebpf {
         };
         let answers = Answers::ByRoute(settings.mark);
         let of_listeners = options.clone();
-        let opened =
-            tokio::task::spawn_blocking(move || probe::start(&settings, &of_listeners)).await;
-        let capture = opened.unwrap_or_else(|interrupted| {
-            Err(Unsupported::DryRun {
-                step: "the whole of it",
-                source: std::io::Error::other(interrupted),
-            })
-        })?;
+        let start = move || probe::start(&settings, &of_listeners).map_err(Box::new);
+        let capture = match tokio::task::spawn_blocking(start).await {
+            Ok(opened) => opened?,
+            Err(interrupted) => {
+                return Err(Box::new(Unsupported::DryRun {
+                    step: "the whole of it",
+                    source: std::io::Error::other(interrupted),
+                }));
+            }
+        };
         Ok(Self(Arc::new(Shared {
             capture,
             pod: PodSettings {
@@ -102,44 +104,12 @@ impl Ebpf {
     }
 
     /// Captures a pod, or takes it over.
-    pub(super) async fn enrol(&self, netns: &Arc<Netns>) -> Result<Captured, Error> {
-        self.enrol_as(netns, Vec::new()).await
-    }
-
-    async fn enrol_as(&self, netns: &Arc<Netns>, known: Vec<IpAddr>) -> Result<Captured, Error> {
+    pub(super) async fn enrol(&self, netns: &Arc<Netns>) -> Result<Captured, Box<Error>> {
         let (shared, netns) = (Arc::clone(&self.0), Arc::clone(netns));
         blocking(move || {
-            // Before, so that what changes meanwhile is told as a change.
+            // Before it is captured, so that what changes meanwhile is told as a change.
             let found = routes::addresses(&netns)?;
-            // Those that it had come first: it goes on under the address that others know it by.
-            let mut addresses: Vec<IpAddr> = Vec::new();
-            for address in known.into_iter().chain(found.iter().copied()) {
-                if found.contains(&address) && !addresses.contains(&address) {
-                    addresses.push(address);
-                }
-            }
-            let settings = PodSettings {
-                addresses: addresses.clone(),
-                ..shared.pod.clone()
-            };
-            let enrolled = shared.capture.enrol(&netns, &settings, &shared.options)?;
-            if !enrolled.taken_over {
-                remove_rules(&netns);
-            }
-            let door = |(place, listener)| Door {
-                kind: if listeners::is_outbound(place) {
-                    Kind::Outbound
-                } else {
-                    Kind::Plaintext
-                },
-                listener,
-                steered: true,
-            };
-            Ok(Captured {
-                doors: enrolled.listeners.into_iter().map(door).collect(),
-                addresses,
-                taken_over: enrolled.taken_over,
-            })
+            shared.enrol(&netns, found)
         })
         .await
     }
@@ -149,30 +119,42 @@ impl Ebpf {
         &self,
         netns: &Arc<Netns>,
         known: &[IpAddr],
-        is_served: impl FnOnce() -> bool,
-    ) -> Result<Option<Captured>, Error> {
-        let _turn = self.0.turn.lock().await;
-        if !is_served() {
-            return Ok(None);
-        }
-        let here = Arc::clone(netns);
-        let found = blocking(move || Ok(routes::addresses(&here)?)).await?;
-        let is_in = |all: &[IpAddr], some: &[IpAddr]| some.iter().all(|ip| all.contains(ip));
-        if is_in(&found, known) && is_in(known, &found) {
-            return Ok(None);
-        }
-        self.enrol_as(netns, known.to_vec()).await.map(Some)
+        is_served: impl FnOnce() -> bool + Send + 'static,
+    ) -> Result<Option<Captured>, Box<Error>> {
+        let (shared, netns, known) = (Arc::clone(&self.0), Arc::clone(netns), known.to_vec());
+        blocking(move || {
+            let _turn = shared.turn.lock();
+            if !is_served() {
+                return Ok(None);
+            }
+            let found = routes::addresses(&netns)?;
+            if known.iter().all(|ip| found.contains(ip))
+                && found.iter().all(|ip| known.contains(ip))
+            {
+                return Ok(None);
+            }
+            // Those that it had come first: it goes on under the address that others know it by.
+            let (mut addresses, new): (Vec<_>, Vec<_>) =
+                found.iter().partition(|ip| known.contains(ip));
+            addresses.sort_by_key(|ip| known.iter().position(|known| known == ip));
+            addresses.extend(new);
+            shared.enrol(&netns, addresses).map(Some)
+        })
+        .await
     }
 
     /// Lets a pod go.
-    pub(super) async fn remove(&self, netns: Arc<Netns>) -> Result<(), Error> {
-        let _turn = self.0.turn.lock().await;
+    pub(super) async fn remove(&self, netns: Arc<Netns>) -> Result<(), Box<Error>> {
         let shared = Arc::clone(&self.0);
-        blocking(move || Ok(shared.capture.remove(&netns)?)).await
+        blocking(move || {
+            let _turn = shared.turn.lock();
+            Ok(shared.capture.remove(&netns)?)
+        })
+        .await
     }
 
     /// Lets go of what a predecessor captured and is not among `pods`.
-    pub(super) async fn retain(&self, pods: Vec<Arc<Netns>>) -> Result<(), Error> {
+    pub(super) async fn retain(&self, pods: Vec<Arc<Netns>>) -> Result<(), Box<Error>> {
         let shared = Arc::clone(&self.0);
         blocking(move || {
             // One that cannot say its number has no pins that could be kept for it.
@@ -183,8 +165,35 @@ impl Ebpf {
     }
 }
 
+impl Shared {
+    fn enrol(&self, netns: &Netns, addresses: Vec<IpAddr>) -> Result<Captured, Error> {
+        let settings = PodSettings {
+            addresses: addresses.clone(),
+            ..self.pod.clone()
+        };
+        let enrolled = self.capture.enrol(netns, &settings, &self.options)?;
+        if !enrolled.taken_over {
+            remove_rules(netns);
+        }
+        let door = |(place, listener)| Door {
+            kind: if listeners::is_outbound(place) {
+                Kind::Outbound
+            } else {
+                Kind::Plaintext
+            },
+            listener,
+            steered: true,
+        };
+        Ok(Captured {
+            doors: enrolled.listeners.into_iter().map(door).collect(),
+            addresses,
+            taken_over: enrolled.taken_over,
+        })
+    }
+}
+
 /// Removes what a predecessor that captured like this has left, once another way captures.
-pub(super) async fn forget(pins: &Path) -> Result<(), Error> {
+pub(super) async fn forget(pins: &Path) -> Result<(), Box<Error>> {
     let pins = pins.to_owned();
     blocking(move || Ok(ebpf_loader::capture::forget(&pins)?)).await
 }
@@ -205,7 +214,7 @@ fn remove_rules(netns: &Netns) {
 
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or(Err(Error::Interrupted))
+) -> Result<T, Box<Error>> {
+    let done = tokio::task::spawn_blocking(|| work().map_err(Box::new)).await;
+    done.unwrap_or_else(|_interrupted| Err(Box::new(Error::Interrupted)))
 }

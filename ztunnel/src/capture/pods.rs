@@ -28,16 +28,14 @@ use super::{
 };
 use crate::{config, dns, pod::Pod, proxy::Proxy};
 
+mod follow;
+
 /// Rest before a failed pod is tried again. Source: Istio's ztunnel.
 const PAUSE_RETRY: Duration = Duration::from_secs(5);
 /// Pods of one node. Kubernetes supports 110, the largest providers a few hundred; this bounds a broken agent.
 const MAX_PODS: usize = 4096;
 /// Where tunnels end, in every mode.
 const PORT_HBONE: u16 = 15008;
-/// How long changes of addresses are gathered.
-const PAUSE_SETTLE: Duration = Duration::from_millis(50);
-/// How long listeners stay that others have taken over from: as long as a handshake may be under way that began with them.
-const PAUSE_RETIRE: Duration = Duration::from_secs(3);
 
 /// Why a pod cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +51,7 @@ pub enum PodError {
     Rules(String, iptables::Error),
     /// The programs in the kernel.
     #[error("pod {0}: {1}")]
-    Ebpf(String, ebpf::Error),
+    Ebpf(String, Box<ebpf::Error>),
     /// The DNS proxy.
     #[error("pod {0}: failed to bind the DNS proxy: {1}")]
     Dns(String, io::Error),
@@ -275,7 +273,7 @@ impl Pods {
                     }
                     // The agent has let it go meanwhile, and its rules were taken away while these were written.
                     Ok(_unwanted) if !self.knows(&uid) => {
-                        self.redirection.remove(&uid, netns).await
+                        self.redirection.remove(&uid, netns).await;
                     }
                     Ok(_unwanted) => {}
                     Err(error) => tracing::warn!(%error, "pod is still not served; trying again"),
@@ -423,63 +421,6 @@ impl Pods {
             }
         }
         captured
-    }
-
-    /// Captures a pod again whenever its addresses have changed, until it goes.
-    async fn follow(
-        self: Arc<Self>,
-        pod: Arc<Pod>,
-        home: usize,
-        follow: Follow,
-        mut tasks: Vec<AbortHandle>,
-    ) {
-        let Follow {
-            ebpf,
-            changes,
-            mut known,
-        } = follow;
-        let mut draining = pod.draining();
-        let mut rest = Duration::ZERO;
-        loop {
-            let changed = tokio::select! {
-                changed = changes.changed(), if rest.is_zero() => changed,
-                // The last time failed.
-                () = tokio::time::sleep(rest), if !rest.is_zero() => Ok(()),
-                () = draining.reached(Phase::Draining) => return,
-            };
-            if let Err(error) = changed {
-                tracing::error!(pod = %pod.info.name, namespace = %pod.info.namespace, %error, "addresses cannot be followed");
-                return;
-            }
-            rest = Duration::ZERO;
-            // What is configured together comes together.
-            tokio::time::sleep(PAUSE_SETTLE).await;
-            let is_served = || {
-                let served = self.served.lock();
-                let served = served.get(&pod.uid);
-                served.is_some_and(|served| Arc::ptr_eq(&served.pod, &pod))
-            };
-            match ebpf.enrol_again(&pod.netns, &known, is_served).await {
-                Ok(None) => {}
-                Ok(Some(captured)) => {
-                    tracing::info!(pod = %pod.info.name, namespace = %pod.info.namespace, "captured again with other addresses");
-                    known = captured.addresses;
-                    let old = std::mem::replace(&mut tasks, self.open(&pod, captured.doors, home));
-                    // Also what bounds how often a pod can have this done.
-                    tokio::select! {
-                        () = tokio::time::sleep(PAUSE_RETIRE) => {}
-                        () = draining.reached(Phase::Draining) => return,
-                    }
-                    for task in old {
-                        task.abort();
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(pod = %pod.info.name, namespace = %pod.info.namespace, %error, "pod is captured with its old addresses");
-                    rest = PAUSE_RETRY;
-                }
-            }
-        }
     }
 
     fn serve_names(

@@ -68,7 +68,7 @@ impl Redirection {
         dns: DnsListen,
         options: &Options,
         telemetry: &Telemetry,
-    ) -> Result<Self, ebpf_loader::Unsupported> {
+    ) -> Result<Self, Box<ebpf_loader::Unsupported>> {
         let port_dns = match dns {
             DnsListen::Localhost { port } if config.dns => NonZeroU16::new(port),
             DnsListen::Localhost { .. } | DnsListen::Address(_) => None,
