@@ -78,6 +78,8 @@ impl Deref for Place<'_> {
 pub enum Kind {
     /// Through a tunnel.
     Hbone,
+    /// Between two pods of a node, without one.
+    Joined,
     /// Plain, into a pod of the mesh.
     PlainInbound,
     /// Plain, out of a pod of the mesh.
@@ -121,7 +123,7 @@ pub fn all(lab: &Lab) -> Vec<Route<'_>> {
             pod("client"),
             Kind::Hbone,
         ),
-        ("client", pod("client"), "near", pod("near"), Kind::Hbone),
+        ("client", pod("client"), "near", pod("near"), Kind::Joined),
         (
             "outside",
             outside.clone(),
@@ -165,7 +167,11 @@ pub fn all(lab: &Lab) -> Vec<Route<'_>> {
             Kind::PlainOutbound,
         ),
     ];
-    let services = [("client", "server"), ("server", "near"), ("client", "near")];
+    let services = [
+        ("client", "server", Kind::Hbone),
+        ("server", "near", Kind::Hbone),
+        ("client", "near", Kind::Joined),
+    ];
     let mut routes = Vec::new();
     for (source, from, target, at, kind) in ways {
         for (client, ip) in from.ips().into_iter().zip(at.ips()) {
@@ -179,12 +185,12 @@ pub fn all(lab: &Lab) -> Vec<Route<'_>> {
             });
         }
     }
-    for (source, target) in services {
+    for (source, target, kind) in services {
         let from = pod(source);
         for (client, ip) in from.ips().into_iter().zip(lab.vip(target).both()) {
             routes.push(Route {
                 name: format!("{source} -> service {target} at {ip}"),
-                kind: Kind::Hbone,
+                kind,
                 from: from.clone(),
                 to: SocketAddr::new(ip, SERVICE_PORT),
                 at: pod(target),

@@ -56,7 +56,7 @@ fn programs_are_joined(capture: Capture) -> Result<()> {
             Ok(())
         })?;
         // One line for each side, of the same connection.
-        let texts = ["connection complete", "dst.service=\"server"];
+        let texts = ["connection complete", "dst.workload=\"server\""];
         let lines = mark.wait(&near, &texts, usize::try_from(2 * asked)?)?;
         let fields: Vec<Fields> = lines
             .iter()

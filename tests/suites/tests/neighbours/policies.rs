@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use anyhow::{Result, ensure};
 use lab::Capture;
 use serde_json::json;
-use suites::policy::{Call, Echo, Fields, Mark, PATIENCE, Seen, policy};
+use suites::policy::{Call, Echo, Fields, Mark, PATIENCE, Seen, scoped};
 use suites::traffic::change;
 
 use super::{counted, lab};
@@ -31,12 +31,12 @@ fn a_policy_refuses_and_cuts_as_it_does_between_nodes() -> Result<()> {
         let mark = Mark::now(&near);
         let rules = json!([[[{"destinationPorts": [8080]}]]]);
         change(&lab, &[&near, &far], |mesh| {
-            mesh.policy(policy("no-8080", "Deny", rules));
+            mesh.policy(scoped("no-8080", "default", "Namespace", "Deny", rules));
         })?;
         cut.wait_end(PATIENCE)?;
         ensure!(stays.ping()? == Seen::Answered);
         // The cut is told of on both sides, in the same words.
-        let texts = ["explicitly denied by: default/no-8080"];
+        let texts = ["connection closed due to policy change"];
         let lines = mark.wait(&near, &texts, 2)?;
         for line in &lines {
             let line = Fields::parse(line)?;
@@ -84,7 +84,7 @@ fn an_identity_is_allowed_and_its_neighbours_are_not() -> Result<()> {
             let rules = json!([[[{"principals": [{"exact": who}]}]]]);
             change(&lab, &[&near, &far], |mesh| {
                 mesh.remove_policy("default", "only");
-                mesh.policy(policy("only", "Allow", rules));
+                mesh.policy(scoped("only", "default", "Namespace", "Allow", rules));
             })?;
             ensure!(
                 seen("client")? == client,

@@ -41,7 +41,7 @@ fn connect(route: &Route<'_>) -> Result<Pair> {
 
 /// Every route was one of the proxies', and of the kind that it was meant to be.
 fn went_as_planned(lab: &Lab, [near, far]: &[Ztunnel; 2]) -> Result<()> {
-    let mut counted = [0.0; 3];
+    let mut counted = [0.0; 4];
     for ztunnel in [near, far] {
         wait_all_closed(ztunnel)?;
         let security = |reporter, security| {
@@ -54,11 +54,15 @@ fn went_as_planned(lab: &Lab, [near, far]: &[Ztunnel; 2]) -> Result<()> {
         counted[0] += security("source", "mutual_tls")?;
         counted[1] += security("destination", "unknown")?;
         counted[2] += security("source", "unknown")?;
+        counted[3] += security("source", "same_node")?;
     }
-    for (kind, counted) in [Kind::Hbone, Kind::PlainInbound, Kind::PlainOutbound]
-        .into_iter()
-        .zip(counted)
-    {
+    let kinds = [
+        Kind::Hbone,
+        Kind::PlainInbound,
+        Kind::PlainOutbound,
+        Kind::Joined,
+    ];
+    for (kind, counted) in kinds.into_iter().zip(counted) {
         let routes = routes::all(lab);
         let expected = routes.iter().filter(|route| route.kind == kind).count();
         ensure!(
