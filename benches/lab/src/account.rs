@@ -16,11 +16,38 @@ use crate::subject::Subject;
 /// Ticks per second in `/proc/stat`. Source: proc(5), `USER_HZ`; 100 wherever ztunnel runs.
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// What has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Passed {
+    /// Bytes, requests or connections.
+    pub(crate) units: u64,
+    /// Bytes of bulk, where the units are something else.
+    pub(crate) beside: Option<u64>,
+}
+
+impl Passed {
+    /// Units, and nothing beside them.
+    pub(crate) fn units(units: u64) -> Self {
+        Self {
+            units,
+            beside: None,
+        }
+    }
+
+    fn since(self, earlier: Self) -> Self {
+        let beside = self.beside.zip(earlier.beside);
+        Self {
+            units: self.units.saturating_sub(earlier.units),
+            beside: beside.map(|(now, then)| now.saturating_sub(then)),
+        }
+    }
+}
+
 /// The clocks and counters at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
     at: Instant,
-    units: u64,
+    passed: Passed,
     ztunnels: [Option<Duration>; 2],
     machine: Ticks,
     generator: Duration,
@@ -31,11 +58,11 @@ pub(crate) struct Reading {
 pub(crate) struct Used {
     /// Wall time, seconds.
     pub(crate) seconds: f64,
-    /// Bytes, requests or connections.
-    pub(crate) units: u64,
+    /// What has passed.
+    pub(crate) passed: Passed,
     /// The ztunnel of the client's node.
     pub(crate) near: Option<f64>,
-    /// The ztunnel of the server's node.
+    /// The ztunnel of the server's node, if that is another.
     pub(crate) far: Option<f64>,
     /// All processors of the machine, whoever used them.
     pub(crate) machine: f64,
@@ -46,15 +73,15 @@ pub(crate) struct Used {
 }
 
 impl Reading {
-    /// Reads everything; `units` first.
+    /// Reads everything; `passed` was read first.
     ///
     /// # Errors
     ///
     /// When a counter cannot be read: a ztunnel has ended.
-    pub(crate) fn take(subject: &Subject, units: u64) -> Result<Self> {
+    pub(crate) fn take(subject: &Subject, passed: Passed) -> Result<Self> {
         let at = Instant::now();
         let time = |index: usize| -> Result<Option<Duration>> {
-            let ztunnel: Option<&Ztunnel> = subject.ztunnels.as_ref().map(|both| &both[index]);
+            let ztunnel = subject.ztunnels.get(index);
             ztunnel
                 .map(Ztunnel::cpu_time)
                 .transpose()
@@ -67,7 +94,7 @@ impl Reading {
         let generator = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
         Ok(Self {
             at,
-            units,
+            passed,
             ztunnels,
             machine,
             generator,
@@ -82,7 +109,7 @@ impl Reading {
         };
         Used {
             seconds: (later.at - self.at).as_secs_f64(),
-            units: later.units.saturating_sub(self.units),
+            passed: later.passed.since(self.passed),
             near: between(0),
             far: between(1),
             machine: later.machine.busy_since(&self.machine),

@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 
+use crate::load::idle::Hold;
+use crate::part::{self, Part, names};
 use crate::scenario::{Direction, Scenario};
 use crate::versus::Versus;
 use crate::waypoint;
@@ -25,29 +27,39 @@ const MAX_VERSUS: usize = 4;
 /// The parallel connections of the request scenarios.
 const REQUEST_CONNECTIONS: [usize; 2] = [1, 64];
 
-/// How many connections are made in parallel in the connection scenario.
+/// How many connections are made in parallel in the connection scenario, and ask beside bulk.
 const PARALLEL: usize = 16;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Subset {
-    /// Bytes per second, up and down.
+    /// Bytes per second, up and down, between two nodes.
     Bulk,
     /// Small requests over standing connections.
     Requests,
     /// New connections over warm tunnels.
     Connections,
+    /// Requests beside bulk.
+    Mixed,
     /// What each ztunnel holds.
     Memory,
+    /// What ten thousand connections hold that stand idle.
+    Idle,
+    /// Two pods of one node.
+    SameNode,
+    /// What capture by rules and by programs in the kernel adds.
+    Capture,
+    /// Up to ten thousand policies.
+    Policies,
     /// The waypoint beside Envoy.
     Waypoint,
 }
 
-/// Raw TCP and the two-node path through two ztunnels, and the waypoint beside Envoy, measured in one run.
+/// Raw TCP and pods through ztunnels, between nodes and on one, and the waypoint beside Envoy, measured in one run.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "bench")]
 pub(crate) struct Arguments {
-    /// About two minutes: 2 blocks of 0.6 s, 1 of the waypoints
+    /// A third of the time: shorter blocks, and fewer of them
     #[arg(long)]
     pub(crate) quick: bool,
     /// Measures only these (repeatable)
@@ -59,34 +71,58 @@ pub(crate) struct Arguments {
     /// Also writes everything that was measured, block by block
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Blocks per scenario and subject [default: 4, of waypoints 3; quick: 2 and 1]
+    /// How often all is started anew and measured [default: 4, of waypoints 3; quick: 2 and 1]
     #[arg(long, value_name = "N")]
     pub(crate) blocks: Option<usize>,
-    /// Seconds of a block's window [default: 3, of waypoints 2; quick: 0.6]
+    /// Seconds of each window [default: 1.5 between two nodes, else 0.5 to 1; quick: 0.3 to 0.6]
     #[arg(long, value_name = "S")]
     pub(crate) seconds: Option<f64>,
     /// Streams of the bulk scenarios: `--streams 1,4`
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1")]
     pub(crate) streams: Vec<usize>,
+    /// What this program tells itself: to be the other end of idle connections
+    #[arg(long, hide = true, value_name = "ADDRESS,COUNT")]
+    pub(crate) hold: Option<Hold>,
 }
 
 /// What a run does.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// Blocks per scenario and subject.
-    pub(crate) blocks: usize,
-    /// Load before each window.
-    pub(crate) warm_up: Duration,
-    /// A block's window.
-    pub(crate) window: Duration,
     /// In this order.
-    pub(crate) scenarios: Vec<Scenario>,
-    /// Whether memory is measured.
-    pub(crate) memory: bool,
-    /// The further subjects.
-    pub(crate) versus: Vec<Versus>,
+    pub(crate) parts: Vec<part::Plan>,
     /// How waypoints are measured, if they are.
     pub(crate) waypoint: Option<waypoint::Plan>,
+}
+
+/// How long a part takes, unless the command line says otherwise. Seconds.
+struct Pace {
+    lives: usize,
+    turns: usize,
+    warm_up: f64,
+    window: f64,
+}
+
+impl Pace {
+    /// Of a part; short windows where many are to be compared, more turns where small differences are.
+    fn of(part: Part, quick: bool) -> Self {
+        let (turns, warm_up, window) = match (part, quick) {
+            (Part::Nodes, false) => (1, 0.3, 1.5),
+            (Part::SameNode, false) => (1, 0.2, 1.0),
+            (Part::Capture, false) => (3, 0.1, 0.5),
+            (Part::Policies, false) => (1, 0.2, 0.7),
+            (Part::Nodes, true) => (1, 0.2, 0.6),
+            (Part::Capture, true) => (2, 0.1, 0.3),
+            (Part::SameNode | Part::Policies, true) => (1, 0.2, 0.4),
+            // No window: memory does not depend on time.
+            (Part::Idle, _) => (1, 0.0, 0.0),
+        };
+        Self {
+            lives: if quick { 2 } else { 4 },
+            turns,
+            warm_up,
+            window,
+        }
+    }
 }
 
 impl Arguments {
@@ -96,17 +132,14 @@ impl Arguments {
     ///
     /// Names the option that is out of bounds and the bounds.
     pub(crate) fn plan(&self) -> Result<Plan> {
-        let (blocks, seconds, warm_up) = if self.quick {
-            (2, 0.6, 0.2)
-        } else {
-            (4, 3.0, 0.4)
-        };
-        let blocks = self.blocks.unwrap_or(blocks);
-        let seconds = self.seconds.unwrap_or(seconds);
-        if !(1..=MAX_BLOCKS).contains(&blocks) {
+        if let Some(blocks) = self.blocks
+            && !(1..=MAX_BLOCKS).contains(&blocks)
+        {
             bail!("--blocks {blocks}: expected 1 to {MAX_BLOCKS}");
         }
-        if !(0.1..=MAX_SECONDS).contains(&seconds) {
+        if let Some(seconds) = self.seconds
+            && !(0.1..=MAX_SECONDS).contains(&seconds)
+        {
             bail!("--seconds {seconds}: expected 0.1 to {MAX_SECONDS}");
         }
         if let Some(streams) = self
@@ -123,31 +156,62 @@ impl Arguments {
             );
         }
         self.distinct()?;
-        // They have more scenarios.
-        let (of_waypoints, seconds_of_waypoints) = if self.quick { (1, 0.6) } else { (3, 2.0) };
+        let parts = [
+            Part::Nodes,
+            Part::SameNode,
+            Part::Capture,
+            Part::Policies,
+            Part::Idle,
+        ];
+        let (blocks, warm_up, seconds) = if self.quick {
+            (1, 0.2, 0.6)
+        } else {
+            (3, 0.2, 1.0)
+        };
         let waypoint = waypoint::Plan {
-            blocks: self.blocks.unwrap_or(of_waypoints),
+            blocks: self.blocks.unwrap_or(blocks),
             warm_up: Duration::from_secs_f64(warm_up),
-            window: Duration::from_secs_f64(self.seconds.unwrap_or(seconds_of_waypoints)),
+            window: Duration::from_secs_f64(self.seconds.unwrap_or(seconds)),
         };
         Ok(Plan {
-            blocks,
-            warm_up: Duration::from_secs_f64(warm_up),
-            window: Duration::from_secs_f64(seconds),
-            scenarios: self.scenarios(),
-            memory: self.wants(Subset::Memory),
-            versus: self.versus.clone(),
+            parts: parts.into_iter().filter_map(|it| self.part(it)).collect(),
             waypoint: self.wants(Subset::Waypoint).then_some(waypoint),
         })
     }
 
+    /// The plan of a part; `None` when nothing of it is wanted.
+    fn part(&self, part: Part) -> Option<part::Plan> {
+        let scenarios = self.scenarios(part);
+        let memory = part == Part::Nodes && self.wants(Subset::Memory);
+        let idle = part == Part::Idle && self.wants(Subset::Idle);
+        if scenarios.is_empty() && !memory && !idle {
+            return None;
+        }
+        let pace = Pace::of(part, self.quick);
+        Some(part::Plan {
+            part,
+            lives: self.blocks.unwrap_or(pace.lives),
+            turns: pace.turns,
+            warm_up: Duration::from_secs_f64(pace.warm_up),
+            window: Duration::from_secs_f64(self.seconds.unwrap_or(pace.window)),
+            scenarios,
+            memory,
+            versus: self.versus.clone(),
+        })
+    }
+
     fn distinct(&self) -> Result<()> {
-        let mut names = vec![crate::subject::RAW, crate::subject::OURS];
+        let mut taken = vec![
+            crate::subject::RAW,
+            crate::subject::OURS,
+            names::TUNNEL,
+            names::JOINED,
+        ];
         for versus in &self.versus {
-            if names.contains(&versus.name.as_str()) {
+            if taken.contains(&versus.name.as_str()) {
                 bail!("--versus {}: the name is taken", versus.name);
             }
-            names.push(&versus.name);
+            taken.push(&versus.name);
         }
         Ok(())
     }
@@ -156,22 +220,46 @@ impl Arguments {
         self.only.is_empty() || self.only.contains(&subset)
     }
 
-    fn scenarios(&self) -> Vec<Scenario> {
-        let mut scenarios = Vec::new();
-        if self.wants(Subset::Bulk) {
-            for &streams in &self.streams {
-                for direction in [Direction::Up, Direction::Down] {
-                    scenarios.push(Scenario::Bulk { direction, streams });
-                }
+    fn scenarios(&self, part: Part) -> Vec<Scenario> {
+        let both = [Direction::Up, Direction::Down];
+        let new = Scenario::Connections { parallel: PARALLEL };
+        let requests = |connections| Scenario::Requests { connections };
+        let bulk = |streams| both.map(|direction| Scenario::Bulk { direction, streams });
+        let if_wanted = |subset, scenarios: Vec<Scenario>| {
+            if self.wants(subset) {
+                scenarios
+            } else {
+                Vec::new()
             }
+        };
+        match part {
+            Part::Nodes => {
+                let mixed = both.map(|direction| Scenario::Mixed {
+                    direction,
+                    connections: PARALLEL,
+                });
+                let streams = self.streams.iter().copied();
+                [
+                    if_wanted(Subset::Bulk, streams.flat_map(bulk).collect()),
+                    if_wanted(Subset::Requests, REQUEST_CONNECTIONS.map(requests).to_vec()),
+                    if_wanted(Subset::Connections, vec![new]),
+                    if_wanted(
+                        Subset::Mixed,
+                        [requests(PARALLEL)].into_iter().chain(mixed).collect(),
+                    ),
+                ]
+                .concat()
+            }
+            Part::SameNode => {
+                let [up, down] = bulk(1);
+                if_wanted(Subset::SameNode, vec![up, down, requests(PARALLEL), new])
+            }
+            Part::Capture => if_wanted(Subset::Capture, vec![Scenario::Dials, new]),
+            Part::Policies => if_wanted(Subset::Policies, vec![Scenario::Dials, new]),
+            Part::Idle => Vec::new(),
         }
-        if self.wants(Subset::Requests) {
-            scenarios
-                .extend(REQUEST_CONNECTIONS.map(|connections| Scenario::Requests { connections }));
-        }
-        if self.wants(Subset::Connections) {
-            scenarios.push(Scenario::Connections { parallel: PARALLEL });
-        }
-        scenarios
     }
 }
+
+#[cfg(test)]
+mod tests;

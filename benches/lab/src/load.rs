@@ -4,10 +4,12 @@
 //! took. Never: a runtime; more threads, connections or samples than its `MAX_*` say.
 //!
 //! Threads: one per server (epoll), one per side of a bulk stream (blocking), one per client of
-//! requests or connections (epoll). The controller sleeps through the window and reads counters.
+//! requests or connections (epoll), or of connections one at a time (blocking). The controller sleeps through the window and
+//! reads counters.
 
 pub(crate) mod bulk;
 pub(crate) mod connections;
+pub(crate) mod dials;
 pub(crate) mod idle;
 pub(crate) mod requests;
 pub(crate) mod server;
@@ -16,6 +18,8 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::statistics::percentile;
 
 /// Bytes of one write and of one read in bulk.
 pub(crate) const CHUNK: usize = 128 * 1024;
@@ -37,6 +41,9 @@ const MAX_SAMPLES: usize = 1 << 22;
 
 /// Samples for which room is made at once, so that the first second does not grow vectors.
 const SAMPLES: usize = 1 << 18;
+
+/// The same, where there is a vector for each connection.
+const SAMPLES_EACH: usize = 1 << 14;
 
 /// What controller and generator threads of one block share.
 #[derive(Debug, Default)]
@@ -111,6 +118,17 @@ impl Samples {
         }
     }
 
+    /// Where each connection has samples of its own.
+    fn of_many() -> Self {
+        Self {
+            nanos: Vec::with_capacity(SAMPLES_EACH),
+        }
+    }
+
+    fn median(&mut self) -> Option<u32> {
+        percentile(&mut self.nanos, 500)
+    }
+
     /// More than 4.2 s counts as 4.2 s.
     fn push(&mut self, took: Duration) {
         if self.nanos.len() < MAX_SAMPLES {
@@ -154,7 +172,11 @@ impl Watchdog {
 }
 
 /// A blocking connection that never blocks longer than [`STALL`].
-fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+///
+/// # Errors
+///
+/// When it is not established in that time.
+pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, STALL)?;
     stream.set_read_timeout(Some(STALL))?;
     stream.set_write_timeout(Some(STALL))?;

@@ -1,73 +1,117 @@
 //! Blocks: one subject, one scenario, one window; the subjects take turns.
 //!
 //! In: subjects and a plan. Out: a [`Block`] each. Never: two subjects loaded at once; a byte that
-//! went missing unnoticed: what was sent is compared with what arrived.
+//! went missing unnoticed: what was sent is compared with what arrived; a connection that took another path.
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use lab::until;
 
-use crate::account::{Reading, Used};
-use crate::arguments::Plan;
-use crate::load::{Gauge, Samples, bulk, connections, requests};
+use self::generator::{Generator, Running};
+use self::stream::Streams;
+use crate::account::{Passed, Reading, Used};
+use crate::load::requests::Asked;
+use crate::load::{Gauge, connections, dials, requests};
+use crate::part::Plan;
 use crate::record::Block;
 use crate::say;
 use crate::scenario::{Direction, Scenario};
 use crate::statistics::percentile;
 use crate::subject::Subject;
 
+mod generator;
+mod stream;
+
 /// How long the generator may take to connect.
 const DEADLINE_READY: Duration = Duration::from_secs(20);
-
-/// A generator thread: the namespace may fail, then the load.
-type Loader<T> = JoinHandle<Result<io::Result<T>>>;
 
 /// All blocks of a plan, in the order in which they were measured.
 ///
 /// # Errors
 ///
-/// When a subject does not carry the load.
+/// When a subject does not carry the load, or not by its path.
 pub(crate) fn all(subjects: &[Subject], plan: &Plan) -> Result<Vec<Block>> {
     let mut blocks = Vec::new();
-    for index in 0..plan.blocks {
-        if plan.scenarios.is_empty() {
-            break;
-        }
+    if plan.scenarios.is_empty() {
+        return Ok(blocks);
+    }
+    for life in 0..plan.lives {
         // Where a life has put its tunnels and buffers stays for that life: blocks of one life would
         // agree with each other and not with the next run.
-        if index > 0 {
-            subjects.iter().try_for_each(Subject::renew)?;
+        if life > 0 {
+            Subject::renew_all(subjects)?;
         }
-        let mut order: Vec<&Subject> = subjects.iter().collect();
-        // Who goes first changes, so that nobody always follows the same other.
-        if index % 2 == 1 {
-            order.reverse();
-        }
+        let strays = strays(subjects)?;
         for &scenario in &plan.scenarios {
+            let (part, lives) = (plan.part, plan.lives);
             say(&format!(
-                "block {} of {}: {scenario}",
-                index + 1,
-                plan.blocks
+                "{part}, block {} of {lives}: {scenario}",
+                life + 1
             ));
-            for subject in &order {
-                let block = block(subject, scenario, index, plan.warm_up, plan.window);
-                blocks.push(block.with_context(|| {
-                    format!(
-                        "{scenario} of {}, block {}; {}",
-                        subject.name,
-                        index + 1,
-                        subject.log_tails()
-                    )
-                })?);
+            for turn in 0..plan.turns {
+                let index = life * plan.turns + turn;
+                let mut order: Vec<&Subject> = subjects.iter().collect();
+                // Who goes first changes, so that nobody always follows the same other.
+                if index % 2 == 1 {
+                    order.reverse();
+                }
+                for subject in order {
+                    let block = block(subject, scenario, index, plan.warm_up, plan.window);
+                    blocks.push(block.with_context(|| {
+                        format!(
+                            "{scenario} of {}, block {}; {}",
+                            subject.name(),
+                            index + 1,
+                            subject.log_tails()
+                        )
+                    })?);
+                }
             }
+        }
+        let after = self::strays(subjects)?;
+        for ((subject, before), after) in subjects.iter().zip(strays).zip(after) {
+            ensure!(
+                after <= before,
+                "{}: {} connections took another path than {}",
+                subject.name(),
+                after - before,
+                subject.spec.security()
+            );
         }
     }
     Ok(blocks)
+}
+
+fn strays(subjects: &[Subject]) -> Result<Vec<f64>> {
+    subjects.iter().map(Subject::strays).collect()
+}
+
+/// What a scenario has brought.
+struct Measured {
+    used: Used,
+    failed: u64,
+    /// How long a request or connection took, in nanoseconds.
+    nanos: Vec<u32>,
+    /// How long `connect` took.
+    connects: Vec<u32>,
+    /// The median of the slowest of standing connections.
+    slowest: Option<u32>,
+}
+
+impl Measured {
+    fn new(used: Used, failed: u64) -> Self {
+        Self {
+            used,
+            failed,
+            nanos: Vec::new(),
+            connects: Vec::new(),
+            slowest: None,
+        }
+    }
 }
 
 /// One block.
@@ -82,37 +126,40 @@ pub(crate) fn block(
     warm_up: Duration,
     window: Duration,
 ) -> Result<Block> {
-    let gauge = Arc::new(Gauge::default());
     let course = Course {
         subject,
-        gauge: Arc::clone(&gauge),
         warm_up,
         window,
     };
     let failed_before = subject.server.served().failed();
-    let (used, mut nanos) = match scenario {
-        Scenario::Bulk { direction, streams } => (course.bulk(direction, streams)?, Vec::new()),
-        Scenario::Requests { connections } => {
-            course.exchange(move |ip, gauge| requests::run(ip, connections, gauge))?
-        }
-        Scenario::Connections { parallel } => {
-            course.exchange(move |ip, gauge| connections::run(ip, parallel, gauge))?
-        }
+    let mut measured = match scenario {
+        Scenario::Bulk { direction, streams } => course.bulk(direction, streams)?,
+        Scenario::Requests { connections } => course.requests(connections)?,
+        Scenario::Connections { parallel } => course.connections(parallel)?,
+        Scenario::Dials => course.dials()?,
+        Scenario::Mixed {
+            direction,
+            connections,
+        } => course.mixed(direction, connections)?,
     };
-    if used.units == 0 {
+    let used = measured.used;
+    if used.passed.units == 0 {
         bail!("nothing passed in {:.1} s", used.seconds);
     }
-    let micros = |nanos: Option<u32>| nanos.map(|nanos| f64::from(nanos) / 1000.0);
+    let micros = |nanos: u32| f64::from(nanos) / 1000.0;
     Ok(Block {
         scenario,
-        subject: subject.name.clone(),
+        subject: subject.name().to_owned(),
         index,
         seconds: used.seconds,
-        units: used.units,
-        failed: gauge.failed(),
+        units: used.passed.units,
+        beside_bytes: used.passed.beside,
+        failed: measured.failed,
         failed_at_server: subject.server.served().failed() - failed_before,
-        p50_us: micros(percentile(&mut nanos, 500)),
-        p99_us: micros(percentile(&mut nanos, 990)),
+        p50_us: percentile(&mut measured.nanos, 500).map(micros),
+        p99_us: percentile(&mut measured.nanos, 990).map(micros),
+        slowest_p50_us: measured.slowest.map(micros),
+        connect_p50_us: percentile(&mut measured.connects, 500).map(micros),
         cpu_near_s: used.near,
         cpu_far_s: used.far,
         cpu_machine_s: used.machine,
@@ -123,106 +170,98 @@ pub(crate) fn block(
 
 struct Course<'a> {
     subject: &'a Subject,
-    gauge: Arc<Gauge>,
     warm_up: Duration,
     window: Duration,
 }
 
 impl Course<'_> {
-    fn bulk(&self, direction: Direction, streams: usize) -> Result<Used> {
-        let served = Arc::clone(self.subject.server.served());
-        let (sunk, poured) = (served.sunk(), served.poured());
-        let work = match direction {
-            Direction::Up => bulk::up,
-            Direction::Down => bulk::down,
-        };
-        served.pour(true);
-        let loaders: Result<Vec<_>> = (0..streams).map(|_| self.load(work)).collect();
-        let used = loaders.and_then(|loaders| {
-            let used = self.window(&loaders, || match direction {
-                Direction::Up => served.sunk(),
-                Direction::Down => self.gauge.done(),
-            });
-            served.pour(false);
-            let client = join(loaders)?.into_iter().sum::<u64>();
-            Ok((used?, client))
+    fn bulk(&self, direction: Direction, streams: usize) -> Result<Measured> {
+        let streams = Streams::start(self.subject, direction, streams)?;
+        let used = self.window(&[streams.generator()], || Passed::units(streams.bytes()));
+        let failed = streams.finish()?;
+        Ok(Measured::new(used?, failed))
+    }
+
+    fn requests(&self, connections: usize) -> Result<Measured> {
+        let (measured, asked) =
+            self.exchange(move |ip, gauge| requests::run(ip, connections, gauge))?;
+        Ok(with_asked(measured, asked))
+    }
+
+    fn connections(&self, parallel: usize) -> Result<Measured> {
+        let (measured, samples) =
+            self.exchange(move |ip, gauge| connections::run(ip, parallel, gauge))?;
+        Ok(Measured {
+            nanos: samples.into_nanos(),
+            ..measured
+        })
+    }
+
+    fn dials(&self) -> Result<Measured> {
+        let (measured, dialled) = self.exchange(dials::run)?;
+        Ok(Measured {
+            nanos: dialled.wholes.into_nanos(),
+            connects: dialled.connects.into_nanos(),
+            ..measured
+        })
+    }
+
+    /// A closed loop of one thread, and what it returns.
+    fn exchange<T: Send + 'static>(
+        &self,
+        work: impl Fn(IpAddr, &Gauge) -> io::Result<T> + Clone + Send + 'static,
+    ) -> Result<(Measured, T)> {
+        let generator = Generator::start(self.subject, 1, work)?;
+        let used = self.window(&[&generator], || Passed::units(generator.done()));
+        let (failed, result) = generator.only()?;
+        self.subject.wait_quiet()?;
+        Ok((Measured::new(used?, failed), result))
+    }
+
+    fn mixed(&self, direction: Direction, connections: usize) -> Result<Measured> {
+        let streams = Streams::start(self.subject, direction, 1)?;
+        let asking = move |ip: IpAddr, gauge: &Gauge| requests::run(ip, connections, gauge);
+        let generator = Generator::start(self.subject, 1, asking)?;
+        let used = self.window(&[streams.generator(), &generator], || Passed {
+            units: generator.done(),
+            beside: Some(streams.bytes()),
         });
-        served.pour(false);
-        self.gauge.stop();
-        let (used, client) = used?;
-        self.subject.wait_quiet()?;
-        let server = match direction {
-            Direction::Up => served.sunk() - sunk,
-            Direction::Down => served.poured() - poured,
-        };
-        if client != server {
-            bail!(
-                "the client has {client} bytes and the server {server}: the path has lost or added some"
-            );
-        }
-        Ok(used)
-    }
-
-    fn exchange(
-        &self,
-        work: impl FnOnce(IpAddr, &Gauge) -> io::Result<Samples> + Send + 'static,
-    ) -> Result<(Used, Vec<u32>)> {
-        let loaders = vec![self.load(work)?];
-        let used = self.window(&loaders, || self.gauge.done());
-        let samples = join(loaders)?;
-        self.subject.wait_quiet()?;
-        Ok((
-            used?,
-            samples.into_iter().flat_map(Samples::into_nanos).collect(),
-        ))
-    }
-
-    /// Starts a generator thread in the client's pod.
-    fn load<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(IpAddr, &Gauge) -> io::Result<T> + Send + 'static,
-    ) -> Result<Loader<T>> {
-        let (ip, gauge) = (self.subject.ip, Arc::clone(&self.gauge));
-        self.subject.client.thread(move || work(ip, &gauge))
+        let (failed, asked) = generator.only()?;
+        let failed = failed + streams.finish()?;
+        Ok(with_asked(Measured::new(used?, failed), asked))
     }
 
     /// Waits for the connections, warms up, measures, stops; the threads are left to be joined.
-    fn window<T>(&self, loaders: &[Loader<T>], units: impl Fn() -> u64) -> Result<Used> {
-        let used = self.measure(loaders, units);
-        self.gauge.stop();
+    fn window(&self, generators: &[&dyn Running], passed: impl Fn() -> Passed) -> Result<Used> {
+        let used = self.measure(generators, passed);
+        generators.iter().for_each(|generator| generator.stop());
         used
     }
 
-    fn measure<T>(&self, loaders: &[Loader<T>], units: impl Fn() -> u64) -> Result<Used> {
+    fn measure(&self, generators: &[&dyn Running], passed: impl Fn() -> Passed) -> Result<Used> {
         // A loader that has ended already has failed; joining it tells why.
-        let any_ended = || loaders.iter().any(JoinHandle::is_finished);
+        let any_ended = || generators.iter().any(|generator| generator.has_ended());
         until("the generator is connected", DEADLINE_READY, || {
-            self.gauge.ready() == loaders.len() || any_ended()
+            generators.iter().all(|generator| generator.is_ready()) || any_ended()
         })?;
         if any_ended() {
             bail!("the generator ended before the window");
         }
         thread::sleep(self.warm_up);
-        self.gauge.measure();
-        let before = Reading::take(self.subject, units())?;
+        generators.iter().for_each(|generator| generator.measure());
+        let before = Reading::take(self.subject, passed())?;
         thread::sleep(self.window);
-        let after = Reading::take(self.subject, units())?;
+        let after = Reading::take(self.subject, passed())?;
         Ok(before.until(&after))
     }
 }
 
-fn join<T>(loaders: Vec<Loader<T>>) -> Result<Vec<T>> {
-    // All of them, before the first error is told.
-    let results: Vec<Result<T>> = loaders
-        .into_iter()
-        .map(|loader| {
-            let entered = loader
-                .join()
-                .map_err(|_| anyhow!("a generator thread panicked"))?;
-            Ok(entered??)
-        })
-        .collect();
-    results.into_iter().collect()
+fn with_asked(measured: Measured, mut asked: Asked) -> Measured {
+    Measured {
+        slowest: asked.slowest_median(),
+        nanos: asked.into_nanos(),
+        ..measured
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! What each ztunnel holds: after its start, with idle connections, after load.
+//! What each ztunnel holds: after its start, after load.
 //!
 //! In: subjects with ztunnels. Out: [`Memory`], from `/proc/PID/status`. Every figure comes from a
-//! fresh process: memory that an earlier load left behind would hide what connections need.
+//! fresh process: memory that an earlier load left behind would hide what comes after.
 //! Never: the kernel's share (socket buffers), which no process is charged with.
 
 use std::fs;
@@ -11,16 +11,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use lab::Ztunnel;
 
-use crate::arguments::Plan;
-use crate::load::idle;
 use crate::measure;
+use crate::part::Plan;
 use crate::record::{Held, Memory};
 use crate::say;
 use crate::scenario::{Direction, Scenario};
 use crate::subject::Subject;
-
-/// How many connections stand idle.
-pub(crate) const IDLE_CONNECTIONS: usize = 1000;
 
 /// Streams of the bulk part of the load.
 const STREAMS: usize = 4;
@@ -42,36 +38,24 @@ const MAX_LOAD: Duration = Duration::from_secs(2);
 pub(crate) fn all(subjects: &[Subject], plan: &Plan) -> Result<Vec<Memory>> {
     let mut memories = Vec::new();
     for subject in subjects {
-        if let Some(ztunnels) = &subject.ztunnels {
-            say(&format!("memory: {}", subject.name));
-            let memory = one(subject, ztunnels, plan);
-            memories.push(
-                memory.with_context(|| {
-                    format!("memory of {}; {}", subject.name, subject.log_tails())
-                })?,
-            );
+        if subject.ztunnels.is_empty() {
+            continue;
         }
+        say(&format!("memory: {}", subject.name()));
+        let memory = one(subject, plan);
+        memories.push(
+            memory.with_context(|| {
+                format!("memory of {}; {}", subject.name(), subject.log_tails())
+            })?,
+        );
     }
     Ok(memories)
 }
 
-fn one(subject: &Subject, ztunnels: &[Ztunnel; 2], plan: &Plan) -> Result<Memory> {
-    let start = fresh(ztunnels)?;
-    // The first connection makes the tunnel, which is not what the next ones cost.
-    subject.wait_path()?;
-    let warm = settled(ztunnels)?;
-    let ip = subject.ip;
-    let open = subject
-        .client
-        .run(|| idle::open(ip, IDLE_CONNECTIONS))?
-        .context("idle connections")?;
-    let idle = settled(ztunnels)?;
-    drop(open);
-    subject.wait_quiet()?;
-    let closed = settled(ztunnels)?;
-
-    let start_again = fresh(ztunnels)?;
-    subject.wait_path()?;
+fn one(subject: &Subject, plan: &Plan) -> Result<Memory> {
+    let start = fresh(subject)?;
+    let start_again = fresh(subject)?;
+    subject.walk()?;
     let window = plan.window.min(MAX_LOAD);
     for scenario in [
         Scenario::Bulk {
@@ -88,32 +72,33 @@ fn one(subject: &Subject, ztunnels: &[Ztunnel; 2], plan: &Plan) -> Result<Memory
     ] {
         measure::block(subject, scenario, 0, Duration::ZERO, window)?;
     }
-    let loaded = settled(ztunnels)?;
     Ok(Memory {
-        subject: subject.name.clone(),
+        subject: subject.name().to_owned(),
         start: vec![start, start_again],
-        warm,
-        idle_connections: IDLE_CONNECTIONS,
-        idle,
-        closed,
-        loaded,
+        loaded: settled(subject)?,
     })
 }
 
-/// Both started again, ready, settled.
-fn fresh(ztunnels: &[Ztunnel; 2]) -> Result<[Held; 2]> {
-    for ztunnel in ztunnels {
-        ztunnel.restart()?;
-    }
-    for ztunnel in ztunnels {
-        ztunnel.wait_ready()?;
-    }
-    settled(ztunnels)
+/// All started again, ready, settled.
+///
+/// # Errors
+///
+/// When one does not start again.
+pub(crate) fn fresh(subject: &Subject) -> Result<Vec<Held>> {
+    subject.ztunnels.iter().try_for_each(Ztunnel::restart)?;
+    subject.ztunnels.iter().try_for_each(Ztunnel::wait_ready)?;
+    settled(subject)
 }
 
-fn settled(ztunnels: &[Ztunnel; 2]) -> Result<[Held; 2]> {
+/// What each holds a second from now.
+///
+/// # Errors
+///
+/// When one has ended.
+pub(crate) fn settled(subject: &Subject) -> Result<Vec<Held>> {
     thread::sleep(SETTLE);
-    Ok([held(ztunnels[0].id())?, held(ztunnels[1].id())?])
+    let ztunnels = subject.ztunnels.iter();
+    ztunnels.map(|ztunnel| held(ztunnel.id())).collect()
 }
 
 /// What a process holds. Source: proc(5), `VmRSS`, `RssAnon`, `VmHWM`.

@@ -38,6 +38,25 @@ impl Spread {
             Self::of(over.iter().copied())?.median / Self::of(under.iter().copied())?.median;
         median.is_finite().then_some(Self { median, ..pairs })
     }
+
+    /// What one subject adds to a base over what another adds, of medians and of blocks as in [`Spread::of_ratios`]. `None`
+    /// when the other adds nothing: there is no share of that.
+    pub(crate) fn of_added(over: &[f64], under: &[f64], base: &[f64]) -> Option<Self> {
+        let added = |values: &[f64]| -> Vec<f64> {
+            let pairs = values.iter().zip(base);
+            pairs.map(|(value, base)| value - base).collect()
+        };
+        let median = |values: &[f64]| Some(Self::of(values.iter().copied())?.median);
+        let (over_base, under_base) = (
+            median(over)? - median(base)?,
+            median(under)? - median(base)?,
+        );
+        let pairs = Self::of_ratios(&added(over), &added(under))?;
+        (under_base > 0.0).then_some(Self {
+            median: over_base / under_base,
+            ..pairs
+        })
+    }
 }
 
 /// The smallest sample that at least `per_thousand` of a thousand samples do not exceed (nearest rank);

@@ -1,18 +1,20 @@
 //! What is measured: a lab of its own, with or without ztunnels, and a server in it.
 //!
-//! In: a program, or none for raw TCP. Out: a client pod on the first node, a server pod on the second.
+//! In: a [`Spec`]. Out: a client pod and a server, with a path between them that has proved to be what it claims.
 //! Never: a namespace, tunnel, process or certificate that two subjects share.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use lab::{Capture, Lab, Pod, PodSpec, Start, Ztunnel, eventually, until};
+use anyhow::{Context as _, Result};
+use lab::{Lab, Pod, PodSpec, Start, Ztunnel, eventually, until};
 
-use crate::arguments::Plan;
 use crate::load::{STALL, idle, server::Server};
-use crate::tunables;
+use crate::spec::{Place, Spec, Way};
+use crate::{policies, tunables};
+
+mod proof;
 
 /// The name of raw TCP.
 pub(crate) const RAW: &str = "raw";
@@ -20,7 +22,7 @@ pub(crate) const RAW: &str = "raw";
 /// The name of our own ztunnel.
 pub(crate) const OURS: &str = "ambit";
 
-/// Settings of both pods of every subject: a client that opens and closes thousands of connections per
+/// Settings of both ends of every subject: a client that opens and closes thousands of connections per
 /// second would otherwise run out of ports that wait for late packets, with raw TCP first of all.
 const SYSCTLS: [(&str, &str); 2] = [
     ("net.ipv4.tcp_tw_reuse", "1"),
@@ -30,102 +32,120 @@ const SYSCTLS: [(&str, &str); 2] = [
 /// How long the first request may take to get through.
 const DEADLINE_FIRST: Duration = Duration::from_secs(15);
 
+/// A subject, or why there is none.
+#[derive(Debug)]
+pub(crate) enum Built {
+    /// It is ready.
+    Ready(Box<Subject>),
+    /// It cannot be had on this machine.
+    Skipped(String),
+}
+
 /// One subject, ready to be loaded. Fields are dropped in this order: the lab last.
 #[derive(Debug)]
 pub(crate) struct Subject {
-    /// Its name in the table.
-    pub(crate) name: String,
-    /// What was started, for the reader.
-    pub(crate) command: String,
+    /// What it is.
+    pub(crate) spec: Spec,
     /// Its server.
     pub(crate) server: Server,
-    /// The ztunnels of the client's node and of the server's; `None` for raw TCP.
-    pub(crate) ztunnels: Option<[Ztunnel; 2]>,
+    /// The ztunnels on the path: the client's node's, then the server's node's if that is another. None for raw TCP.
+    pub(crate) ztunnels: Vec<Ztunnel>,
     /// The pod that loads.
     pub(crate) client: Arc<Pod>,
-    /// The server pod's address.
+    /// The server's address.
     pub(crate) ip: IpAddr,
     _lab: Lab,
 }
 
 impl Subject {
-    /// All subjects of a plan: raw TCP, ours, the others.
+    /// Builds it and has it prove itself.
     ///
     /// # Errors
     ///
-    /// When a lab cannot be built, a program does not start, or a request does not get through.
-    pub(crate) fn build_all(plan: &Plan) -> Result<Vec<Self>> {
-        let ours = lab::Program::Ztunnel.binary()?.display().to_string();
-        let mut subjects = vec![Self::build(RAW, None)?, Self::build(OURS, Some(&[ours]))?];
-        for versus in &plan.versus {
-            subjects.push(Self::build(&versus.name, Some(&versus.words))?);
-        }
-        Ok(subjects)
+    /// When the lab cannot be built, a program does not start, a request does not get through, or takes another path.
+    pub(crate) fn build(spec: Spec) -> Result<Built> {
+        let name = spec.name.clone();
+        Self::attempt(spec).with_context(|| format!("subject {name}"))
     }
 
-    /// One subject: raw TCP without a command.
-    ///
-    /// # Errors
-    ///
-    /// As [`Subject::build_all`].
-    pub(crate) fn build(name: &str, command: Option<&[String]>) -> Result<Self> {
-        Self::attempt(name, command).with_context(|| format!("subject {name}"))
-    }
-
-    fn attempt(name: &str, command: Option<&[String]>) -> Result<Self> {
-        let capture = if command.is_some() {
-            Capture::Agent
-        } else {
-            Capture::None
+    fn attempt(spec: Spec) -> Result<Built> {
+        let capture = match &spec.way {
+            Way::Raw => lab::Capture::None,
+            Way::Ztunnels { capturer, .. } => capturer.of_lab(),
         };
-        let lab = Lab::builder(format!("bench_{name}"))
+        let mut builder = Lab::builder(format!("bench_{}", spec.name))
             .pod(PodSpec::new("client"))
-            .pod(PodSpec::new("server").node(1))
             .capture(capture)
-            .build()?;
-        let (client, server) = (lab.pod("client"), lab.pod("server"));
-        for pod in [&client, &server] {
-            pod.sysctl(&SYSCTLS)?;
+            .config(spec.config());
+        builder = match spec.place {
+            Place::Nodes => builder.pod(PodSpec::new("server").node(1)),
+            Place::Node => builder.pod(PodSpec::new("server")),
+            Place::Outside => builder.outside(),
+        };
+        for policy in policies::mixture(spec.policies.unwrap_or(0)) {
+            builder = builder.policy(policy);
         }
-        let ip = IpAddr::from(server.ip4());
-        let server = Server::start(&server)?;
-        let ztunnels = match command {
-            None => None,
-            Some(words) => {
-                let start = Start::default()
-                    .program(words)
-                    .env(tunables::NAME, tunables::current());
-                Some(lab.start_ztunnels(&start)?)
+        let lab = builder.build()?;
+        let client = lab.pod("client");
+        client.sysctl(&SYSCTLS)?;
+        let (ip, server) = match spec.place {
+            Place::Outside => {
+                let ip = IpAddr::from(lab.outside_addresses().ip4);
+                lab.outside().sysctl(&SYSCTLS)?;
+                (ip, Server::start(lab.outside(), ip)?)
+            }
+            Place::Nodes | Place::Node => {
+                let pod = lab.pod("server");
+                pod.sysctl(&SYSCTLS)?;
+                let ip = IpAddr::from(pod.ip4());
+                (ip, Server::start(&pod, ip)?)
             }
         };
-        let command = command.map_or_else(
-            || "no ztunnel, pods not captured".to_owned(),
-            |words| words.join(" "),
-        );
         let subject = Self {
-            name: name.to_owned(),
-            command,
+            ztunnels: start(&lab, &spec)?,
+            spec,
             server,
-            ztunnels,
             client,
             ip,
             _lab: lab,
         };
-        subject.wait_path()?;
-        subject.prove()?;
-        Ok(subject)
+        if let Some(reason) = subject.obstacle()? {
+            return Ok(Built::Skipped(reason));
+        }
+        subject.walk()?;
+        Ok(Built::Ready(Box::new(subject)))
     }
 
-    /// Starts the ztunnels anew and waits until they carry requests.
+    /// Its name in the table.
+    pub(crate) fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// Starts the ztunnels of all anew and waits until they carry requests.
     ///
     /// # Errors
     ///
-    /// When one does not start again or nothing gets through.
-    pub(crate) fn renew(&self) -> Result<()> {
-        let ztunnels = self.ztunnels.iter().flatten();
-        ztunnels.clone().try_for_each(Ztunnel::restart)?;
-        ztunnels.clone().try_for_each(Ztunnel::wait_ready)?;
-        self.wait_path()
+    /// When one does not start again, nothing gets through, or by another path.
+    pub(crate) fn renew_all(subjects: &[Self]) -> Result<()> {
+        let ztunnels = || subjects.iter().flat_map(|subject| &subject.ztunnels);
+        ztunnels().try_for_each(Ztunnel::restart)?;
+        ztunnels().try_for_each(Ztunnel::wait_ready)?;
+        for subject in subjects {
+            subject
+                .walk()
+                .with_context(|| format!("subject {} in a new life", subject.name()))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until a request gets through, and until what gets through takes the path that is claimed.
+    ///
+    /// # Errors
+    ///
+    /// When nothing gets through in time, or by another path.
+    pub(crate) fn walk(&self) -> Result<()> {
+        self.wait_path()?;
+        self.prove()
     }
 
     /// Whether a request gets through; tries again while ztunnel takes its pods.
@@ -133,10 +153,10 @@ impl Subject {
     /// # Errors
     ///
     /// When none does in time.
-    pub(crate) fn wait_path(&self) -> Result<()> {
+    fn wait_path(&self) -> Result<()> {
         let ip = self.ip;
         eventually(
-            &format!("a request of {}", self.name),
+            &format!("a request of {}", self.name()),
             DEADLINE_FIRST,
             || {
                 self.client.run(|| idle::open(ip, 1))??;
@@ -144,30 +164,6 @@ impl Subject {
             },
         )
         .with_context(|| self.log_tails())
-    }
-
-    /// A subject with ztunnels is measured only if what it carries really goes through both, encrypted.
-    fn prove(&self) -> Result<()> {
-        let Some(ztunnels) = &self.ztunnels else {
-            return Ok(());
-        };
-        for (ztunnel, reporter) in ztunnels.iter().zip(["source", "destination"]) {
-            let labels = [
-                ("reporter", reporter),
-                ("connection_security_policy", "mutual_tls"),
-            ];
-            eventually(
-                "the path leads through both ztunnels",
-                DEADLINE_FIRST,
-                || {
-                    if ztunnel.metric("istio_tcp_connections_opened_total", &labels)? >= 1.0 {
-                        return Ok(());
-                    }
-                    bail!("istio_tcp_connections_opened_total with {labels:?} is 0")
-                },
-            )?;
-        }
-        Ok(())
     }
 
     /// Waits until the server has no connection any more, so that nothing of a block reaches into the next.
@@ -178,7 +174,7 @@ impl Subject {
     pub(crate) fn wait_quiet(&self) -> Result<()> {
         let served = self.server.served();
         until(
-            &format!("the end of all connections of {}", self.name),
+            &format!("the end of all connections of {}", self.name()),
             STALL + Duration::from_secs(5),
             || served.active() == 0,
         )
@@ -186,10 +182,32 @@ impl Subject {
 
     /// The ends of the ztunnels' logs, for an error.
     pub(crate) fn log_tails(&self) -> String {
-        let Some(ztunnels) = &self.ztunnels else {
+        if self.ztunnels.is_empty() {
             return "no ztunnel".to_owned();
-        };
-        let [near, far] = ztunnels.each_ref().map(Ztunnel::log_tail);
-        format!("the ztunnels' logs end with\n{near}\n---- and\n{far}")
+        }
+        let tails: Vec<String> = self.ztunnels.iter().map(Ztunnel::log_tail).collect();
+        format!(
+            "the ztunnels' logs end with\n{}",
+            tails.join("\n---- and\n")
+        )
     }
+}
+
+/// The ztunnels that are on the path, ready.
+fn start(lab: &Lab, spec: &Spec) -> Result<Vec<Ztunnel>> {
+    let Way::Ztunnels {
+        words, same_node, ..
+    } = &spec.way
+    else {
+        return Ok(Vec::new());
+    };
+    let mut start = Start::default()
+        .program(words)
+        .env(tunables::NAME, tunables::current());
+    match spec.place {
+        Place::Nodes => return Ok(Vec::from(lab.start_ztunnels(&start)?)),
+        Place::Node => start = start.env("SAME_NODE", same_node.variable()),
+        Place::Outside => {}
+    }
+    Ok(vec![lab.start_ztunnel(0, &start)?])
 }

@@ -1,8 +1,11 @@
 //! Goals of a run that was made up.
 
-use super::{Goal, of};
+use std::time::Duration;
+
+use super::Goal;
 use crate::host::Host;
-use crate::record::{Block, Held, Memory, Method, Record};
+use crate::part::Part;
+use crate::record::{Block, Held, Memory, Outcome, Record};
 use crate::report::text;
 use crate::scenario::{Direction, Scenario};
 
@@ -20,10 +23,13 @@ fn block(scenario: Scenario, subject: &str, index: usize, units: u64, cpu: Optio
         index,
         seconds: 2.0,
         units,
+        beside_bytes: None,
         failed: 0,
         failed_at_server: 0,
         p50_us: None,
         p99_us: None,
+        slowest_p50_us: None,
+        connect_p50_us: None,
         cpu_near_s: cpu,
         cpu_far_s: cpu,
         cpu_machine_s: 4.0,
@@ -32,33 +38,44 @@ fn block(scenario: Scenario, subject: &str, index: usize, units: u64, cpu: Optio
     }
 }
 
-fn record(scenarios: &[Scenario], blocks: Vec<Block>, memories: Vec<Memory>) -> Record {
-    let mut record = Record {
-        host: Host {
-            processor: "one".to_owned(),
-            processors: 2,
-            kernel: "6".to_owned(),
-            load: "0 0 0".to_owned(),
-            time: 0,
-        },
-        method: Method {
-            blocks: 2,
-            window_s: 2.0,
-            warm_up_s: 0.0,
-            scenarios: scenarios.to_vec(),
-            glibc_tunables: String::new(),
-            chunk_bytes: 0,
-            request_bytes: 0,
-            answer_bytes: 0,
-        },
-        subjects: Vec::new(),
-        blocks,
-        memories,
-        waypoint: None,
-        goals: Vec::new(),
+/// A part without figures.
+fn part(part: Part, scenarios: &[Scenario]) -> Outcome {
+    Outcome::none(&crate::part::Plan {
+        part,
+        lives: 2,
+        turns: 1,
+        warm_up: Duration::ZERO,
+        window: Duration::from_secs(2),
+        scenarios: scenarios.to_vec(),
+        memory: false,
+        versus: Vec::new(),
+    })
+}
+
+fn record(parts: Vec<Outcome>) -> Record {
+    let host = Host {
+        processor: "one".to_owned(),
+        processors: 2,
+        kernel: "6".to_owned(),
+        load: "0 0 0".to_owned(),
+        time: 0,
     };
-    record.goals = of(&record);
-    record
+    Record::new(host, parts, None)
+}
+
+fn nodes(scenarios: &[Scenario], blocks: Vec<Block>) -> Outcome {
+    Outcome {
+        blocks,
+        ..part(Part::Nodes, scenarios)
+    }
+}
+
+fn held(mebibytes: u64) -> Held {
+    Held {
+        resident: mebibytes << 20,
+        anonymous: 0,
+        highest: 0,
+    }
 }
 
 fn only(goals: &[Goal]) -> &Goal {
@@ -73,7 +90,7 @@ fn a_rate_is_judged_as_a_fraction_of_raw_tcp() {
             block(BULK, "raw", 0, 1000, None),
             block(BULK, "ambit", 0, ours, Some(0.1)),
         ];
-        let record = record(&[BULK], blocks, Vec::new());
+        let record = record(vec![nodes(&[BULK], blocks)]);
         assert_eq!(only(&record.goals).met, met, "{ours} of 1000");
         assert_eq!(text(&record).contains("NOT MET"), !met);
     }
@@ -84,7 +101,7 @@ fn the_cpu_of_both_ztunnels_is_judged_per_request() {
     // 2 x 0.2 s over 10,000 requests are 40 us each.
     for (cpu, met) in [(0.2, true), (0.21, false)] {
         let blocks = vec![block(REQUESTS, "ambit", 0, 10_000, Some(cpu))];
-        let record = record(&[REQUESTS], blocks, Vec::new());
+        let record = record(vec![nodes(&[REQUESTS], blocks)]);
         let goal = only(&record.goals);
         assert!((goal.measured - 200.0 * cpu).abs() < 1e-9);
         assert_eq!(goal.met, met);
@@ -93,23 +110,16 @@ fn the_cpu_of_both_ztunnels_is_judged_per_request() {
 
 #[test]
 fn memory_is_judged_by_the_worse_ztunnel_of_all_lives() {
-    let held = |mebibytes: u64| Held {
-        resident: mebibytes << 20,
-        anonymous: 0,
-        highest: 0,
-    };
     let memory = Memory {
         subject: "ambit".to_owned(),
-        start: vec![[held(9), held(8)], [held(9), held(13)]],
-        warm: [held(10), held(10)],
-        idle_connections: 1024,
-        idle: [held(12), held(10)],
-        closed: [held(12), held(10)],
-        loaded: [held(12), held(12)],
+        start: vec![vec![held(9), held(8)], vec![held(9), held(13)]],
+        loaded: vec![held(12), held(12)],
     };
-    assert_eq!(memory.per_connection(0), 2048.0);
-    assert_eq!(memory.per_connection(1), 0.0);
-    let goals = record(&[], Vec::new(), vec![memory]).goals;
+    let outcome = Outcome {
+        memories: vec![memory],
+        ..part(Part::Nodes, &[])
+    };
+    let goals = record(vec![outcome]).goals;
     assert_eq!((only(&goals).measured, only(&goals).met), (13.0, false));
 }
 
@@ -119,9 +129,9 @@ fn what_has_no_goal_or_no_figures_is_not_judged() {
         block(FEW, "raw", 0, 10, None),
         block(FEW, "ambit", 0, 1, Some(1.0)),
     ];
-    assert!(record(&[FEW], few, Vec::new()).goals.is_empty());
+    assert!(record(vec![nodes(&[FEW], few)]).goals.is_empty());
     let alone = vec![block(BULK, "raw", 0, 10, None)];
-    assert!(record(&[BULK], alone, Vec::new()).goals.is_empty());
+    assert!(record(vec![nodes(&[BULK], alone)]).goals.is_empty());
 }
 
 #[test]
@@ -132,8 +142,8 @@ fn blocks_are_paired_by_their_number_and_not_by_the_order_of_measuring() {
         block(BULK, "ambit", 1, 10, None),
         block(BULK, "raw", 1, 20, None),
     ];
-    let record = record(&[BULK], blocks, Vec::new());
-    let ratio = record.ratio(BULK, ["ambit", "raw"], |block| Some(block.units as f64));
+    let outcome = nodes(&[BULK], blocks);
+    let ratio = outcome.ratio(BULK, ["ambit", "raw"], |block| Some(block.units as f64));
     let ratio = ratio.unwrap();
     assert_eq!((ratio.min, ratio.max), (0.5, 0.5));
 }
@@ -144,12 +154,13 @@ fn a_figure_that_one_block_lacks_is_not_shown_for_the_others() {
         block(BULK, "ambit", 0, 1, Some(1.0)),
         block(BULK, "ambit", 1, 1, None),
     ];
-    let record = record(&[BULK], blocks, Vec::new());
+    let outcome = nodes(&[BULK], blocks);
     assert!(
-        record
+        outcome
             .values(BULK, "ambit", |block| block.cpu_near_s)
             .is_empty()
     );
 }
 
+mod parts;
 mod waypoint;

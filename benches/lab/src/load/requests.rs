@@ -14,13 +14,35 @@ struct Asking {
     have: usize,
 }
 
+/// How long requests took, connection by connection.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    by_connection: Vec<Samples>,
+}
+
+impl Asked {
+    /// The median of the connection that has the worst one; `None` when one had no answer at all within the window.
+    ///
+    /// In a closed loop who waits longer asks less often: percentiles over all hide a few that hardly get anything.
+    pub(crate) fn slowest_median(&mut self) -> Option<u32> {
+        let medians = self.by_connection.iter_mut().map(Samples::median);
+        medians.collect::<Option<Vec<u32>>>()?.into_iter().max()
+    }
+
+    /// All samples.
+    pub(crate) fn into_nanos(self) -> Vec<u32> {
+        let samples = self.by_connection.into_iter();
+        samples.flat_map(Samples::into_nanos).collect()
+    }
+}
+
 /// Asks until the gauge stops, then waits for the answers that are under way. A connection that fails
 /// is counted and left out.
 ///
 /// # Errors
 ///
 /// When the first connect fails, no connection is left, or nothing passes any more.
-pub(crate) fn run(server: IpAddr, connections: usize, gauge: &Gauge) -> io::Result<Samples> {
+pub(crate) fn run(server: IpAddr, connections: usize, gauge: &Gauge) -> io::Result<Asked> {
     let epoll = Epoll::new()?;
     let mut all = Vec::with_capacity(connections);
     for token in 0..connections as u64 {
@@ -35,7 +57,9 @@ pub(crate) fn run(server: IpAddr, connections: usize, gauge: &Gauge) -> io::Resu
     }
     let request = [b'r'; REQUEST];
     let mut room = vec![0; ANSWER];
-    let mut samples = Samples::new();
+    let mut asked = Asked {
+        by_connection: (0..connections).map(|_| Samples::of_many()).collect(),
+    };
     let mut events = Events::new();
     gauge.set_ready();
     for asking in all.iter_mut().flatten() {
@@ -47,9 +71,9 @@ pub(crate) fn run(server: IpAddr, connections: usize, gauge: &Gauge) -> io::Resu
         epoll.wait(&mut events, LOOK)?;
         let mut any = false;
         for token in events.tokens() {
-            let Some(place) = usize::try_from(token)
+            let Some((place, samples)) = usize::try_from(token)
                 .ok()
-                .and_then(|token| all.get_mut(token))
+                .and_then(|token| all.get_mut(token).zip(asked.by_connection.get_mut(token)))
             else {
                 continue;
             };
@@ -81,7 +105,7 @@ pub(crate) fn run(server: IpAddr, connections: usize, gauge: &Gauge) -> io::Resu
         }
     }
     if gauge.is_stopping() {
-        return Ok(samples);
+        return Ok(asked);
     }
     Err(io::Error::new(
         ErrorKind::ConnectionReset,
@@ -109,3 +133,6 @@ fn receive(asking: &mut Asking, room: &mut [u8]) -> io::Result<bool> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

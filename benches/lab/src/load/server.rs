@@ -1,4 +1,4 @@
-//! The server: answers requests, swallows bytes and pours them, on three ports of one pod.
+//! The server: answers requests, swallows bytes and pours them, on three ports of one machine.
 //!
 //! In: connections. Out: an answer per request; counters of the bytes swallowed and poured.
 //! Never: more than [`MAX_CONNECTIONS`] connections or [`MAX_BULK`] streams; the rest is refused.
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result};
-use lab::Pod;
+use lab::Machine;
 use socket2::{Domain, Socket, Type};
 
 use super::{ANSWER, CHUNK, LOOK, REQUEST, STALL};
@@ -24,7 +24,7 @@ pub(crate) const PORT_SINK: u16 = 5002;
 pub(crate) const PORT_SOURCE: u16 = 5003;
 
 /// The most connections of requests: idle ones included.
-const MAX_CONNECTIONS: usize = 4096;
+const MAX_CONNECTIONS: usize = 16_384;
 /// The most bulk streams, a thread each.
 const MAX_BULK: usize = 64;
 /// Connections that wait to be accepted: more than any scenario has in flight.
@@ -83,19 +83,19 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Listens in a pod.
+    /// Listens on an address of a machine.
     ///
     /// # Errors
     ///
     /// When a port is taken.
-    pub(crate) fn start(pod: &Pod) -> Result<Self> {
-        let ip = IpAddr::from(pod.ip4());
-        let listeners = pod.run(|| TOKENS.map(|(_, port)| listen(SocketAddr::new(ip, port))))?;
+    pub(crate) fn start(machine: &Machine, ip: IpAddr) -> Result<Self> {
+        let listeners =
+            machine.run(|| TOKENS.map(|(_, port)| listen(SocketAddr::new(ip, port))))?;
         let [answer, sink, source] = listeners;
         let listeners = [answer?, sink?, source?];
         let served = Arc::new(Served::default());
         let worker = Arc::clone(&served);
-        let thread = pod
+        let thread = machine
             .thread(move || serve(&listeners, &worker))
             .context("start the server")?;
         Ok(Self {

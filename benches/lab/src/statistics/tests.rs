@@ -69,6 +69,28 @@ fn a_ratio_over_nothing_is_none() {
 }
 
 #[test]
+fn what_is_added_is_compared_above_the_base() {
+    // Added: 1, 1, 4 over 2, 2, 2. Medians: 11 - 10 over 12 - 10.
+    let (base, over, under) = ([10.0, 10.0, 20.0], [11.0, 11.0, 24.0], [12.0, 12.0, 22.0]);
+    let added = Spread::of_added(&over, &under, &base).unwrap();
+    assert_eq!(
+        added,
+        Spread {
+            median: 0.5,
+            min: 0.5,
+            max: 2.0
+        }
+    );
+}
+
+#[test]
+fn a_share_of_nothing_added_is_none() {
+    assert_eq!(Spread::of_added(&[3.0], &[1.0], &[1.0]), None);
+    assert_eq!(Spread::of_added(&[3.0], &[1.0], &[2.0]), None);
+    assert_eq!(Spread::of_added(&[3.0], &[], &[2.0]), None);
+}
+
+#[test]
 fn percentiles_are_nearest_ranks() {
     let samples = || (1..=1000u32).rev().collect::<Vec<_>>();
     assert_eq!(percentile(&mut samples(), 500), Some(500));

@@ -43,7 +43,7 @@ fn record(blocks: Vec<Block>, heavy: Vec<(String, Held)>) -> Record {
         .to_vec();
     outcome.blocks = blocks;
     outcome.heavy = heavy;
-    let mut record = run(&[], Vec::new(), Vec::new());
+    let mut record = run(Vec::new());
     record.waypoint = Some(outcome);
     record.goals = of(&record);
     record
