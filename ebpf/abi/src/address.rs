@@ -12,7 +12,7 @@ const _: () = assert!(size_of::<Address>() == 16 && align_of::<Address>() == 4);
 const MAPPED: u32 = 0xffff_u32.to_be();
 
 impl Address {
-    /// `::`, which also fills unused places of lists: no packet carries it.
+    /// `::`: no packet carries it.
     pub const UNSPECIFIED: Self = Self([0; 4]);
     /// 127.0.0.1.
     pub const LOOPBACK_V4: Self = Self::v4(0x7f00_0001_u32.to_be());

@@ -3,15 +3,15 @@
 use crate::{Address, PORT_DNS, Ports};
 
 /// One enrolled pod, as the cgroup hooks see it. Stands in [`crate::names::NETNS`] under the cookie of its network
-/// namespace.
+/// namespace. **Shape:** always of [`PodConfig::BYTES`], so that every build can take a pod out of another's map.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PodConfig {
     /// The mark that a route of the pod leads to `lo`.
     pub mark: u32,
-    /// [`PodConfig::IPV6`].
+    /// [`PodConfig::IPV6`], [`PodConfig::IPV6_CLOSED`], [`PodConfig::DNS`].
     pub flags: u32,
-    /// Where DNS is answered on loopback; 0 where it is not captured.
+    /// Where DNS is answered on loopback; 0 while nobody answers.
     pub port_dns: u16,
     /// Always 0.
     pub reserved: u16,
@@ -21,13 +21,21 @@ pub struct PodConfig {
     pub source_v6: Address,
     /// Destination ports that are left alone.
     pub excluded: Ports,
+    /// Always 0.
+    pub spare: [u32; 5],
 }
 
-const _: () = assert!(size_of::<PodConfig>() == 108 && align_of::<PodConfig>() == 4);
+const _: () = assert!(size_of::<PodConfig>() == PodConfig::BYTES && align_of::<PodConfig>() == 4);
 
 impl PodConfig {
+    /// The size of a value of [`crate::names::NETNS`] in every build.
+    pub const BYTES: usize = 128;
     /// IPv6 is captured too.
     pub const IPV6: u32 = 1;
+    /// IPv6 is to be captured and could not be, because the pod had none: it is refused.
+    pub const IPV6_CLOSED: u32 = 2;
+    /// DNS is captured.
+    pub const DNS: u32 = 4;
 }
 
 /// A range of addresses that a pod's calls are left alone to, with its own addresses among them.
@@ -100,6 +108,8 @@ pub struct Call {
 pub enum Verdict {
     /// It goes as it is.
     Direct,
+    /// It is the proxy's, and goes as it is, mark and all.
+    Exempt,
     /// It is refused: it could not be captured, and must not pass by.
     Refused,
     /// Its socket gets the pod's mark, and with it the route to the proxy.
@@ -121,17 +131,27 @@ pub fn judge(
     if to.is_loopback() || to.is_unspecified() || to.is_probe() {
         return Verdict::Direct;
     }
-    if !to.is_v4() && pod.flags & PodConfig::IPV6 == 0 {
+    let v6 = !to.is_v4();
+    if v6 && pod.flags & (PodConfig::IPV6 | PodConfig::IPV6_CLOSED) == 0 {
         return Verdict::Direct;
     }
-    let resolved = call.port == PORT_DNS && pod.port_dns != 0;
+    let resolved = call.port == PORT_DNS && pod.flags & PodConfig::DNS != 0;
     if matches!(call.transport, Transport::Udp) && !resolved {
         return Verdict::Direct;
     }
-    if exempt() || pod.excluded.contains(call.port) || direct() {
+    if exempt() {
+        return Verdict::Exempt;
+    }
+    if pod.excluded.contains(call.port) || direct() {
         return Verdict::Direct;
     }
+    if v6 && pod.flags & PodConfig::IPV6 == 0 {
+        return Verdict::Refused;
+    }
     if resolved {
+        if pod.port_dns == 0 {
+            return Verdict::Refused;
+        }
         return Verdict::Resolved;
     }
     if to.is_link_local_v6() {

@@ -1,7 +1,9 @@
-//! Ports and ranges of ports that are left alone.
+//! What is left alone: ports, ranges of ports, and how many ranges of addresses.
 
 /// The most ranges of one kind that a pod may have: each is one more comparison per connection.
 pub const MAX_PORT_RANGES: usize = 16;
+/// The most ranges of addresses that one pod may exclude.
+pub const MAX_RANGES: usize = 16;
 
 /// Ports from `first` to `last`, both included. **Shape:** `first > last` holds no port.
 #[repr(C)]

@@ -92,12 +92,13 @@ fn pod() -> PodConfig {
     };
     PodConfig {
         mark: 7,
-        flags: PodConfig::IPV6,
+        flags: PodConfig::IPV6 | PodConfig::DNS,
         port_dns: 15053,
         reserved: 0,
         source_v4: address("10.0.0.1"),
         source_v6: address("fd00::1"),
         excluded,
+        spare: [0; 5],
     }
 }
 
@@ -155,7 +156,7 @@ fn calls_go_where_the_table_says() {
 #[test]
 fn a_pod_without_a_feature_does_not_get_it() {
     let mut pod = pod();
-    pod.port_dns = 0;
+    pod.flags = PodConfig::IPV6;
     assert_eq!(
         call(&pod, Transport::Udp, "10.0.0.2", 53),
         hooks::Verdict::Direct
@@ -185,7 +186,7 @@ fn the_proxy_itself_goes_everywhere() {
     for port in [53, 80] {
         assert_eq!(
             hooks::judge(&pod(), &call(port), || true, || false),
-            hooks::Verdict::Direct
+            hooks::Verdict::Exempt
         );
     }
 }
@@ -203,15 +204,17 @@ fn arrivals_go_where_the_table_says() {
     use steer::Verdict::{Drop, Pass, To};
     let mut pod = SteerConfig {
         flags: SteerConfig::IPV6,
-        own: [Address::UNSPECIFIED; steer::MAX_OWN_ADDRESSES],
         excluded: Ports::NONE,
     };
-    pod.own[0] = address("10.0.0.1");
-    pod.own[14] = address("fd00::1");
-    pod.own[15] = address("fe80::1");
+    let own = ["10.0.0.1", "fd00::1", "fe80::1"].map(address);
+    let owns = |address: &Address| own.contains(address);
     pod.excluded.0[0] = PortRange {
         first: 9000,
         last: 9999,
+    };
+    pod.excluded.0[1] = PortRange {
+        first: 15000,
+        last: 16000,
     };
     for (over_lo, remote, local, port, verdict) in [
         // Over lo: what the mark leads there.
@@ -232,7 +235,17 @@ fn arrivals_go_where_the_table_says() {
         (false, "fd00::9", "fd00::1", 80, To(Listener::InV6)),
         (false, "fe80::9", "fe80::1", 80, To(Listener::InV6)),
         (false, "10.0.0.9", "10.0.0.77", 80, To(Listener::InV4)),
-        (false, "10.0.0.9", "10.0.0.1", 15008, Pass),
+        // Tunnels, whoever sends them, and whatever is excluded.
+        (false, "10.0.0.9", "10.0.0.1", 15008, To(Listener::HboneV4)),
+        (false, "fd00::9", "fd00::1", 15008, To(Listener::HboneV6)),
+        (false, "10.0.0.1", "10.0.0.1", 15008, To(Listener::HboneV4)),
+        (
+            false,
+            "169.254.7.127",
+            "10.0.0.1",
+            15008,
+            To(Listener::HboneV4),
+        ),
         (false, "10.0.0.9", "10.0.0.1", 8999, To(Listener::InV4)),
         (false, "10.0.0.9", "10.0.0.1", 9000, Pass),
         (false, "10.0.0.9", "10.0.0.1", 9999, Pass),
@@ -255,7 +268,7 @@ fn arrivals_go_where_the_table_says() {
             over_lo,
         };
         assert_eq!(
-            steer::judge(&pod, &arrival),
+            steer::judge(&pod, &arrival, owns),
             verdict,
             "{remote} to {local} {port}"
         );
@@ -267,7 +280,68 @@ fn arrivals_go_where_the_table_says() {
         remote: address("fd00::9"),
         over_lo: false,
     };
-    assert_eq!(steer::judge(&pod, &v6), Pass);
+    assert_eq!(steer::judge(&pod, &v6, owns), Pass);
+    pod.flags = SteerConfig::IPV6_CLOSED;
+    assert_eq!(steer::judge(&pod, &v6, owns), Drop);
+}
+
+#[test]
+fn what_could_not_be_captured_yet_is_refused() {
+    use hooks::Transport::{Tcp, Udp};
+    use hooks::Verdict::{Captured, Direct, Refused, Resolved};
+    let mut pod = pod();
+    pod.flags = PodConfig::IPV6_CLOSED | PodConfig::DNS;
+    for (transport, to, port, verdict) in [
+        (Tcp, "fd00::2", 80, Refused),
+        (Tcp, "fd00::1", 80, Direct),
+        (Tcp, "fd00::2", 4000, Direct),
+        (Tcp, "::1", 80, Direct),
+        (Udp, "fd00::2", 80, Direct),
+        (Udp, "fd00::2", 53, Refused),
+        (Tcp, "10.0.0.2", 80, Captured),
+        (Udp, "10.0.0.2", 53, Resolved),
+    ] {
+        assert_eq!(call(&pod, transport, to, port), verdict, "{to} {port}");
+    }
+    // Nobody answers queries yet.
+    pod.port_dns = 0;
+    for transport in [Tcp, Udp] {
+        assert_eq!(call(&pod, transport, "10.0.0.2", 53), Refused);
+        assert_eq!(call(&pod, transport, "127.0.0.53", 53), Direct);
+    }
+}
+
+#[test]
+fn a_connection_that_is_under_way_keeps_its_way() {
+    use crate::options::{Verdict, Way, judge};
+    const SOCKET: i32 = 1;
+    for (level, name, way) in [
+        (SOCKET, 25, Some(Way::DeviceByName)),
+        (SOCKET, 62, Some(Way::DeviceByNumber)),
+        (SOCKET, 36, Some(Way::Mark)),
+        (SOCKET, 2, None),
+        (0, 25, None),
+        (6, 36, None),
+        (41, 62, None),
+    ] {
+        assert_eq!(Way::of(level, name), way, "{level} {name}");
+    }
+    for way in [Way::DeviceByName, Way::DeviceByNumber, Way::Mark] {
+        for protocol in [6, 262] {
+            for state in 1..=13 {
+                let expected = match (state, way) {
+                    // Closed.
+                    (7, Way::Mark) | (10, _) => Verdict::Allowed,
+                    (7, _) => Verdict::Remembered,
+                    _ => Verdict::Refused,
+                };
+                assert_eq!(judge(way, protocol, state), expected, "{state} {way:?}");
+            }
+        }
+        for protocol in [17, 132, 0, 255] {
+            assert!((1..=13).all(|state| judge(way, protocol, state) == Verdict::Allowed));
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Leave for the loader to copy these structs out of maps and into them.
+//! Lets the loader copy these structs out of maps and into them.
 #![expect(
     unsafe_code,
     reason = "aya reads and writes these structs as bytes, and wants to be told that it may"

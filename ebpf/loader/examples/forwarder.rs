@@ -2,7 +2,8 @@
 //! to where it was going, with the client's address. Tests run it, and kill it.
 //!
 //! ```text
-//! forwarder --cgroup FOLDER --pins FOLDER [--check] [--build NUMBER] [--dns PORT] NETNS...
+//! forwarder --cgroup FOLDER --pins FOLDER [--check] [--build NUMBER] [--dns PORT] [--exclude-inbound PORT] NETNS...
+//! forwarder --pins FOLDER --uncapture
 //! ```
 #![expect(clippy::print_stdout, reason = "its output is what tests wait for")]
 
@@ -18,7 +19,11 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use ebpf_loader::{
-    Capture, Home, PodSettings, Settings, capture::MARK, is_steered, listeners::is_outbound, probe,
+    Capture, Cookie, Home, PodSettings, Serving, Settings,
+    capture::MARK,
+    is_steered,
+    listeners::{Traffic, traffic},
+    probe, uncapture,
 };
 use net::{
     Netns,
@@ -48,8 +53,10 @@ struct Pod {
 struct Arguments {
     settings: Settings,
     pod: PodSettings,
+    port_dns: Option<NonZeroU16>,
     build: Option<u64>,
     check: bool,
+    uncapture: bool,
     pods: Vec<String>,
 }
 
@@ -57,8 +64,10 @@ fn arguments() -> Result<Arguments> {
     let mut all = Arguments {
         settings: Settings::default(),
         pod: PodSettings::default(),
+        port_dns: None,
         build: None,
         check: false,
+        uncapture: false,
         pods: Vec::new(),
     };
     let mut words = std::env::args().skip(1);
@@ -68,12 +77,16 @@ fn arguments() -> Result<Arguments> {
             "--cgroup" => all.settings.cgroup = Some(value()?.into()),
             "--pins" => all.settings.pins = value()?.into(),
             "--build" => all.build = Some(value()?.parse()?),
-            "--dns" => all.pod.port_dns = NonZeroU16::new(value()?.parse()?),
+            "--dns" => {
+                all.pod.dns = true;
+                all.port_dns = NonZeroU16::new(value()?.parse()?);
+            }
             "--exclude-inbound" => {
                 let port = value()?.parse()?;
                 all.pod.excluded_inbound_ports.push(port..=port);
             }
             "--check" => all.check = true,
+            "--uncapture" => all.uncapture = true,
             word if word.starts_with('-') => bail!("unknown option {word}"),
             path => all.pods.push(path.to_owned()),
         }
@@ -89,6 +102,10 @@ fn main() -> Result<()> {
         user_timeout: false,
         timeout_connect: TIMEOUT,
     };
+    if arguments.uncapture {
+        println!("{:?}", uncapture(&arguments.settings.pins)?);
+        return Ok(());
+    }
     let home = Home::enter(arguments.settings.cgroup.as_deref())?;
     if arguments.check {
         probe::features()?;
@@ -117,15 +134,21 @@ async fn serve(arguments: &Arguments, capture: &Capture, options: &Options) -> R
             options: options.clone(),
             open: AtomicUsize::new(0),
         });
-        let enrolled = capture.enrol(&pod.netns, &arguments.pod, options)?;
-        cookies.push(enrolled.cookie);
+        let cookie = Cookie::of(&pod.netns)?;
+        let serving = Serving {
+            port_dns: arguments.port_dns,
+            options,
+            kept: &[],
+        };
+        let enrolled = capture.enrol(&pod.netns, cookie, &arguments.pod, &serving)?;
+        cookies.push(cookie);
         println!("captured {path} taken over {}", enrolled.taken_over);
         for (place, listener) in enrolled.listeners {
             let pod = Arc::clone(&pod);
             tasks.push(tokio::task::spawn_local(accept(
                 pod,
                 listener,
-                is_outbound(place),
+                traffic(place),
             )));
         }
         pods.push(pod);
@@ -141,14 +164,14 @@ async fn serve(arguments: &Arguments, capture: &Capture, options: &Options) -> R
     Ok(())
 }
 
-async fn accept(pod: Arc<Pod>, listener: TcpListener, outbound: bool) -> Result<()> {
+async fn accept(pod: Arc<Pod>, listener: TcpListener, traffic: Traffic) -> Result<()> {
     let acceptor = Acceptor::new(listener)?;
     loop {
         let (socket, peer) = acceptor.accept().await?;
         let pod = Arc::clone(&pod);
         pod.open.fetch_add(1, Ordering::Relaxed);
         tokio::task::spawn_local(async move {
-            if let Err(error) = forward(&pod, socket, peer, outbound).await {
+            if let Err(error) = forward(&pod, socket, peer, traffic).await {
                 println!("failed {peer}: {error:#}");
             }
             pod.open.fetch_sub(1, Ordering::Relaxed);
@@ -156,19 +179,27 @@ async fn accept(pod: Arc<Pod>, listener: TcpListener, outbound: bool) -> Result<
     }
 }
 
-async fn forward(pod: &Pod, socket: StdStream, peer: SocketAddr, outbound: bool) -> Result<()> {
+async fn forward(pod: &Pod, socket: StdStream, peer: SocketAddr, traffic: Traffic) -> Result<()> {
     let to = socket.local_addr()?;
     if !is_steered(to) {
         bail!("connected to the listener itself");
     }
     let _kept = pod.ports.keep(peer);
     let mut near = TcpStream::from_std(socket)?;
-    let mut far = if outbound {
-        println!("out {peer} {to}");
-        socket::connect(&pod.netns, None, to, &pod.options).await?
-    } else {
-        println!("in {peer} {to}");
-        socket::connect_as(&pod.netns, peer, to, &pod.ports, &pod.options).await?
+    let mut far = match traffic {
+        Traffic::Outbound => {
+            println!("out {peer} {to}");
+            socket::connect(&pod.netns, None, to, &pod.options).await?
+        }
+        Traffic::Inbound => {
+            println!("in {peer} {to}");
+            socket::connect_as(&pod.netns, peer, to, &pod.ports, &pod.options).await?
+        }
+        // It speaks no HBONE; that it came is what tests ask.
+        Traffic::Hbone => {
+            println!("hbone {peer} {to}");
+            return Ok(());
+        }
     };
     copy_bidirectional(&mut near, &mut far).await?;
     Ok(())

@@ -2,26 +2,33 @@
 //!
 //! In: a namespace and what is wanted of it. Out: listeners; everything else stands in the kernel.
 //! Never: undoes anything because this process ends: what is pinned then drops connections, until a successor has
-//! put its listeners in.
+//! put its listeners in; lets a pod go open because a step fails that follows another proxy's.
 //!
-//! Order of an enrolment: listeners, routing, steering (what comes in), ranges, hooks (what goes out). Each step that
-//! a later failure finds done is undone, unless the pod was captured before: then it stays so. Away in reverse.
+//! Order of a first capture: routing, steering (what comes in), ranges, hooks (what goes out); only then listeners, so that
+//! nothing an application holds stands in the way. A pod that another build has captured gets listeners with its
+//! steering, and is taken from that build last. Away in reverse.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
-    net::TcpListener,
-    num::NonZeroU32,
+    net::{Ipv4Addr, Ipv6Addr, TcpListener},
+    num::{NonZeroU16, NonZeroU32},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use ebpf_abi::{SteerConfig, steer::Listener};
+use ebpf_abi::steer::Listener;
 use net::{Netns, socket::Options};
 
+pub use crate::release::{forget, uncapture};
 use crate::{
-    Error, Home, home,
-    hooks::{Exempt, Hooks},
+    Cookie, Error, Home,
+    claims::{self, Claim, Held},
+    generation::Exempt,
+    home,
+    hooks::Hooks,
     listeners, mounts, objects,
+    orphans::Orphans,
     pins::{self, Pins},
     plan::{Plan, PodSettings},
     routes::{self, Routes},
@@ -39,7 +46,7 @@ pub const MARK: NonZeroU32 = match NonZeroU32::new(0x1337) {
 pub struct Settings {
     /// Where the hooks are attached; the root of the tree of cgroups if none (`CGROUP_PATH`).
     pub cgroup: Option<PathBuf>,
-    /// The folder of the pins, of one proxy at a time (`PIN_PATH`).
+    /// The folder of the pins, of one proxy after another (`PIN_PATH`).
     pub pins: PathBuf,
     /// The mark of captured sockets; not `PACKET_MARK`.
     pub mark: NonZeroU32,
@@ -55,14 +62,29 @@ impl Default for Settings {
     }
 }
 
-/// A pod that is captured.
+/// Who serves a pod from now on.
+#[derive(Clone, Copy, Debug)]
+pub struct Serving<'a> {
+    /// Where DNS is answered on 127.0.0.1 and `::1` in the pod, by UDP and TCP: any port that was free. While there is
+    /// none, and DNS is captured, queries are refused.
+    pub port_dns: Option<NonZeroU16>,
+    /// Options of the listeners; what they accept has their mark.
+    pub options: &'a Options,
+    /// Places that this process serves already and goes on to serve.
+    pub kept: &'a [Listener],
+}
+
+/// A pod that is captured and served.
 #[derive(Debug)]
 pub struct Enrolled {
-    /// The number of its namespace, for [`Capture::retain`].
-    pub cookie: u64,
-    /// Its listeners, non-blocking; those of IPv6 where it is captured. To close one is to drop what it would get.
+    /// Its listeners, non-blocking, in place already: those of IPv6 where it is captured, and none of a place that is
+    /// kept. To close one is to drop what it would get.
     pub listeners: Vec<(Listener, TcpListener)>,
-    /// Whether a predecessor had captured it, and this process has taken over.
+    /// What captured sockets come from that have no address of their own.
+    pub source_v4: Option<Ipv4Addr>,
+    /// The same for IPv6.
+    pub source_v6: Option<Ipv6Addr>,
+    /// Whether another process had captured it, and this one has taken over.
     pub taken_over: bool,
 }
 
@@ -71,15 +93,24 @@ pub struct Enrolled {
 pub struct Capture {
     pins: Pins,
     mark: NonZeroU32,
-    bpffs: mounts::Bpffs,
+    claim: Claim,
     /// Held for a whole enrolment or removal: the steps of two must not mix.
-    hooks: Mutex<Hooks>,
+    work: Mutex<Work>,
+}
+
+#[derive(Debug)]
+struct Work {
+    hooks: Hooks,
+    /// The pods that this process has captured or taken over.
+    ours: BTreeSet<Cookie>,
+    /// Those that hooks see which are pinned elsewhere.
+    orphans: Orphans,
 }
 
 impl Capture {
-    /// Attaches the hooks, or takes over those that are pinned. Pods that a predecessor captured stay captured.
-    /// `home` is exempt from here on, in these hooks and in those of other builds; it is none where this process is
-    /// outside of the attach point. **Blocks** for some milliseconds.
+    /// Attaches the hooks, or takes over those that are pinned. Pods that a predecessor captured stay captured, and what
+    /// that one does from here on is [`Error::Superseded`]. `home` is exempt from now on, in these hooks and in those of
+    /// other builds; it is none where this process is outside of the attach point. **Blocks** for some milliseconds.
     ///
     /// # Errors
     /// Names the step. What was made until then is gone again, or was there before.
@@ -90,10 +121,7 @@ impl Capture {
     /// As [`Capture::open`], for pins of another build: to try how one follows another.
     #[doc(hidden)]
     pub fn open_build(settings: &Settings, home: Option<&Home>, build: u64) -> Result<Self, Error> {
-        let bpffs = mounts::bpffs(&settings.pins)?;
-        if let mounts::Bpffs::Mounted(point) = &bpffs {
-            tracing::warn!(path = %point.display(), "mounted a bpffs; what is pinned ends with this mount");
-        }
+        mounts::bpffs(&settings.pins)?;
         let cgroup = mounts::attach_point(settings.cgroup.as_deref())?;
         let failed = |source| Error::Cgroup {
             path: cgroup.clone(),
@@ -102,208 +130,251 @@ impl Capture {
         let id = mounts::cgroup_id(&cgroup).map_err(failed)?;
         let file = File::open(&cgroup).map_err(failed)?;
         let pins = Pins::new(&settings.pins, build, id);
-        let fresh = !pins.generation().exists();
-        let opened = Self::attach(&pins, &cgroup, &file, home);
+        pins::create(pins.root())?;
+        let _turn = claims::turn(pins.root())?;
+        let orphans = Orphans::find(pins.root())?;
+        let claim = Claim::make(pins.root())?;
+        let fresh = !pins.own().folder().exists();
+        let opened = attach(&pins, &cgroup, file, home);
         if opened.is_err() && fresh {
             // The failure that is reported is the one that started this.
-            drop(pins::remove(pins.generation()));
+            drop(pins.own().remove());
         }
         Ok(Self {
-            hooks: Mutex::new(opened?),
+            work: Mutex::new(Work {
+                hooks: opened?,
+                ours: BTreeSet::new(),
+                orphans,
+            }),
             pins,
             mark: settings.mark,
-            bpffs,
+            claim,
         })
     }
 
-    fn attach(
-        pins: &Pins,
-        cgroup: &Path,
-        file: &File,
-        home: Option<&Home>,
-    ) -> Result<Hooks, Error> {
-        let home = home.map(Home::id);
-        let mut proxies = Vec::from_iter(home);
-        for other in pins.others()? {
-            // One that was not finished has no exemptions, and no hooks either.
-            let Ok(mut exempt) = Exempt::open(&pins::hooks(&other)) else {
-                continue;
-            };
-            proxies.extend(exempt.list());
-            if let Some(home) = home {
-                exempt.add(home)?;
-            }
-        }
-        let mut hooks = Hooks::open(&pins.hooks(), file)?;
-        let known = hooks.exempt().list();
-        proxies.extend(&known);
-        // A number is never given to another cgroup: what stays too long is no hole.
-        let alive = home::populated(cgroup, &proxies).unwrap_or_else(|| proxies.clone());
-        for proxy in known.iter().filter(|proxy| !alive.contains(proxy)) {
-            hooks.exempt().remove(*proxy)?;
-        }
-        for proxy in alive.into_iter().chain(home) {
-            hooks.exempt().add(proxy)?;
-        }
-        Ok(hooks)
-    }
-
-    /// How the bpffs of the pins came to be there.
-    #[must_use]
-    pub fn bpffs(&self) -> &mounts::Bpffs {
-        &self.bpffs
-    }
-
-    /// Captures a pod, takes it over from a predecessor, or changes what is captured of it. **Blocks** for some
+    /// Captures a pod so that nobody gets anything of it: what it sends and what comes to it is dropped, its DNS refused. A
+    /// pod that is captured already, by whichever build, is left as it is, served or not. **Blocks** for some
     /// milliseconds.
     ///
-    /// `options` are those of the listeners; what they accept has their mark.
+    /// Returns whether another process had captured it.
     ///
     /// # Errors
-    /// Names the step. A pod that was not captured is not captured then; one that was still is.
+    /// Names the step. The pod is as it was.
+    pub fn close(
+        &self,
+        netns: &Netns,
+        cookie: Cookie,
+        settings: &PodSettings,
+    ) -> Result<bool, Error> {
+        let mut work = self.work();
+        let _turn = self.turn()?;
+        if self.pins.captured(cookie)? {
+            return Ok(!work.ours.contains(&cookie));
+        }
+        let plan = self.plan(netns, cookie, settings, None)?;
+        self.stand(&mut work, netns, &plan, &[])?;
+        Ok(false)
+    }
+
+    /// Captures a pod, takes it over from a predecessor, or changes what is captured of it, and serves it. **Blocks** for
+    /// some milliseconds.
+    ///
+    /// # Errors
+    /// Names the step. A pod that was captured still is, by whoever served it, if anybody did; one that was not may be
+    /// closed now. Once more, or [`Capture::remove`].
     pub fn enrol(
         &self,
         netns: &Netns,
+        cookie: Cookie,
         settings: &PodSettings,
-        options: &Options,
+        serving: &Serving<'_>,
     ) -> Result<Enrolled, Error> {
-        if options.mark == self.mark {
+        if serving.options.mark == self.mark {
             return Err(Error::Mark(self.mark.get()));
         }
-        let mut hooks = self.hooks();
-        let cookie = cookie(netns)?;
-        let interfaces = routes::addresses(netns)?;
-        let plan = Plan::new(cookie, &interfaces, self.mark, settings)?;
-        let listeners = listeners::open(netns, plan.ipv6, options)?;
-        let taken_over = self.pins.has_pod(cookie);
-        if taken_over {
-            self.change(&mut hooks, netns, &plan, &listeners)?;
-        } else {
-            self.begin(&mut hooks, netns, &plan, &listeners)?;
+        let mut work = self.work();
+        let _turn = self.turn()?;
+        let captured = self.pins.captured(cookie)?;
+        let taken_over = captured && !work.ours.contains(&cookie);
+        if !captured {
+            // Before anything is asked of the pod that may fail.
+            let closed = self.plan(netns, cookie, settings, None)?;
+            self.stand(&mut work, netns, &closed, &[])?;
         }
+        let plan = self.plan(netns, cookie, settings, serving.port_dns)?;
+        let listeners = listeners::open(netns, plan.ipv6, serving.kept, serving.options)?;
+        self.stand(&mut work, netns, &plan, &listeners)?;
+        pins::set_server(self.pins.root(), cookie, Some(self.claim.number()))?;
         // Only now: until here others have kept it captured.
-        self.pins.remove_others_pod(cookie)?;
+        self.pins.remove_from_others(cookie)?;
         Ok(Enrolled {
-            cookie,
             listeners,
+            source_v4: plan.source_v4,
+            source_v6: plan.source_v6,
             taken_over,
         })
     }
 
-    fn begin(
+    fn plan(
+        &self,
+        netns: &Netns,
+        cookie: Cookie,
+        settings: &PodSettings,
+        port_dns: Option<NonZeroU16>,
+    ) -> Result<Plan, Error> {
+        let interfaces = routes::addresses(netns)?;
+        Plan::new(cookie, &interfaces, self.mark, settings, port_dns)
+    }
+
+    /// Makes what stands for a pod in this generation what it is to be, from whatever there is.
+    fn stand(
+        &self,
+        work: &mut Work,
+        netns: &Netns,
+        plan: &Plan,
+        listeners: &[(Listener, TcpListener)],
+    ) -> Result<(), Error> {
+        let cookie = plan.cookie;
+        let known = self.pins.knows(cookie)?;
+        if !known {
+            work.orphans.refuse(self.pins.root(), cookie)?;
+            routes::refuse_others(netns)?;
+            pins::set_kept(self.pins.root(), cookie, &routes::settings(netns)?)?;
+            routes::warn_of_forwarding(netns);
+        }
+        let made = self.write(&mut work.hooks, netns, plan, listeners);
+        match made {
+            Ok(()) => {
+                work.ours.insert(cookie);
+            }
+            // Whoever has captured it lives on the same routing.
+            Err(_) if known => {}
+            Err(_) => {
+                // In reverse; the failure that is reported is the one that started this.
+                drop(work.hooks.remove(cookie));
+                drop(pins::remove(&self.pins.own().pod(cookie)));
+                drop(self.unroute(netns, cookie));
+            }
+        }
+        made
+    }
+
+    fn write(
         &self,
         hooks: &mut Hooks,
         netns: &Netns,
         plan: &Plan,
         listeners: &[(Listener, TcpListener)],
     ) -> Result<(), Error> {
-        let accepted_marks = routes::accepts_marks(netns)?;
-        let mut config = plan.steer;
-        if accepted_marks {
-            config.flags |= SteerConfig::ACCEPTED_MARKS;
-        }
-        let folder = self.pins.pod(plan.cookie);
-        let steps = routes::apply(netns, &self.routes(plan))
-            .and_then(|()| steer::attach(&folder, netns, config, listeners))
-            .and_then(|()| hooks.enrol(plan));
-        if steps.is_err() {
-            // In reverse; the failure that is reported is the one that started this.
-            drop(hooks.remove(plan.cookie));
-            drop(pins::remove(&folder));
-            drop(routes::remove(netns, accepted_marks));
-        }
-        steps
-    }
-
-    /// Nothing is undone on failure: the pod was captured and is, by what stands.
-    fn change(
-        &self,
-        hooks: &mut Hooks,
-        netns: &Netns,
-        plan: &Plan,
-        listeners: &[(Listener, TcpListener)],
-    ) -> Result<(), Error> {
-        let mut steer = Steer::open(&self.pins.pod(plan.cookie))?;
-        let mut config = plan.steer;
-        config.flags |= steer.config()?.flags & SteerConfig::ACCEPTED_MARKS;
-        routes::apply(netns, &self.routes(plan))?;
-        hooks.enrol(plan)?;
-        // Last: until here whoever served the pod goes on serving it.
-        steer.change(config, listeners)
-    }
-
-    fn routes(&self, plan: &Plan) -> Routes {
-        Routes {
+        let routes = Routes {
             mark: self.mark.get(),
             source_v4: plan.source_v4,
             v6: plan.ipv6.then_some(plan.source_v6),
+        };
+        routes::apply(netns, &routes)?;
+        let folder = self.pins.own().pod(plan.cookie);
+        if self.pins.own().steers(plan.cookie) {
+            let mut steer = Steer::open(&folder)?;
+            steer.change(plan)?;
+            hooks.enrol(plan)?;
+            // Last: until here whoever served the pod goes on serving it.
+            return steer.serve(listeners);
+        }
+        steer::attach(&folder, netns, plan, listeners)?;
+        hooks.enrol(plan)
+    }
+
+    fn unroute(&self, netns: &Netns, cookie: Cookie) -> Result<(), Error> {
+        routes::remove(netns, &pins::kept(self.pins.root(), cookie)?)?;
+        self.forget(cookie)
+    }
+
+    /// What is noted about a pod that is let go.
+    fn forget(&self, cookie: Cookie) -> Result<(), Error> {
+        let root = self.pins.root();
+        pins::set_server(root, cookie, None).and(pins::set_kept(root, cookie, &[]))
+    }
+
+    /// Whether a pod is captured whose last server was another proxy, which lives no more: it is closed until somebody
+    /// enrols it. A predecessor may, where a successor has come and died: this process is superseded only by one that
+    /// lives.
+    ///
+    /// # Errors
+    /// When the pins cannot be read.
+    pub fn is_orphaned(&self, cookie: Cookie) -> Result<bool, Error> {
+        if !self.pins.captured(cookie)? {
+            return Ok(false);
+        }
+        match pins::server(self.pins.root(), cookie) {
+            Some(server) => Ok(!self.claim.lives(server)?),
+            None => Ok(true),
         }
     }
 
-    /// Lets a pod go. Its captured connections end, because nothing leads their packets to the proxy any more; close its
-    /// listeners, which hold its namespace. Twice is once.
+    /// Lets a pod go, whichever build has captured it. Its captured connections end, because nothing leads their packets to
+    /// the proxy any more; close its listeners, which hold its namespace. Twice is once.
     ///
     /// # Errors
     /// The first step that failed; the others are done all the same.
-    pub fn remove(&self, netns: &Netns) -> Result<(), Error> {
-        let mut hooks = self.hooks();
-        let cookie = cookie(netns)?;
-        let config = if self.pins.has_pod(cookie) {
-            Steer::open(&self.pins.pod(cookie)).and_then(|steer| steer.config().map(Some))
+    pub fn remove(&self, netns: &Netns, cookie: Cookie) -> Result<(), Error> {
+        let mut work = self.work();
+        let _turn = self.turn()?;
+        let known = self.pins.knows(cookie)?;
+        work.ours.remove(&cookie);
+        let hooks = work.hooks.remove(cookie);
+        let others = self.pins.remove_from_others(cookie);
+        let own = self.pins.own().remove_pod(cookie);
+        let routes = if known {
+            self.unroute(netns, cookie)
         } else {
-            Ok(None)
+            Ok(())
         };
-        let (read, accepted_marks) = match config {
-            Ok(config) => (
-                Ok(()),
-                config.is_some_and(|it| it.flags & SteerConfig::ACCEPTED_MARKS != 0),
-            ),
-            Err(error) => (Err(error), false),
-        };
-        let hooks = hooks.remove(cookie);
-        let pins = self.pins.remove_pod(cookie);
-        let routes = routes::remove(netns, accepted_marks);
-        hooks.and(pins).and(routes).and(read)
+        hooks.and(others).and(own).and(routes)
     }
 
-    /// The pods that are captured, by predecessors too, as numbers of their namespaces.
+    /// The pods that are captured, by predecessors too.
     ///
     /// # Errors
     /// When the pins cannot be listed.
-    pub fn pods(&self) -> Result<Vec<u64>, Error> {
-        let hooks = self.hooks();
-        let mut pods = self.pins.pods()?;
-        pods.extend(hooks.pods());
-        pods.sort_unstable();
-        pods.dedup();
-        Ok(pods)
+    pub fn pods(&self) -> Result<Vec<Cookie>, Error> {
+        let _work = self.work();
+        Ok(self.pins.own().pods()?.into_iter().collect())
     }
 
-    /// Ends a take-over: pods that are not in `cookies` are let go, and what other builds left is removed. To be called
-    /// once every pod that is wanted has been enrolled. The routing of a pod that is gone stays in its namespace; it leads
-    /// nothing anywhere.
+    /// Ends a take-over: pods that are not `wanted` are let go, and what other builds have left of those that are enrolled
+    /// here. What another build holds of a pod that is wanted and not enrolled yet stays: it keeps that pod closed. The
+    /// routing of a pod that is let go stays in its namespace; it leads nothing anywhere.
+    ///
+    /// Returns how many pods only others hold; until there are none, to be called again once one of them has been enrolled
+    /// or removed.
     ///
     /// # Errors
     /// The first removal that failed; the others are tried all the same.
-    pub fn retain(&self, cookies: &[u64]) -> Result<(), Error> {
-        let gone: Vec<_> = self
-            .pods()?
-            .into_iter()
-            .filter(|cookie| !cookies.contains(cookie))
-            .collect();
-        let mut hooks = self.hooks();
+    pub fn retain(&self, wanted: &[Cookie]) -> Result<usize, Error> {
+        let wanted: BTreeSet<_> = wanted.iter().copied().collect();
+        let mut work = self.work();
+        let _turn = self.turn()?;
+        let own = self.pins.own();
         let mut first = Ok(());
-        for cookie in gone {
-            for step in [hooks.remove(cookie), self.pins.remove_pod(cookie)] {
-                first = first.and(step);
-            }
+        for cookie in own.pods()?.difference(&wanted) {
+            work.ours.remove(cookie);
+            first = first
+                .and(work.hooks.remove(*cookie))
+                .and(own.remove_pod(*cookie))
+                .and(self.forget(*cookie));
         }
+        let mut waiting = BTreeSet::new();
         for other in self.pins.others()? {
-            let removed = pins::remove(&other);
-            first = first.and(removed);
+            let kept: BTreeSet<_> = other
+                .pods()?
+                .into_iter()
+                .filter(|cookie| wanted.contains(cookie) && !own.captured(*cookie))
+                .collect();
+            first = first.and(release(&other, &kept));
+            waiting.extend(kept);
         }
-        let trials = self.pins.remove_trials();
-        first.and(trials)
+        first.and(self.pins.remove_trials())?;
+        Ok(waiting.len())
     }
 
     /// Removes everything that is pinned, of every build: nothing is captured any more. The routing of pods that were not
@@ -312,29 +383,66 @@ impl Capture {
     /// # Errors
     /// When a pin cannot be removed.
     pub fn destroy(self) -> Result<(), Error> {
-        self.pins.remove_all()
+        let root = self.pins.root().to_owned();
+        {
+            let _turn = self.turn()?;
+            pins::remove_all(&root)?;
+        }
+        drop(self);
+        pins::remove_root(&root)
     }
 
-    fn hooks(&self) -> MutexGuard<'_, Hooks> {
-        self.hooks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self) -> Result<Held, Error> {
+        let turn = claims::turn(self.pins.root())?;
+        if self.claim.is_superseded()? {
+            return Err(Error::Superseded(self.pins.root().to_owned()));
+        }
+        Ok(turn)
     }
 }
 
-/// Removes what is pinned in `pins`, of every build: for a proxy that captures in another way after one that captured in
-/// this. The routing of pods stays in their namespaces; it leads nothing anywhere.
-///
-/// # Errors
-/// When a pin cannot be removed.
-pub fn forget(pins: &Path) -> Result<(), Error> {
-    if !mounts::is_bpffs(pins) {
-        return Ok(());
+/// Removes from a generation every pod but those that are kept, and all of it where there is none.
+pub(crate) fn release(
+    generation: &crate::generation::Generation,
+    kept: &BTreeSet<Cookie>,
+) -> Result<(), Error> {
+    if kept.is_empty() {
+        return generation.remove();
     }
-    Pins::new(pins, objects::build(), 0).remove_all()
+    generation
+        .pods()?
+        .difference(kept)
+        .map(|cookie| generation.remove_pod(*cookie))
+        .fold(Ok(()), Result::and)
 }
 
-fn cookie(netns: &Netns) -> Result<u64, Error> {
-    netns.cookie().map_err(|source| Error::Netns {
-        step: "read the cookie",
-        source,
-    })
+fn attach(pins: &Pins, cgroup: &Path, file: File, home: Option<&Home>) -> Result<Hooks, Error> {
+    let home = home.map(Home::id);
+    let mut proxies = Vec::from_iter(home);
+    for other in pins.others()? {
+        // One that was not finished has no exemptions, and no hooks either.
+        let Ok(mut exempt) = Exempt::open(&other.hooks()) else {
+            continue;
+        };
+        proxies.extend(exempt.list());
+        if let Some(home) = home {
+            exempt.add(home)?;
+        }
+    }
+    let mut hooks = Hooks::open(pins.own().hooks(), file)?;
+    let known = hooks.exempt().list();
+    proxies.extend(&known);
+    // A number is never given to another cgroup: what stays too long is no hole.
+    let alive = home::populated(cgroup, &proxies).unwrap_or_else(|| proxies.clone());
+    for proxy in known.iter().filter(|proxy| !alive.contains(proxy)) {
+        hooks.exempt().remove(*proxy)?;
+    }
+    for proxy in alive.into_iter().chain(home) {
+        hooks.exempt().add(proxy)?;
+    }
+    Ok(hooks)
 }

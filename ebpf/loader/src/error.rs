@@ -26,6 +26,9 @@ pub enum Error {
     /// Mounts cannot be read.
     #[error("cannot read the mounts: {0}")]
     Mounts(io::Error),
+    /// No bpffs, and one that is mounted here would end with this container, and capture with it.
+    #[error("PIN_PATH {0} is not on a bpffs: mount the host's there")]
+    NoBpffs(PathBuf),
     /// No bpffs, and none can be mounted.
     #[error("cannot mount a bpffs at {path} for PIN_PATH: {source}")]
     Bpffs {
@@ -35,14 +38,40 @@ pub enum Error {
         source: io::Error,
     },
     /// A pin cannot be made, opened or removed.
-    #[error("{step} the pin {path}: {message}")]
+    #[error("{step} the pin {path}: {cause}", cause = root(&**cause))]
     Pin {
         /// What was tried.
         step: &'static str,
         /// The pin.
         path: PathBuf,
         /// Why not.
-        message: String,
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Others change the pins, and do not end.
+    #[error("another proxy holds {0}")]
+    Busy(PathBuf),
+    /// A successor has opened the same pins, and lives: this process changes nothing any more.
+    #[error("another proxy has taken over what is pinned in {0}")]
+    Superseded(PathBuf),
+    /// Hooks of ours see the pod that are pinned elsewhere.
+    #[error(
+        "the pod is captured by hooks (link {link}, program {program}) that are not pinned in {pins}: name the PIN_PATH that they are pinned in, or remove them"
+    )]
+    Orphan {
+        /// The link, by its number.
+        link: u32,
+        /// Its program, by its number.
+        program: u32,
+        /// Where nobody has pinned it.
+        pins: PathBuf,
+    },
+    /// A hook cannot be attached.
+    #[error("cannot attach the program {program}: {source}")]
+    Attach {
+        /// Its name.
+        program: &'static str,
+        /// Why not.
+        source: io::Error,
     },
     /// An object is refused.
     #[error("cannot load the object {object}: {source}")]
@@ -107,6 +136,26 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// A setting of the pod's namespace.
+    #[error("cannot {step} {name} of the pod: {source}")]
+    Setting {
+        /// What was tried.
+        step: &'static str,
+        /// Its name.
+        name: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The pod's routing table is somebody else's.
+    #[error(
+        "the pod has {routes} routes of others in table {table}, which is for captured sockets"
+    )]
+    Table {
+        /// The table.
+        table: u32,
+        /// How many.
+        routes: usize,
+    },
     /// A pod asks for more than its programs hold.
     #[error("{found} {what}, expected at most {max}")]
     TooMany {
@@ -134,17 +183,21 @@ impl Error {
     pub(crate) fn pin(
         step: &'static str,
         path: impl Into<PathBuf>,
-        error: &dyn std::error::Error,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        // What went wrong stands at the end of the chain.
-        let mut cause = error;
-        while let Some(source) = cause.source() {
-            cause = source;
-        }
         Self::Pin {
             step,
             path: path.into(),
-            message: cause.to_string(),
+            cause: cause.into(),
         }
     }
+}
+
+/// What went wrong stands at the end of the chain.
+fn root<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause
 }

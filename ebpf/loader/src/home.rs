@@ -3,17 +3,18 @@
 //! A mark can be copied by whoever may set marks; a cgroup cannot be entered from inside a pod.
 
 use std::{
+    ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
 };
 
-use crate::{Error, mounts};
+use crate::{Error, claims::unique, mounts};
 
 /// Groups that are looked at for one of which only something is known: more than any node has, few enough for a start.
 const MAX_GROUPS: usize = 65_536;
 /// The file of a group's processes.
 const PROCS: &str = "cgroup.procs";
-/// What the names of our groups begin with; the process id follows.
+/// What the names of our groups begin with.
 const PREFIX: &str = "ambit.";
 
 /// A cgroup that holds this process and no other.
@@ -64,14 +65,15 @@ impl Home {
             })
         });
         places.extend(from_attach_point);
-        let name = format!("{PREFIX}{process}");
+        let name = unique(PREFIX);
         let mut first = None;
         for place in &places {
-            if place.ends_with(&name) {
+            let is_ours = |name: &OsStr| name.to_string_lossy().starts_with(PREFIX);
+            if place.file_name().is_some_and(is_ours) && is_alone(place, process) {
                 return Self::at(place.clone());
             }
             remove_empty(place);
-            match enter(place, &name) {
+            match enter(place, &name, process) {
                 Ok(path) => return Self::at(path),
                 Err(error) => first = first.or(Some((place.clone(), error))),
             }
@@ -131,15 +133,20 @@ fn resolve(mount: &mounts::Mount, cgroup: &str) -> Option<PathBuf> {
     Some(mount.point.join(below))
 }
 
-fn enter(place: &Path, name: &str) -> io::Result<PathBuf> {
+fn enter(place: &Path, name: &str, process: u32) -> io::Result<PathBuf> {
     let path = place.join(name);
-    match fs::create_dir(&path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    // One that is there already is somebody else's.
+    fs::create_dir(&path)?;
     // 0 is whoever writes.
     fs::write(path.join(PROCS), "0")?;
+    if !is_alone(&path, process) {
+        return Err(io::Error::other("others are in the new one too"));
+    }
     Ok(path)
+}
+
+fn is_alone(cgroup: &Path, process: u32) -> bool {
+    processes(cgroup).is_ok_and(|ids| ids == [process])
 }
 
 /// Removes the groups of predecessors. One that is in use stays: the kernel refuses.

@@ -10,15 +10,29 @@ use net::{
 
 use crate::Error;
 
-/// Binds one listener per direction and family, on free ports of loopback: only steered connections are meant to come.
+/// What comes to a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// What the pod sends.
+    Outbound,
+    /// What comes to it in plain.
+    Inbound,
+    /// Tunnels to it.
+    Hbone,
+}
+
+/// Binds one listener per traffic and family, on free ports of loopback: only steered connections are meant to come.
+/// Those of `kept` places are there already.
 pub(crate) fn open(
     netns: &Netns,
     ipv6: bool,
+    kept: &[Listener],
     options: &Options,
 ) -> Result<Vec<(Listener, TcpListener)>, Error> {
     let wanted = Listener::ALL
         .into_iter()
-        .filter(|place| ipv6 || !is_v6(*place));
+        .filter(|place| ipv6 || !is_v6(*place))
+        .filter(|place| !kept.contains(place));
     wanted
         .map(|place| {
             let address = if is_v6(place) {
@@ -26,10 +40,9 @@ pub(crate) fn open(
             } else {
                 SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)
             };
-            let peers = if is_outbound(place) {
-                Peers::InPodUnchanged
-            } else {
-                Peers::Anywhere
+            let peers = match traffic(place) {
+                Traffic::Outbound => Peers::InPodUnchanged,
+                Traffic::Inbound | Traffic::Hbone => Peers::Anywhere,
             };
             let listener = socket::listen(netns, address, peers, options)
                 .map_err(|source| Error::Listen { address, source })?;
@@ -38,19 +51,20 @@ pub(crate) fn open(
         .collect()
 }
 
-/// Whether what comes to a listener is what the pod sends.
+/// What comes to the listener in a place.
 #[must_use]
-pub fn is_outbound(place: Listener) -> bool {
+pub fn traffic(place: Listener) -> Traffic {
     match place {
-        Listener::OutV4 | Listener::OutV6 => true,
-        Listener::InV4 | Listener::InV6 => false,
+        Listener::OutV4 | Listener::OutV6 => Traffic::Outbound,
+        Listener::InV4 | Listener::InV6 => Traffic::Inbound,
+        Listener::HboneV4 | Listener::HboneV6 => Traffic::Hbone,
     }
 }
 
 fn is_v6(place: Listener) -> bool {
     match place {
-        Listener::OutV6 | Listener::InV6 => true,
-        Listener::OutV4 | Listener::InV4 => false,
+        Listener::OutV6 | Listener::InV6 | Listener::HboneV6 => true,
+        Listener::OutV4 | Listener::InV4 | Listener::HboneV4 => false,
     }
 }
 

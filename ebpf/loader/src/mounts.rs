@@ -15,6 +15,8 @@ use crate::Error;
 
 /// Where a bpffs usually is.
 const BPFFS: &str = "/sys/fs/bpf";
+/// The number of the machine's own namespace of processes. Source: linux/proc_ns.h, `PROC_PID_INIT_INO`.
+const HOSTS_PROCESSES: u64 = 0xEFFF_FFFC;
 /// The number of the root of a whole tree of cgroups.
 const ROOT_CGROUP: u64 = 1;
 
@@ -90,31 +92,26 @@ pub fn attach_point(configured: Option<&Path>) -> Result<PathBuf, Error> {
     }
 }
 
-/// How the bpffs for the pins came to be there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Bpffs {
-    /// It was there.
-    Found,
-    /// It was mounted here. Pins live as long as this mount: in a container, not longer than that.
-    Mounted(PathBuf),
-}
-
 /// Whether there is a folder of a bpffs.
 pub(crate) fn is_bpffs(path: &Path) -> bool {
     statfs(path).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC)
 }
 
-/// Sees to it that `pins` is on a bpffs.
+/// Sees to it that `pins` is on a bpffs. One is mounted only where mounts outlive this process: in the machine's own
+/// namespace of mounts.
 ///
 /// # Errors
 /// When it is not and none can be mounted.
-pub fn bpffs(pins: &Path) -> Result<Bpffs, Error> {
+pub fn bpffs(pins: &Path) -> Result<(), Error> {
     if pins
         .ancestors()
         .find(|path| path.exists())
         .is_some_and(is_bpffs)
     {
-        return Ok(Bpffs::Found);
+        return Ok(());
+    }
+    if !is_host(Path::new("/proc")) {
+        return Err(Error::NoBpffs(pins.to_owned()));
     }
     let point = if pins.starts_with(BPFFS) {
         PathBuf::from(BPFFS)
@@ -134,7 +131,16 @@ pub fn bpffs(pins: &Path) -> Result<Bpffs, Error> {
         Some("mode=0700"),
     )
     .map_err(|error| failed(error.into()))?;
-    Ok(Bpffs::Mounted(point))
+    tracing::info!(path = %point.display(), "mounted a bpffs");
+    Ok(())
+}
+
+/// Whether mounts of this process are the machine's: it sees the machine's first process, and what that one sees.
+fn is_host(proc: &Path) -> bool {
+    let number = |name: &str| fs::metadata(proc.join(name)).map(|it| it.ino()).ok();
+    number("self/ns/pid") == Some(HOSTS_PROCESSES)
+        && number("self/ns/mnt").is_some()
+        && number("self/ns/mnt") == number("1/ns/mnt")
 }
 
 #[cfg(test)]

@@ -14,6 +14,10 @@ use self::message::{HEADER_BYTES, Message};
 
 /// An answer to one request: a header, an error number and the request's own header.
 const ANSWER_BYTES: usize = 4096;
+/// The longest part of a list that the kernel sends at once.
+const PART_BYTES: usize = 32 * 1024;
+/// The type of the message that ends a list.
+const NLMSG_DONE: u16 = 3;
 /// The type of a message that holds an error number, 0 among them.
 const NLMSG_ERROR: u16 = 2;
 
@@ -41,6 +45,33 @@ impl Netlink {
         let mut answer = [0; ANSWER_BYTES];
         let length = self.0.read(&mut answer)?;
         read_answer(&answer[..length])
+    }
+}
+
+impl Netlink {
+    /// Asks for a list, and shows each message of it.
+    ///
+    /// # Errors
+    /// The kernel's, by its number.
+    pub(crate) fn dump(
+        &mut self,
+        message: &Message,
+        mut each: impl FnMut(&[u8]),
+    ) -> io::Result<()> {
+        self.0.write_all(message.bytes())?;
+        let mut part = vec![0; PART_BYTES];
+        loop {
+            let length = self.0.read(&mut part)?;
+            let mut left = part.get(..length).unwrap_or_default();
+            while let Some((one, rest)) = message::split(left) {
+                match message::kind(one) {
+                    NLMSG_DONE => return Ok(()),
+                    NLMSG_ERROR => return read_answer(one),
+                    _ => each(one),
+                }
+                left = rest;
+            }
+        }
     }
 }
 

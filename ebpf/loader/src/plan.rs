@@ -7,16 +7,14 @@ use std::{
     ops::RangeInclusive,
 };
 
-pub use ebpf_abi::ports::MAX_PORT_RANGES;
+pub use ebpf_abi::ports::{MAX_PORT_RANGES, MAX_RANGES};
 use ebpf_abi::{
     Address, PodConfig, PortRange, Ports, SteerConfig, hooks::RangeKey, steer::MAX_OWN_ADDRESSES,
 };
 use ipnet::IpNet;
 
-use crate::Error;
+use crate::{Cookie, Error};
 
-/// Ranges of addresses that one pod may exclude: as many pods as a node may have then fit into the map of all.
-pub const MAX_RANGES: usize = 16;
 /// Bits in front of an IPv4 address in a v4-mapped one.
 const MAPPED_BITS: u32 = 96;
 
@@ -28,8 +26,8 @@ pub struct PodSettings {
     pub addresses: Vec<IpAddr>,
     /// Whether IPv6 is captured where the pod has it (`IPV6_ENABLED`).
     pub ipv6: bool,
-    /// Where DNS is answered on 127.0.0.1 and `::1` in the pod; none where it is not captured (`DNS_CAPTURE`).
-    pub port_dns: Option<NonZeroU16>,
+    /// Whether DNS is captured (`DNS_CAPTURE`).
+    pub dns: bool,
     /// Ports of the pod that are reached directly. Source: `traffic.sidecar.istio.io/excludeInboundPorts`.
     pub excluded_inbound_ports: Vec<RangeInclusive<u16>>,
     /// Ports that the pod reaches directly. Source: `traffic.sidecar.istio.io/excludeOutboundPorts`.
@@ -43,7 +41,7 @@ impl Default for PodSettings {
         Self {
             addresses: Vec::new(),
             ipv6: true,
-            port_dns: None,
+            dns: false,
             excluded_inbound_ports: Vec::new(),
             excluded_outbound_ports: Vec::new(),
             excluded_outbound_ranges: Vec::new(),
@@ -66,7 +64,7 @@ pub(crate) struct Direct {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// The pod.
-    pub(crate) cookie: u64,
+    pub(crate) cookie: Cookie,
     /// Whether IPv6 is captured: it is wanted, and the pod has it.
     pub(crate) ipv6: bool,
     /// The source of sockets without one.
@@ -77,17 +75,21 @@ pub(crate) struct Plan {
     pub(crate) hooks: PodConfig,
     /// For the steering program.
     pub(crate) steer: SteerConfig,
+    /// The pod's own addresses.
+    pub(crate) own: Vec<Address>,
     /// Ranges, and the pod's own addresses.
     pub(crate) direct: Vec<Direct>,
 }
 
 impl Plan {
-    /// `interfaces` are the addresses in the pod's namespace, loopback among them.
+    /// `interfaces` are the addresses in the pod's namespace, loopback among them; `port_dns` is where DNS is answered on
+    /// 127.0.0.1 and `::1` there, if anybody does.
     pub(crate) fn new(
-        cookie: u64,
+        cookie: Cookie,
         interfaces: &[IpAddr],
         mark: NonZeroU32,
         settings: &PodSettings,
+        port_dns: Option<NonZeroU16>,
     ) -> Result<Self, Error> {
         let ipv6 = settings.ipv6 && interfaces.iter().any(IpAddr::is_ipv6);
         let own = own_addresses(interfaces, settings)?;
@@ -101,10 +103,17 @@ impl Plan {
             IpAddr::V6(_) | IpAddr::V4(_) => None,
         });
         let source = |ip: Option<IpAddr>| ip.map_or(Address::UNSPECIFIED, address);
+        // One that gets IPv6 later has it closed until somebody enrols it again.
+        let (of_hooks, of_steer) = match (settings.ipv6, ipv6) {
+            (_, true) => (PodConfig::IPV6, SteerConfig::IPV6),
+            (true, false) => (PodConfig::IPV6_CLOSED, SteerConfig::IPV6_CLOSED),
+            (false, false) => (0, 0),
+        };
+        let dns = if settings.dns { PodConfig::DNS } else { 0 };
         let hooks = PodConfig {
             mark: mark.get(),
-            flags: if ipv6 { PodConfig::IPV6 } else { 0 },
-            port_dns: settings.port_dns.map_or(0, NonZeroU16::get),
+            flags: of_hooks | dns,
+            port_dns: port_dns.map_or(0, NonZeroU16::get),
             reserved: 0,
             source_v4: source(source_v4.map(IpAddr::V4)),
             source_v6: source(source_v6.map(IpAddr::V6)),
@@ -112,18 +121,15 @@ impl Plan {
                 "excluded outbound ranges of ports",
                 &settings.excluded_outbound_ports,
             )?,
+            spare: [0; 5],
         };
-        let mut steer = SteerConfig {
-            flags: if ipv6 { SteerConfig::IPV6 } else { 0 },
-            own: [Address::UNSPECIFIED; MAX_OWN_ADDRESSES],
+        let steer = SteerConfig {
+            flags: of_steer,
             excluded: ports(
                 "excluded inbound ranges of ports",
                 &settings.excluded_inbound_ports,
             )?,
         };
-        for (place, ip) in steer.own.iter_mut().zip(&own) {
-            *place = address(*ip);
-        }
         let direct = direct(cookie, &own, &settings.excluded_outbound_ranges)?;
         Ok(Self {
             cookie,
@@ -132,6 +138,7 @@ impl Plan {
             source_v6,
             hooks,
             steer,
+            own: own.into_iter().map(address).collect(),
             direct,
         })
     }
@@ -175,7 +182,7 @@ fn ports(what: &'static str, ranges: &[RangeInclusive<u16>]) -> Result<Ports, Er
     Ok(ports)
 }
 
-fn direct(cookie: u64, own: &[IpAddr], ranges: &[IpNet]) -> Result<Vec<Direct>, Error> {
+fn direct(cookie: Cookie, own: &[IpAddr], ranges: &[IpNet]) -> Result<Vec<Direct>, Error> {
     bounded("excluded ranges of addresses", ranges.len(), MAX_RANGES)?;
     // By key, because a trie holds each once.
     let mut entries = BTreeMap::new();
@@ -202,7 +209,7 @@ fn direct(cookie: u64, own: &[IpAddr], ranges: &[IpNet]) -> Result<Vec<Direct>, 
     }
     let entry = |((bits, words), value)| Direct {
         bits: RangeKey::COOKIE_BITS + bits,
-        key: RangeKey::new(cookie, Address(words)),
+        key: RangeKey::new(cookie.get(), Address(words)),
         value,
     };
     Ok(entries.into_iter().map(entry).collect())

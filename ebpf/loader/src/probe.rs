@@ -9,6 +9,7 @@
 use std::{
     io::{self, Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
+    os::fd::AsFd as _,
     thread,
     time::Duration,
 };
@@ -23,14 +24,18 @@ use net::{
     Netns,
     socket::{Answers, Options, SpoofedPorts, connect_as},
 };
-use nix::sched::{CloneFlags, unshare};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sched::{CloneFlags, unshare},
+};
+use socket2::SockRef;
 
 use crate::{
-    Capture, Error, Home, PodSettings, Settings,
+    Capture, Cookie, Error, Home, PodSettings, Serving, Settings,
     capture::Enrolled,
     mounts,
     netlink::{Netlink, message},
-    pins,
+    pins::{self, Trial},
 };
 
 /// Longer than anything takes that never leaves `lo`.
@@ -90,6 +95,10 @@ pub fn features() -> Result<(), Unsupported> {
             ProgramType::CgroupSockAddr,
             "programs of type cgroup_sock_addr",
         ),
+        (
+            ProgramType::CgroupSockopt,
+            "programs of type cgroup_sockopt",
+        ),
         (ProgramType::SkLookup, "programs of type sk_lookup"),
     ] {
         if let Ok(false) = is_program_supported(kind) {
@@ -127,6 +136,16 @@ pub fn features() -> Result<(), Unsupported> {
             "bpf_sk_storage_get in cgroup_sock_addr",
         ),
         (
+            ProgramType::CgroupSockopt,
+            BpfHelper::BPF_FUNC_get_netns_cookie,
+            "bpf_get_netns_cookie in cgroup_sockopt",
+        ),
+        (
+            ProgramType::CgroupSockopt,
+            BpfHelper::BPF_FUNC_sk_storage_get,
+            "bpf_sk_storage_get in cgroup_sockopt",
+        ),
+        (
             ProgramType::SkLookup,
             BpfHelper::BPF_FUNC_sk_assign,
             "bpf_sk_assign in sk_lookup",
@@ -140,8 +159,8 @@ pub fn features() -> Result<(), Unsupported> {
 }
 
 /// Captures a scratch namespace as a pod would be, and sees to it that a connection out of it arrives at the listener
-/// with the destination that it asked for, and that one with a borrowed address reaches an application and comes
-/// back; in IPv6 as well, where there is any.
+/// with the destination that it asked for and stays on its way, and that one with a borrowed address reaches an
+/// application and comes back; in IPv6 as well, where there is any.
 ///
 /// # Errors
 /// The step that failed. Nothing is left in either case.
@@ -162,25 +181,42 @@ fn trial(settings: &Settings, home: &Home, options: &Options) -> Result<(), Unsu
     let (netns, ipv6) = scratch().map_err(at("make a network namespace"))?;
     // The bpffs of the real pins, which may have to be mounted; inside, in nobody's way.
     mounts::bpffs(&settings.pins)?;
-    let pins = pins::trial(&settings.pins);
+    pins::create(&settings.pins)?;
+    let trial = Trial::make(&settings.pins)?;
     let settings = Settings {
         cgroup: Some(home.path().to_owned()),
-        pins,
+        pins: trial.pins(),
         mark: settings.mark,
     };
+    let result = captured(&netns, &settings, ipv6, options);
+    trial.end();
+    result
+}
+
+fn captured(
+    netns: &Netns,
+    settings: &Settings,
+    ipv6: bool,
+    options: &Options,
+) -> Result<(), Unsupported> {
     // Nobody is exempt: the client is this process.
-    let capture = Capture::open(&settings, None)?;
+    let capture = Capture::open(settings, None)?;
     let pod = PodSettings {
         ipv6,
+        dns: true,
         ..PodSettings::default()
     };
-    let result = capture
-        .enrol(&netns, &pod, options)
+    let serving = Serving {
+        port_dns: None,
+        options,
+        kept: &[],
+    };
+    let result = Cookie::of(netns)
+        .and_then(|cookie| capture.enrol(netns, cookie, &pod, &serving))
         .map_err(Unsupported::from)
-        .and_then(|enrolled| try_out(&netns, &settings, &enrolled, ipv6, options));
+        .and_then(|enrolled| try_out(netns, settings, &enrolled, ipv6, options));
     // The namespace ends with this thread, and its routing with it.
     let removed = capture.destroy();
-    pins::remove_trial(&settings.pins);
     result?;
     Ok(removed?)
 }
@@ -220,7 +256,8 @@ fn try_out(
         let Some((_, listener)) = listener else {
             return Err(at("find the listener")(io::ErrorKind::NotFound.into()));
         };
-        outbound(listener, SocketAddr::new(elsewhere, 80))?;
+        let connection = outbound(listener, SocketAddr::new(elsewhere, 80))?;
+        stays_on_its_way(&connection)?;
         let ports = SpoofedPorts::new(Answers::ByRoute(settings.mark));
         delivery(netns, SocketAddr::new(own, 0), client, &ports, options)?;
     }
@@ -228,9 +265,9 @@ fn try_out(
 }
 
 /// This thread is the client; it is in the namespace.
-fn outbound(listener: &TcpListener, to: SocketAddr) -> Result<(), Unsupported> {
+fn outbound(listener: &TcpListener, to: SocketAddr) -> Result<TcpStream, Unsupported> {
     let client = TcpStream::connect_timeout(&to, DEADLINE).map_err(at("connect out of the pod"))?;
-    let (accepted, _) = listener.accept().map_err(at("accept what the pod sends"))?;
+    let (accepted, _) = accept(listener).map_err(at("accept what the pod sends"))?;
     let found = accepted
         .local_addr()
         .map_err(at("read the original destination"))?;
@@ -238,7 +275,30 @@ fn outbound(listener: &TcpListener, to: SocketAddr) -> Result<(), Unsupported> {
         let source = io::Error::other(format!("found {found}, expected {to}"));
         return Err(at("read the original destination")(source));
     }
-    exchange(client, accepted).map_err(at("answer the pod"))
+    let shown = client.try_clone().map_err(at("answer the pod"))?;
+    exchange(client, accepted).map_err(at("answer the pod"))?;
+    Ok(shown)
+}
+
+/// A connection must not get another mark: this process has every right to give it one, and no exemption.
+fn stays_on_its_way(client: &TcpStream) -> Result<(), Unsupported> {
+    match SockRef::from(client).set_mark(0) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(at("keep a connection on its way")(error)),
+        Ok(()) => Err(at("keep a connection on its way")(io::Error::other(
+            "its mark was changed",
+        ))),
+    }
+}
+
+/// Waits for a connection, of which the client knows already. Packets on `lo` may still be in somebody else's hands.
+fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let timeout = PollTimeout::try_from(DEADLINE).unwrap_or(PollTimeout::MAX);
+    let mut waiting = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut waiting, timeout)? {
+        0 => Err(io::ErrorKind::TimedOut.into()),
+        _ => listener.accept(),
+    }
 }
 
 fn delivery(
@@ -267,9 +327,7 @@ fn delivery(
     let delivered = runtime
         .block_on(async { delivered.into_std() })
         .map_err(at("deliver to the application"))?;
-    let (accepted, from) = application
-        .accept()
-        .map_err(at("accept as the application"))?;
+    let (accepted, from) = accept(&application).map_err(at("accept as the application"))?;
     if from.ip() != client.ip() {
         let source = io::Error::other(format!("found {from}, expected {}", client.ip()));
         return Err(at("show the application its client")(source));

@@ -1,7 +1,7 @@
 //! The pod's own routing: packets with the mark of captured sockets stay on `lo`, and sockets of applications take the
 //! mark of the connection that they accept.
 //!
-//! In: a namespace, the mark. Out: one rule and one route per family, one setting.
+//! In: a namespace, the mark. Out: one rule and one route per family, three settings.
 //! Never: touches a table or a rule that is not ours by its number.
 
 use std::{
@@ -16,16 +16,28 @@ use crate::{
     Error,
     netlink::{
         Netlink,
-        message::{Family, Route, Rule},
+        message::{self, Family, Route, Rule},
     },
 };
 
 /// The table of the route to `lo`.
-pub const TABLE: u8 = 101;
+///
+/// Above 255: plugins that give a pod more networks count tables upwards from 100.
+pub const TABLE: u32 = 0x1337;
 /// The priority of the rule that selects it: before `main`, and after `local`, which knows the pod's own addresses.
 pub const PRIORITY: u32 = 90;
-/// Whether an accepted socket takes over the mark of the connection's first packet; of both families.
-const ACCEPT_MARKS: &str = "/proc/sys/net/ipv4/tcp_fwmark_accept";
+/// What capture switches on in a pod, by names and files. The first is of both families: an accepted socket takes over the mark
+/// of the connection's first packet. By the others a reset does, which no socket sends: without it a delivery to a
+/// port where nobody listens would wait for an answer that went to the client.
+const SETTINGS: [(&str, &str); 3] = [
+    ("tcp_fwmark_accept", "/proc/sys/net/ipv4/tcp_fwmark_accept"),
+    ("ipv4.fwmark_reflect", "/proc/sys/net/ipv4/fwmark_reflect"),
+    ("ipv6.fwmark_reflect", "/proc/sys/net/ipv6/fwmark_reflect"),
+];
+/// Whether a namespace forwards.
+const FORWARDS: &str = "/proc/sys/net/ipv4/ip_forward";
+/// The links of the namespace that a thread is in.
+const LINKS: &str = "/proc/thread-self/net/dev";
 /// Rules of ours in one pod: one per mark that was ever configured.
 const MAX_RULES: usize = 16;
 
@@ -53,6 +65,54 @@ pub fn addresses(netns: &Netns) -> Result<Vec<IpAddr>, Error> {
     Ok(addresses)
 }
 
+/// Sees to it that nobody else has routes in our table, before the first of ours.
+pub(crate) fn refuse_others(netns: &Netns) -> Result<(), Error> {
+    let mut netlink = open(netns)?;
+    let mut routes = 0;
+    for family in [Family::V4, Family::V6] {
+        let count = |answer: &[u8]| {
+            routes += usize::from(message::is_route_of_others(answer, TABLE));
+        };
+        netlink
+            .dump(&message::routes(family), count)
+            .map_err(|source| Error::Route {
+                step: "read the routes",
+                source,
+            })?;
+    }
+    if routes > 0 {
+        return Err(Error::Table {
+            table: TABLE,
+            routes,
+        });
+    }
+    Ok(())
+}
+
+/// Says so where a pod may forward what others send: nobody captures that.
+pub(crate) fn warn_of_forwarding(netns: &Netns) {
+    let read = netns.run(|| {
+        let forwards = fs::read_to_string(FORWARDS)?;
+        Ok::<_, io::Error>((forwards, fs::read_to_string(LINKS)?))
+    });
+    // It is only for who reads it.
+    let Ok(Ok((forwards, links))) = read else {
+        return;
+    };
+    let links = links
+        .lines()
+        .filter_map(|line| Some(line.split_once(':')?.0.trim()))
+        .filter(|name| *name != "lo")
+        .count();
+    if forwards.trim() != "0" && links > 1 {
+        tracing::warn!(
+            links,
+            netns = netns.inode(),
+            "a pod forwards, and has more than one link: what it forwards is not captured"
+        );
+    }
+}
+
 /// What is to be routed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Routes {
@@ -62,24 +122,48 @@ pub(crate) struct Routes {
     pub(crate) v6: Option<Option<Ipv6Addr>>,
 }
 
-/// Whether sockets in a namespace take over marks.
-pub(crate) fn accepts_marks(netns: &Netns) -> Result<bool, Error> {
-    let read = netns.run(|| fs::read_to_string(ACCEPT_MARKS));
-    let text = read.and_then(|read| read).map_err(|source| Error::Route {
-        step: "read tcp_fwmark_accept",
-        source,
-    })?;
-    Ok(text.trim() != "0")
+/// Which of the settings are on in a namespace. One that the kernel does not have, because it has no IPv6, is not.
+pub(crate) fn settings(netns: &Netns) -> Result<Vec<&'static str>, Error> {
+    let mut on = Vec::new();
+    for (name, path) in SETTINGS {
+        let read = netns.run(|| fs::read_to_string(path));
+        match read.and_then(|read| read) {
+            Ok(text) if text.trim() == "0" => {}
+            Ok(_) => on.push(name),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => {
+                return Err(Error::Setting {
+                    step: "read",
+                    name,
+                    source,
+                });
+            }
+        }
+    }
+    Ok(on)
 }
 
-fn accept_marks(netns: &Netns, on: bool) -> Result<(), Error> {
-    let written = netns.run(|| fs::write(ACCEPT_MARKS, if on { "1" } else { "0" }));
-    written
-        .and_then(|written| written)
-        .map_err(|source| Error::Route {
-            step: "write tcp_fwmark_accept",
-            source,
-        })
+/// Switches the settings on, or those off that are not `kept`. Goes on after a failure and reports the first.
+fn switch(netns: &Netns, on: bool, kept: &[String]) -> Result<(), Error> {
+    let mut first = Ok(());
+    for (name, path) in SETTINGS {
+        if kept.iter().any(|kept| kept == name) {
+            continue;
+        }
+        let written = netns.run(|| fs::write(path, if on { "1" } else { "0" }));
+        match written.and_then(|written| written) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => {
+                let result = result.map_err(|source| Error::Setting {
+                    step: "write",
+                    name,
+                    source,
+                });
+                first = first.and(result);
+            }
+        }
+    }
+    first
 }
 
 /// Makes the routing what it is to be, from whatever it is. Nothing is captured by it alone.
@@ -107,11 +191,11 @@ pub(crate) fn apply(netns: &Netns, routes: &Routes) -> Result<(), Error> {
             })?,
         }
     }
-    accept_marks(netns, true)
+    switch(netns, true, &[])
 }
 
-/// Takes the routing back, whichever settings wrote it. Goes on after a failure and reports the first.
-pub(crate) fn remove(netns: &Netns, keep_accepting: bool) -> Result<(), Error> {
+/// Takes the routing back, whichever settings wrote it, and switches off what is not `kept`. Goes on after a failure and reports the first.
+pub(crate) fn remove(netns: &Netns, kept: &[String]) -> Result<(), Error> {
     let mut netlink = open(netns)?;
     let mut first = Ok(());
     for family in [Family::V4, Family::V6] {
@@ -133,11 +217,7 @@ pub(crate) fn remove(netns: &Netns, keep_accepting: bool) -> Result<(), Error> {
         });
         first = first.and(removed);
     }
-    if keep_accepting {
-        return first;
-    }
-    let restored = accept_marks(netns, false);
-    first.and(restored)
+    first.and(switch(netns, false, kept))
 }
 
 fn open(netns: &Netns) -> Result<Netlink, Error> {

@@ -1,60 +1,65 @@
 //! The steering program of one pod and its maps.
 
-use std::{
-    net::TcpListener,
-    path::{Path, PathBuf},
-};
+use std::{borrow::BorrowMut, net::TcpListener, path::Path};
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, Map, MapData, MapError, SockMap},
+    maps::{Array, HashMap, Map, MapData, SockMap},
     programs::{SkLookup, links::FdLink},
 };
 use ebpf_abi::{
-    SteerConfig,
-    names::{LISTENERS, POD, STEER},
+    Address, SteerConfig,
+    names::{LISTENERS, OWN, POD, STEER, STEER_MAPS},
     steer::Listener,
 };
 use net::Netns;
 
-use crate::{Error, objects, pins};
+use crate::{
+    Error,
+    kernel::{map, pinned, program, removed},
+    objects, pins,
+    plan::Plan,
+};
 
 /// What the object is called in errors.
 const OBJECT: &str = "steer";
 
-/// The maps of a pod that is captured.
+/// The maps of a pod whose arrivals are steered.
 pub(crate) struct Steer {
     pod: Array<MapData, SteerConfig>,
+    own: HashMap<MapData, Address, u32>,
     listeners: SockMap<MapData>,
 }
 
 impl Steer {
     /// Opens a pod's pins.
     pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
-        let pod = pinned(folder, POD)?;
-        let listeners = pinned(folder, LISTENERS)?;
         Ok(Self {
-            pod: Array::try_from(Map::Array(pod)).map_err(map("cannot use", POD))?,
-            listeners: SockMap::try_from(Map::SockMap(listeners))
+            pod: Array::try_from(Map::Array(pinned(folder, POD)?))
+                .map_err(map("cannot use", POD))?,
+            own: HashMap::try_from(Map::HashMap(pinned(folder, OWN)?))
+                .map_err(map("cannot use", OWN))?,
+            listeners: SockMap::try_from(Map::SockMap(pinned(folder, LISTENERS)?))
                 .map_err(map("cannot use", LISTENERS))?,
         })
     }
 
-    /// What the program is told of the pod.
-    pub(crate) fn config(&self) -> Result<SteerConfig, Error> {
-        self.pod.get(&0, 0).map_err(map("cannot read", POD))
+    /// Tells the program something else. Whoever serves the pod goes on serving it.
+    pub(crate) fn change(&mut self, plan: &Plan) -> Result<(), Error> {
+        set_own(&mut self.own, &plan.own)?;
+        self.pod
+            .set(0, plan.steer, 0)
+            .map_err(map("cannot write to", POD))?;
+        let stale: Vec<_> = self.own.keys().flatten().collect();
+        stale
+            .iter()
+            .filter(|it| !plan.own.contains(it))
+            .map(|it| removed(self.own.remove(it), OWN))
+            .fold(Ok(()), Result::and)
     }
 
-    /// Tells it something else, and gives it other listeners. What the predecessor's listeners hold already stays
-    /// theirs.
-    pub(crate) fn change(
-        &mut self,
-        config: SteerConfig,
-        listeners: &[(Listener, TcpListener)],
-    ) -> Result<(), Error> {
-        self.pod
-            .set(0, config, 0)
-            .map_err(map("cannot write to", POD))?;
+    /// Gives the program other listeners. What the predecessor's hold already stays theirs.
+    pub(crate) fn serve(&mut self, listeners: &[(Listener, TcpListener)]) -> Result<(), Error> {
         set_listeners(&mut self.listeners, listeners)
     }
 }
@@ -63,12 +68,12 @@ impl Steer {
 pub(crate) fn attach(
     folder: &Path,
     netns: &Netns,
-    config: SteerConfig,
+    plan: &Plan,
     listeners: &[(Listener, TcpListener)],
 ) -> Result<(), Error> {
     // Half made, by one that was killed.
     pins::remove(folder)?;
-    let made = load(config, listeners).and_then(|object| pin(object, folder, netns));
+    let made = load(plan, listeners).and_then(|object| pin(object, folder, netns));
     if made.is_err() {
         // The failure that is reported is the one that started this.
         drop(pins::remove(folder));
@@ -76,7 +81,7 @@ pub(crate) fn attach(
     made
 }
 
-fn load(config: SteerConfig, listeners: &[(Listener, TcpListener)]) -> Result<Ebpf, Error> {
+fn load(plan: &Plan, listeners: &[(Listener, TcpListener)]) -> Result<Ebpf, Error> {
     let mut object = EbpfLoader::new()
         .btf(None)
         .load(objects::STEER)
@@ -86,7 +91,11 @@ fn load(config: SteerConfig, listeners: &[(Listener, TcpListener)]) -> Result<Eb
         })?;
     let pod = object.map_mut(POD).ok_or(missing(POD))?;
     let mut pod = Array::<_, SteerConfig>::try_from(pod).map_err(map("cannot use", POD))?;
-    pod.set(0, config, 0).map_err(map("cannot write to", POD))?;
+    pod.set(0, plan.steer, 0)
+        .map_err(map("cannot write to", POD))?;
+    let own = object.map_mut(OWN).ok_or(missing(OWN))?;
+    let mut own = HashMap::try_from(own).map_err(map("cannot use", OWN))?;
+    set_own(&mut own, &plan.own)?;
     let sockets = object.map_mut(LISTENERS).ok_or(missing(LISTENERS))?;
     let mut sockets = SockMap::try_from(sockets).map_err(map("cannot use", LISTENERS))?;
     set_listeners(&mut sockets, listeners)?;
@@ -95,66 +104,54 @@ fn load(config: SteerConfig, listeners: &[(Listener, TcpListener)]) -> Result<Eb
 
 fn pin(mut object: Ebpf, folder: &Path, netns: &Netns) -> Result<(), Error> {
     pins::create(folder)?;
-    for name in [POD, LISTENERS] {
+    for name in STEER_MAPS {
         let path = folder.join(name);
         object
             .map(name)
             .ok_or(missing(name))?
             .pin(&path)
-            .map_err(|error| Error::pin("cannot make", path, &error))?;
+            .map_err(|error| Error::pin("cannot make", path, error))?;
     }
-    let program: &mut SkLookup = object
+    let steer: &mut SkLookup = object
         .program_mut(STEER)
         .ok_or(missing(STEER))?
         .try_into()
-        .map_err(program("cannot use"))?;
-    program.load().map_err(self::program("cannot load"))?;
-    let link = program
+        .map_err(program("cannot use", STEER))?;
+    steer.load().map_err(program("cannot load", STEER))?;
+    let link = steer
         .attach(netns)
-        .and_then(|id| program.take_link(id))
-        .map_err(self::program("cannot attach"))?;
+        .and_then(|id| steer.take_link(id))
+        .map_err(program("cannot attach", STEER))?;
     let path = folder.join(STEER);
     FdLink::from(link)
         .pin(&path)
-        .map_err(|error| Error::pin("cannot make", path, &error))?;
+        .map_err(|error| Error::pin("cannot make", path, error))?;
     Ok(())
 }
 
-fn set_listeners<T: std::borrow::BorrowMut<MapData>>(
+fn set_own<T: BorrowMut<MapData>>(
+    map: &mut HashMap<T, Address, u32>,
+    own: &[Address],
+) -> Result<(), Error> {
+    own.iter().try_for_each(|address| {
+        map.insert(address, 1, 0)
+            .map_err(self::map("cannot write to", OWN))
+    })
+}
+
+fn set_listeners<T: BorrowMut<MapData>>(
     map: &mut SockMap<T>,
     listeners: &[(Listener, TcpListener)],
 ) -> Result<(), Error> {
-    for (place, listener) in listeners {
+    listeners.iter().try_for_each(|(place, listener)| {
         map.set(*place as u32, listener, 0)
-            .map_err(self::map("cannot write to", LISTENERS))?;
-    }
-    Ok(())
-}
-
-fn pinned(folder: &Path, name: &'static str) -> Result<MapData, Error> {
-    let path: PathBuf = folder.join(name);
-    MapData::from_pin(&path).map_err(|error| Error::pin("cannot open", path, &error))
+            .map_err(self::map("cannot write to", LISTENERS))
+    })
 }
 
 fn missing(name: &'static str) -> Error {
     Error::Missing {
         object: OBJECT,
         name,
-    }
-}
-
-fn map(step: &'static str, name: &'static str) -> impl Fn(MapError) -> Error {
-    move |source| Error::Map {
-        step,
-        map: name,
-        source,
-    }
-}
-
-fn program(step: &'static str) -> impl Fn(aya::programs::ProgramError) -> Error {
-    move |source| Error::Program {
-        step,
-        program: STEER,
-        source,
     }
 }

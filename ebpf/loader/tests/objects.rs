@@ -3,7 +3,7 @@
 use std::{path::Path, process::Command};
 
 use anyhow::{Result, ensure};
-use ebpf_abi::names::{HOOK_MAPS, HOOKS, LISTENERS, POD, STEER};
+use ebpf_abi::names::{CONNECT_HOOKS, DNS_HOOKS, HOOK_MAPS, SETSOCKOPT, STEER, STEER_MAPS};
 
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
@@ -44,12 +44,13 @@ fn the_objects_hold_every_name_that_the_loader_asks_for() -> Result<()> {
     let objects = root().join("ebpf/objects");
     let hooks = std::fs::read(objects.join("hooks.o"))?;
     let steer = std::fs::read(objects.join("steer.o"))?;
-    for name in HOOKS.iter().chain(&HOOK_MAPS) {
+    let of_hooks = CONNECT_HOOKS.iter().chain(&DNS_HOOKS).chain(&HOOK_MAPS);
+    for name in of_hooks.chain(&[SETSOCKOPT]) {
         ensure!(holds(&hooks, name), "{name}");
     }
-    for name in [POD, LISTENERS, STEER] {
+    for name in STEER_MAPS.iter().chain(&[STEER]) {
         ensure!(holds(&steer, name), "{name}");
     }
-    ensure!(!holds(&steer, HOOKS[0]));
+    ensure!(!holds(&steer, SETSOCKOPT));
     Ok(())
 }

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use ebpf_abi::LO;
 use nix::libc;
 
 /// Bytes of the header that every message begins with.
@@ -13,19 +14,31 @@ const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
+const RTM_GETROUTE: u16 = 26;
 const RTM_NEWRULE: u16 = 32;
 const RTM_DELRULE: u16 = 33;
 
 const REQUEST: u16 = 0x1;
 const ACK: u16 = 0x4;
+/// `NLM_F_DUMP`.
+const LIST: u16 = 0x300;
 const REPLACE: u16 = 0x100;
 const EXCLUSIVE: u16 = 0x200;
 const CREATE: u16 = 0x400;
 
-/// The number of `lo` in every network namespace.
-const LO: u32 = 1;
 /// `IFF_UP`.
 const UP: u32 = 1;
+
+/// `RTA_TABLE`.
+const RTA_TABLE: u16 = 15;
+/// In the place of a table whose number has more than one byte.
+const TABLE_BY_ATTRIBUTE: u8 = 0;
+/// `RTPROT_STATIC`.
+const STATIC: u8 = 4;
+/// `RTN_LOCAL`.
+const LOCAL: u8 = 2;
+/// `RTN_UNREACHABLE`.
+const UNREACHABLE: u8 = 7;
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,14 +69,14 @@ pub(crate) struct Rule {
     pub(crate) family: Family,
     pub(crate) priority: u32,
     pub(crate) mark: u32,
-    pub(crate) table: u8,
+    pub(crate) table: u32,
 }
 
 /// The only route of a table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Route {
     pub(crate) family: Family,
-    pub(crate) table: u8,
+    pub(crate) table: u32,
     /// The source of sockets that have none, if packets end on this machine; without it nothing is reachable.
     pub(crate) source: Option<IpAddr>,
 }
@@ -86,12 +99,13 @@ impl Rule {
     fn builder(&self, kind: u16, flags: u16) -> Builder {
         const TO_TABLE: u8 = 1;
         const FRA_PRIORITY: u16 = 6;
+        const FRA_TABLE: u16 = 15;
         let header = [
             self.family.number(),
             0,
             0,
             0,
-            self.table,
+            TABLE_BY_ATTRIBUTE,
             0,
             0,
             TO_TABLE,
@@ -100,7 +114,9 @@ impl Rule {
             0,
             0,
         ];
-        Builder::new(kind, flags, &header).word(FRA_PRIORITY, self.priority)
+        Builder::new(kind, flags, &header)
+            .word(FRA_PRIORITY, self.priority)
+            .word(FRA_TABLE, self.table)
     }
 }
 
@@ -108,7 +124,8 @@ impl Route {
     pub(crate) fn replace(&self) -> Message {
         const RTA_OIF: u16 = 4;
         const RTA_PREFSRC: u16 = 7;
-        let builder = Builder::new(RTM_NEWROUTE, CREATE | REPLACE, &self.header());
+        let builder = Builder::new(RTM_NEWROUTE, CREATE | REPLACE, &self.header())
+            .word(RTA_TABLE, self.table);
         match self.source {
             Some(source) => builder.word(RTA_OIF, LO).address(RTA_PREFSRC, source).end(),
             None => builder.end(),
@@ -121,14 +138,13 @@ impl Route {
         let mut header = self.header();
         header[6] = SCOPE_ANY;
         header[7] = 0;
-        Builder::new(RTM_DELROUTE, 0, &header).end()
+        Builder::new(RTM_DELROUTE, 0, &header)
+            .word(RTA_TABLE, self.table)
+            .end()
     }
 
     fn header(&self) -> [u8; 12] {
-        const STATIC: u8 = 4;
         const SCOPE_HOST: u8 = 254;
-        const LOCAL: u8 = 2;
-        const UNREACHABLE: u8 = 7;
         let (scope, kind) = match self.source {
             Some(_) => (SCOPE_HOST, LOCAL),
             None => (0, UNREACHABLE),
@@ -138,7 +154,7 @@ impl Route {
             0,
             0,
             0,
-            self.table,
+            TABLE_BY_ATTRIBUTE,
             STATIC,
             scope,
             kind,
@@ -147,6 +163,51 @@ impl Route {
             0,
             0,
         ]
+    }
+}
+
+/// Asks for all routes of a family.
+pub(crate) fn routes(family: Family) -> Message {
+    let mut header = [0; 12];
+    header[0] = family.number();
+    Builder::new(RTM_GETROUTE, LIST, &header).end()
+}
+
+/// Whether a message of a list is a route in `table` that [`Route`] would not write.
+pub(crate) fn is_route_of_others(message: &[u8], table: u32) -> bool {
+    let Some([_, bits, _, _, _, protocol, _, kind, ..]) = message.get(HEADER_BYTES..) else {
+        return false;
+    };
+    let ours = *bits == 0 && *protocol == STATIC && [LOCAL, UNREACHABLE].contains(kind);
+    let mut left = message.get(HEADER_BYTES + 12..).unwrap_or_default();
+    while let [a, b, c, d, rest @ ..] = left {
+        let length = usize::from(u16::from_ne_bytes([*a, *b]));
+        let value = length.checked_sub(4).and_then(|length| rest.get(..length));
+        let Some(value) = value else { break };
+        if u16::from_ne_bytes([*c, *d]) == RTA_TABLE && value == table.to_ne_bytes() {
+            return !ours;
+        }
+        left = left.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    false
+}
+
+/// The first of several messages, and the rest.
+pub(super) fn split(messages: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = messages.first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_ne_bytes(*length)).ok()?;
+    let one = messages
+        .get(..length)
+        .filter(|one| one.len() >= HEADER_BYTES)?;
+    let rest = messages.get(length.next_multiple_of(4)..);
+    Some((one, rest.unwrap_or_default()))
+}
+
+/// The type of a whole message.
+pub(super) fn kind(message: &[u8]) -> u16 {
+    match message {
+        [_, _, _, _, a, b, ..] => u16::from_ne_bytes([*a, *b]),
+        _ => 0,
     }
 }
 

@@ -5,10 +5,14 @@ use std::{
     num::{NonZeroU16, NonZeroU32},
 };
 
-use ebpf_abi::{Address, PodConfig, PortRange, SteerConfig};
+use ebpf_abi::{
+    PodConfig, PortRange, SteerConfig,
+    names::{MAX_DIRECT, MAX_PODS},
+    steer::MAX_OWN_ADDRESSES,
+};
 
 use super::{Plan, PodSettings, address};
-use crate::Error;
+use crate::{Cookie, Error};
 
 fn ips(texts: &[&str]) -> Vec<IpAddr> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -16,10 +20,11 @@ fn ips(texts: &[&str]) -> Vec<IpAddr> {
 
 fn plan(interfaces: &[&str], settings: &PodSettings) -> Result<Plan, Error> {
     Plan::new(
-        9,
+        Cookie::known(9),
         &ips(interfaces),
         NonZeroU32::new(0x1337).unwrap(),
         settings,
+        NonZeroU16::new(15053),
     )
 }
 
@@ -36,8 +41,7 @@ fn own_addresses_are_those_of_interfaces_and_those_that_are_told() {
         .into_iter()
         .map(address)
         .collect();
-    assert_eq!(plan.steer.own[..4], own);
-    assert!(plan.steer.own[4..].iter().all(Address::is_unspecified));
+    assert_eq!(plan.own, own);
     // No interface has the first one, so that no socket can.
     assert_eq!(plan.source_v4, Some("10.0.0.1".parse().unwrap()));
     assert_eq!(plan.source_v6, Some("fd00::1".parse().unwrap()));
@@ -59,16 +63,24 @@ fn ipv6_is_captured_where_it_is_wanted_and_there() {
         ..PodSettings::default()
     };
     let with = PodSettings::default();
-    for (interfaces, settings, captured) in [
-        (&DUAL[..], &with, true),
-        (&DUAL, &without, false),
-        (&["127.0.0.1", "10.0.0.1"], &with, false),
+    let (captured, closed) = (PodConfig::IPV6, PodConfig::IPV6_CLOSED);
+    for (interfaces, settings, flags) in [
+        (&DUAL[..], &with, captured),
+        (&DUAL, &without, 0),
+        // It may get some.
+        (&["127.0.0.1", "10.0.0.1"], &with, closed),
+        (&["127.0.0.1", "10.0.0.1"], &without, 0),
         // It has no address to call from, but can be reached.
-        (&["127.0.0.1", "::1", "10.0.0.1", "fe80::1"], &with, true),
+        (
+            &["127.0.0.1", "::1", "10.0.0.1", "fe80::1"],
+            &with,
+            captured,
+        ),
     ] {
         let plan = plan(interfaces, settings).unwrap();
-        assert_eq!(plan.ipv6, captured, "{interfaces:?}");
-        assert_eq!(plan.hooks.flags, u32::from(captured));
+        assert_eq!(plan.ipv6, flags == captured, "{interfaces:?}");
+        assert_eq!(plan.hooks.flags, flags);
+        assert_eq!(plan.steer.flags, flags);
     }
     let plan = plan(&["127.0.0.1", "::1", "10.0.0.1", "fe80::1"], &with).unwrap();
     assert_eq!(plan.source_v6, None);
@@ -78,7 +90,7 @@ fn ipv6_is_captured_where_it_is_wanted_and_there() {
 #[test]
 fn ports_and_ranges_are_told_as_they_are() {
     let settings = PodSettings {
-        port_dns: NonZeroU16::new(15053),
+        dns: true,
         excluded_inbound_ports: vec![9000..=9010],
         excluded_outbound_ports: vec![25..=25, 3306..=3310],
         excluded_outbound_ranges: vec![
@@ -89,6 +101,7 @@ fn ports_and_ranges_are_told_as_they_are() {
     };
     let plan = plan(&["10.0.0.1"], &settings).unwrap();
     assert_eq!(plan.hooks.port_dns, 15053);
+    assert_eq!(plan.hooks.flags, PodConfig::DNS | PodConfig::IPV6_CLOSED);
     assert_eq!(
         plan.hooks.excluded.0[..3],
         [
@@ -159,12 +172,14 @@ fn what_does_not_fit_is_refused_and_counted() {
         "17 excluded inbound ranges of ports, expected at most 16"
     );
     let settings = PodSettings {
-        addresses: (1..=17).map(|n| IpAddr::from([10, 0, 0, n])).collect(),
+        addresses: (0..=256_u16)
+            .map(|n| IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, n]))
+            .collect(),
         ..PodSettings::default()
     };
     assert_eq!(
         plan(&[], &settings).unwrap_err().to_string(),
-        "17 addresses, expected at most 16"
+        "257 addresses, expected at most 256"
     );
     #[expect(clippy::reversed_empty_ranges, reason = "the mistake that is refused")]
     let settings = PodSettings {
@@ -175,4 +190,21 @@ fn what_does_not_fit_is_refused_and_counted() {
         plan(&[], &settings).unwrap_err().to_string(),
         "ports 9 to 8, expected the lower one first"
     );
+}
+
+#[test]
+fn as_many_pods_as_there_may_be_fit_into_the_map_of_what_is_reached_directly() {
+    let settings = PodSettings {
+        addresses: (0..256_u16)
+            .map(|n| IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, n]))
+            .collect(),
+        // Each another, and one that has an end of its own.
+        excluded_outbound_ranges: (0..16_u8)
+            .map(|bits| format!("::/{bits}").parse().unwrap())
+            .collect(),
+        ..PodSettings::default()
+    };
+    let plan = plan(&[], &settings).unwrap();
+    assert_eq!(plan.own.len(), MAX_OWN_ADDRESSES);
+    assert_eq!(plan.direct.len(), (MAX_DIRECT / MAX_PODS) as usize);
 }

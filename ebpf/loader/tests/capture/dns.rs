@@ -1,11 +1,9 @@
 //! DNS of pods: to the proxy on loopback, and back as if the server had answered.
 
-use std::num::NonZeroU16;
-
 use anyhow::Result;
-use ebpf_loader::PodSettings;
+use ebpf_loader::{Cookie, PodSettings, Serving};
 
-use crate::ground::{PATIENCE, ground, netns, options, python};
+use crate::ground::{PATIENCE, enrol, ground, netns, options, python};
 
 /// The DNS proxy: tells on which address it was reached.
 const PROXY: &str = r#"
@@ -67,11 +65,11 @@ fn a_query_goes_to_the_proxy_and_its_answer_comes_from_the_server() -> Result<()
         proxy.wait_log(&format!("serves {host}"), PATIENCE)?;
     }
     let settings = PodSettings {
-        port_dns: NonZeroU16::new(15053),
+        dns: true,
         ..PodSettings::default()
     };
     let capture = ground.capture()?;
-    let _enrolled = capture.enrol(&netns(&pod)?, &settings, &options()?)?;
+    let _enrolled = enrol(&capture, &netns(&pod)?, &settings)?;
     let (v4, v6) = (pod.ip4().to_string(), pod.ip6().to_string());
     let mapped = format!("::ffff:{v4}");
     for (how, host, own) in [
@@ -142,11 +140,11 @@ fn other_datagrams_and_uncaptured_dns_go_out() -> Result<()> {
     }
     let capture = ground.capture()?;
     let with_dns = PodSettings {
-        port_dns: NonZeroU16::new(15053),
+        dns: true,
         ..PodSettings::default()
     };
-    let _pod = capture.enrol(&netns(&pod)?, &with_dns, &options()?)?;
-    let _near = capture.enrol(&netns(&near)?, &PodSettings::default(), &options()?)?;
+    let _pod = enrol(&capture, &netns(&pod)?, &with_dns)?;
+    let _near = enrol(&capture, &netns(&near)?, &PodSettings::default())?;
     let host = peer.ip4().to_string();
     for (pod, port) in [(&pod, "54"), (&near, "53")] {
         assert_eq!(
@@ -157,5 +155,80 @@ fn other_datagrams_and_uncaptured_dns_go_out() -> Result<()> {
     // Nobody serves on loopback: nothing passes by.
     let output = pod.exec(["python3", "-c", CLIENT, "udp", &host, "53"])?;
     assert!(output.errors().contains("ConnectionRefused"), "{output:?}");
+    Ok(())
+}
+
+/// Asks once on a socket that goes on: a line on its input is the sign to look for the answer.
+const PATIENT: &str = r#"
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(5)
+s.sendto(b"query", ("203.0.113.53", 53))
+data, peer = s.recvfrom(512)
+print(data.decode(), peer[0], peer[1])
+"#;
+
+/// A proxy on the port that is told, which answers only once a file is there.
+const SLOW: &str = r#"
+import os, socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", int(sys.argv[1])))
+print("bound", flush=True)
+data, peer = s.recvfrom(512)
+print("asked", flush=True)
+while not os.path.exists(sys.argv[2]): time.sleep(0.01)
+s.sendto(b"predecessor " + data, peer)
+"#;
+
+#[test]
+fn a_query_that_is_under_way_is_answered_by_whoever_was_asked() -> Result<()> {
+    let Some(ground) = ground("ebpf-asked")? else {
+        return Ok(());
+    };
+    let pod = ground.lab.pod("pod");
+    let settings = PodSettings {
+        dns: true,
+        ..PodSettings::default()
+    };
+    let (capture, netns) = (ground.capture()?, netns(&pod)?);
+    let _first = enrol(&capture, &netns, &settings)?;
+    let go = ground.lab.node(0).folder().join("go");
+    let slow = pod.spawn(["python3", "-c", SLOW, "15053", &go.display().to_string()])?;
+    slow.wait_log("bound", PATIENCE)?;
+    let client = pod.spawn(["python3", "-c", PATIENT])?;
+    slow.wait_log("asked", PATIENCE)?;
+    // The successor answers on another port.
+    let options = options()?;
+    let serving = Serving {
+        port_dns: std::num::NonZeroU16::new(15054),
+        options: &options,
+        kept: &[],
+    };
+    let _second = capture.enrol(&netns, Cookie::of(&netns)?, &settings, &serving)?;
+    std::fs::write(&go, "")?;
+    client.wait_log("predecessor query 203.0.113.53 53", PATIENCE)?;
+    Ok(())
+}
+
+#[test]
+fn queries_of_a_pod_that_nobody_serves_are_refused() -> Result<()> {
+    let Some(ground) = ground("ebpf-closed-dns")? else {
+        return Ok(());
+    };
+    let (pod, peer) = (ground.lab.pod("pod"), ground.lab.pod("peer"));
+    let server = peer.spawn(["python3", "-c", ECHO, "53"])?;
+    server.wait_log("bound", PATIENCE)?;
+    let host = peer.ip4().to_string();
+    let netns = netns(&pod)?;
+    let settings = PodSettings {
+        dns: true,
+        ..PodSettings::default()
+    };
+    let capture = ground.capture()?;
+    capture.close(&netns, Cookie::of(&netns)?, &settings)?;
+    for how in ["udp", "udp unconnected", "tcp"] {
+        let output = pod.exec(["python3", "-c", CLIENT, how, &host, "53"])?;
+        assert!(output.errors().contains("PermissionError"), "{output:?}");
+    }
     Ok(())
 }

@@ -7,7 +7,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use ebpf_loader::{Capture, Settings, capture::MARK};
+use ebpf_loader::{
+    Capture, Cookie, Enrolled, Error, PodSettings, Serving, Settings, capture::MARK,
+};
 use lab::{Lab, Pod, PodSpec, Process};
 use net::{Netns, socket::Options};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -85,6 +87,18 @@ impl Ground {
         self.pins.0.join("ambit")
     }
 
+    /// The folders of what builds have pinned.
+    pub(crate) fn generations(&self) -> Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(self.pins())? {
+            let path = entry?.path();
+            if path.join("hooks").exists() {
+                found.push(path);
+            }
+        }
+        Ok(found)
+    }
+
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             cgroup: Some(self.cgroup()),
@@ -133,6 +147,26 @@ pub(crate) fn program() -> Result<PathBuf> {
 /// The namespace of a pod as the loader takes it.
 pub(crate) fn netns(pod: &Pod) -> Result<Netns> {
     Ok(Netns::open(pod.netns_path())?)
+}
+
+/// Captures a pod, and serves it with these options.
+pub(crate) fn enrol_with(
+    capture: &Capture,
+    netns: &Netns,
+    settings: &PodSettings,
+    options: &Options,
+) -> Result<Enrolled, Error> {
+    let serving = Serving {
+        port_dns: std::num::NonZeroU16::new(15053),
+        options,
+        kept: &[],
+    };
+    capture.enrol(netns, Cookie::of(netns)?, settings, &serving)
+}
+
+/// The same with those of all tests. DNS, where it is captured, is answered on 15053.
+pub(crate) fn enrol(capture: &Capture, netns: &Netns, settings: &PodSettings) -> Result<Enrolled> {
+    Ok(enrol_with(capture, netns, settings, &options()?)?)
 }
 
 pub(crate) fn options() -> Result<Options> {

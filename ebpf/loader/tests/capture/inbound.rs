@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::ground::{curl, ground, hosts, server};
+use crate::ground::{curl, curl_fails, ground, hosts, server};
 
 #[test]
 fn an_application_sees_its_client_behind_the_proxy() -> Result<()> {
@@ -16,6 +16,7 @@ fn an_application_sees_its_client_behind_the_proxy() -> Result<()> {
     );
     let _server = server(&pod, 8080)?;
     let _excluded = server(&pod, 9000)?;
+    // An application that holds the tunnels' port gets nothing of it.
     let _tunnels = server(&pod, 15008)?;
     let forwarder = ground.forwarder(&[&pod], &["--exclude-inbound", "9000"])?;
     for client in [&near, &peer] {
@@ -37,12 +38,33 @@ fn an_application_sees_its_client_behind_the_proxy() -> Result<()> {
         .iter()
         .zip([peer.ip4().to_string(), peer.ip6().to_string()])
     {
-        for port in [9000, 15008] {
-            assert_eq!(curl(&peer, &format!("http://{host}:{port}/"))?, own);
+        assert_eq!(curl(&peer, &format!("http://{host}:9000/"))?, own);
+        for client in [&peer, &pod] {
+            ensure!(curl_fails(client, &format!("http://{host}:15008/"))?);
         }
     }
+    assert_eq!(lines("hbone ").len(), 4, "{}", forwarder.log());
     assert_eq!(lines("in ").len(), 4, "{}", forwarder.log());
     assert_eq!(lines("failed").len(), 0, "{}", forwarder.log());
+    Ok(())
+}
+
+#[test]
+fn a_delivery_to_a_port_where_nobody_listens_is_refused_at_once() -> Result<()> {
+    let Some(ground) = ground("ebpf-nobody")? else {
+        return Ok(());
+    };
+    let (pod, peer) = (ground.lab.pod("pod"), ground.lab.pod("peer"));
+    let forwarder = ground.forwarder(&[&pod], &[])?;
+    for (count, host) in hosts(&pod).iter().enumerate() {
+        ensure!(curl_fails(&peer, &format!("http://{host}:81/"))?);
+        lab::until("the end of the delivery", crate::ground::PATIENCE, || {
+            forwarder.log().matches("failed ").count() > count
+        })?;
+    }
+    let log = forwarder.log();
+    let refused = log.lines().filter(|line| line.contains("refused"));
+    assert_eq!(refused.count(), 2, "{log}");
     Ok(())
 }
 

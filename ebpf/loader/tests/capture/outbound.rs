@@ -8,15 +8,22 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use ebpf_loader::{Enrolled, PodSettings, is_steered, listeners::is_outbound};
+use ebpf_loader::{
+    Enrolled, PodSettings, is_steered,
+    listeners::{Traffic, traffic},
+};
 use lab::Pod;
 
-use crate::ground::{Ground, curl, curl_fails, ground, hosts, netns, options, python, server};
+use crate::ground::{Ground, curl, curl_fails, enrol, ground, hosts, netns, python, server};
 
 /// Answers what comes to the listeners of a pod with where it was going, for as long as the process lives.
 fn answer(enrolled: Enrolled) {
     for (place, listener) in enrolled.listeners {
-        let direction = if is_outbound(place) { "out" } else { "in" };
+        let direction = match traffic(place) {
+            Traffic::Outbound => "out",
+            Traffic::Inbound => "in",
+            Traffic::Hbone => "hbone",
+        };
         thread::spawn(move || serve(&listener, direction));
     }
 }
@@ -46,11 +53,7 @@ fn tell(mut stream: TcpStream, direction: &str) -> std::io::Result<()> {
 
 fn captured(ground: &Ground, settings: &PodSettings) -> Result<Arc<Pod>> {
     let pod = ground.lab.pod("pod");
-    answer(
-        ground
-            .capture()?
-            .enrol(&netns(&pod)?, settings, &options()?)?,
-    );
+    answer(enrol(&ground.capture()?, &netns(&pod)?, settings)?);
     Ok(pod)
 }
 
@@ -215,26 +218,20 @@ except OSError as error:
 }
 
 #[test]
-fn nobody_asks_the_proxy_for_loopback() -> Result<()> {
+fn a_connection_to_the_listener_itself_is_known_as_one() -> Result<()> {
     let Some(ground) = ground("ebpf-loop")? else {
         return Ok(());
     };
     let pod = ground.lab.pod("pod");
-    let enrolled = ground
-        .capture()?
-        .enrol(&netns(&pod)?, &PodSettings::default(), &options()?)?;
-    let ports: Vec<_> = enrolled
-        .listeners
-        .iter()
-        .map(|(_, listener)| listener.local_addr())
-        .collect::<std::io::Result<_>>()?;
-    ensure!(ports.len() == 4);
-    answer(enrolled);
-    for address in ports {
-        ensure!(
-            curl_fails(&pod, &format!("http://{address}/"))?,
-            "{address}"
-        );
+    let enrolled = enrol(&ground.capture()?, &netns(&pod)?, &PodSettings::default())?;
+    ensure!(enrolled.listeners.len() == 6);
+    for (place, listener) in enrolled.listeners {
+        let address = listener.local_addr()?;
+        ensure!(address.ip().is_loopback(), "{place:?} {address}");
+        let _client = pod.run(|| TcpStream::connect(address))??;
+        listener.set_nonblocking(false)?;
+        let (accepted, _) = listener.accept()?;
+        ensure!(!is_steered(accepted.local_addr()?), "{place:?}");
     }
     Ok(())
 }
@@ -249,10 +246,8 @@ fn a_pod_without_ipv6_is_captured_in_ipv4() -> Result<()> {
         ("net.ipv6.conf.all.disable_ipv6", "1"),
         ("net.ipv6.conf.lo.disable_ipv6", "1"),
     ])?;
-    let enrolled = ground
-        .capture()?
-        .enrol(&netns(&pod)?, &PodSettings::default(), &options()?)?;
-    assert_eq!(enrolled.listeners.len(), 2);
+    let enrolled = enrol(&ground.capture()?, &netns(&pod)?, &PodSettings::default())?;
+    assert_eq!(enrolled.listeners.len(), 3);
     answer(enrolled);
     assert!(curl(&pod, "http://203.0.113.9/")?.starts_with("out 203.0.113.9:80 "));
     Ok(())
@@ -277,7 +272,7 @@ fn a_changed_pod_is_captured_as_it_is_now() -> Result<()> {
         (&excluding, true),
         (&PodSettings::default(), false),
     ] {
-        answer(capture.enrol(&netns, settings, &options()?)?);
+        answer(enrol(&capture, &netns, settings)?);
         assert_eq!(!curl(&pod, &url)?.starts_with("out "), direct);
     }
     Ok(())
@@ -294,12 +289,12 @@ fn an_address_that_comes_later_counts_once_the_pod_is_enrolled_again() -> Result
         .ok()?;
     let capture = ground.capture()?;
     let netns = netns(&pod)?;
-    answer(capture.enrol(&netns, &PodSettings::default(), &options()?)?);
+    answer(enrol(&capture, &netns, &PodSettings::default())?);
     // It has no address to call from: nothing is captured, and nothing passes.
     ensure!(curl_fails(&pod, "http://[2001:db8::9]/")?);
     ensure!(curl(&pod, "http://203.0.113.9/")?.starts_with("out "));
     pod.ip(&[format!("addr add {own}/128 dev eth0 nodad")])?;
-    answer(capture.enrol(&netns, &PodSettings::default(), &options()?)?);
+    answer(enrol(&capture, &netns, &PodSettings::default())?);
     assert_eq!(
         curl(&pod, "http://[2001:db8::9]/")?,
         format!("out [2001:db8::9]:80 {own}")

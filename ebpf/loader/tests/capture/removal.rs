@@ -3,12 +3,12 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
-use ebpf_loader::{Error, PodSettings};
+use ebpf_loader::{Cookie, Error, PodSettings};
 use lab::Pod;
 
-use crate::ground::{Ground, curl, ground, netns, options, server};
+use crate::ground::{Ground, curl, enrol, enrol_with, ground, netns, options, server};
 
-/// What capture leaves in a pod: rules, routes, the setting.
+/// What capture leaves in a pod: rules, routes, settings.
 fn traces(pod: &Pod) -> Result<Vec<String>> {
     let mut traces = Vec::new();
     for line in [
@@ -20,12 +20,18 @@ fn traces(pod: &Pod) -> Result<Vec<String>> {
         let text = pod.exec(line.split(' '))?.ok()?;
         let ours = text
             .lines()
-            .filter(|line| line.contains("lookup 101") || line.contains("table 101"));
+            .filter(|line| line.contains("lookup 4919") || line.contains("table 4919"));
         traces.extend(ours.map(str::to_owned));
     }
-    let accepts = pod.run(|| fs::read_to_string("/proc/sys/net/ipv4/tcp_fwmark_accept"))??;
-    if accepts.trim() != "0" {
-        traces.push("tcp_fwmark_accept".to_owned());
+    for setting in [
+        "ipv4/tcp_fwmark_accept",
+        "ipv4/fwmark_reflect",
+        "ipv6/fwmark_reflect",
+    ] {
+        let value = pod.run(|| fs::read_to_string(format!("/proc/sys/net/{setting}")))??;
+        if value.trim() != "0" {
+            traces.push(setting.to_owned());
+        }
     }
     Ok(traces)
 }
@@ -55,20 +61,22 @@ fn a_pod_that_leaves_is_as_it_was() -> Result<()> {
     let _servers = (server(&pod, 8080)?, server(&peer, 8080)?);
     let capture = ground.capture()?;
     let (netns, other) = (netns(&pod)?, netns(&near)?);
-    let enrolled = capture.enrol(&netns, &PodSettings::default(), &options()?)?;
-    let kept = capture.enrol(&other, &PodSettings::default(), &options()?)?;
+    let enrolled = enrol(&capture, &netns, &PodSettings::default())?;
+    let kept = enrol(&capture, &other, &PodSettings::default())?;
     ensure!(!enrolled.taken_over);
-    assert_eq!(traces(&pod)?.len(), 5, "{:?}", traces(&pod)?);
+    assert_eq!(traces(&pod)?.len(), 7, "{:?}", traces(&pod)?);
     assert_eq!(pinned(&ground)?, 2);
-    let mut both = [enrolled.cookie, kept.cookie];
+    let (own, near_own) = (Cookie::of(&netns)?, Cookie::of(&other)?);
+    let mut both = [own, near_own];
     both.sort_unstable();
     assert_eq!(capture.pods()?, both);
 
-    capture.remove(&netns)?;
+    capture.remove(&netns, own)?;
     drop(enrolled);
     assert_eq!(traces(&pod)?, Vec::<String>::new());
     assert_eq!(pinned(&ground)?, 1);
-    assert_eq!(capture.pods()?, [kept.cookie]);
+    assert_eq!(capture.pods()?, [near_own]);
+    drop(kept);
     assert_eq!(
         curl(&pod, &format!("http://{}:8080/", peer.ip4()))?,
         pod.ip4().to_string()
@@ -77,13 +85,13 @@ fn a_pod_that_leaves_is_as_it_was() -> Result<()> {
         curl(&peer, &format!("http://[{}]:8080/", pod.ip6()))?,
         peer.ip6().to_string()
     );
-    capture.remove(&netns)?;
+    capture.remove(&netns, own)?;
 
     // What a dry run has left that was killed.
     fs::create_dir_all(ground.pins().join("trial-1/pods"))?;
     // The other goes without a word, as its namespace may.
-    capture.retain(&[])?;
-    assert_eq!(capture.pods()?, Vec::<u64>::new());
+    assert_eq!(capture.retain(&[])?, 0);
+    assert_eq!(capture.pods()?, Vec::new());
     assert_eq!(pinned(&ground)?, 0);
     ensure!(!ground.pins().join("trial-1").exists());
     capture.destroy()?;
@@ -92,24 +100,25 @@ fn a_pod_that_leaves_is_as_it_was() -> Result<()> {
 }
 
 #[test]
-fn a_setting_that_was_on_before_stays_on() -> Result<()> {
+fn settings_that_were_on_before_stay_on() -> Result<()> {
     let Some(ground) = ground("ebpf-setting")? else {
         return Ok(());
     };
     let pod = ground.lab.pod("pod");
-    pod.sysctl(&[("net.ipv4.tcp_fwmark_accept", "1")])?;
+    pod.sysctl(&[
+        ("net.ipv4.tcp_fwmark_accept", "1"),
+        ("net.ipv6.fwmark_reflect", "1"),
+    ])?;
+    let before = traces(&pod)?;
+    assert_eq!(before.len(), 2);
     let netns = netns(&pod)?;
-    drop(
-        ground
-            .capture()?
-            .enrol(&netns, &PodSettings::default(), &options()?)?,
-    );
+    drop(enrol(&ground.capture()?, &netns, &PodSettings::default())?);
     // A successor, which knows it from its predecessor.
     let capture = ground.capture()?;
-    let again = capture.enrol(&netns, &PodSettings::default(), &options()?)?;
+    let again = enrol(&capture, &netns, &PodSettings::default())?;
     ensure!(again.taken_over);
-    capture.remove(&netns)?;
-    assert_eq!(traces(&pod)?, ["tcp_fwmark_accept"]);
+    capture.remove(&netns, Cookie::of(&netns)?)?;
+    assert_eq!(traces(&pod)?, before);
     Ok(())
 }
 
@@ -123,33 +132,33 @@ fn a_pod_that_cannot_be_captured_is_as_it_was() -> Result<()> {
     let netns = netns(&pod)?;
     let untouched = |capture: &ebpf_loader::Capture| -> Result<()> {
         assert_eq!(traces(&pod)?, Vec::<String>::new());
-        assert_eq!(capture.pods()?, Vec::<u64>::new());
+        assert_eq!(capture.pods()?, Vec::new());
         Ok(())
     };
 
     let mut options = options()?;
     options.mark = ebpf_loader::capture::MARK;
-    let refused = capture.enrol(&netns, &PodSettings::default(), &options);
+    let refused = enrol_with(&capture, &netns, &PodSettings::default(), &options);
     ensure!(matches!(refused, Err(Error::Mark(0x1337))), "{refused:?}");
     options.mark = 0x539.try_into()?;
 
     // A folder that cannot be made: after the routing, before anything is captured.
-    let generation = fs::read_dir(ground.pins())?.next().expect("one")?.path();
+    let generation = ground.generations()?.remove(0);
     let pods = generation.join("pods");
     std::os::unix::fs::symlink("nowhere", &pods)?;
-    let refused = capture.enrol(&netns, &PodSettings::default(), &options);
+    let refused = enrol_with(&capture, &netns, &PodSettings::default(), &options);
     ensure!(matches!(refused, Err(Error::Pin { .. })), "{refused:?}");
     fs::remove_file(&pods)?;
     untouched(&capture)?;
 
     pod.ip(&["link set lo down".to_owned()])?;
-    let refused = capture.enrol(&netns, &PodSettings::default(), &options);
+    let refused = enrol_with(&capture, &netns, &PodSettings::default(), &options);
     ensure!(refused.is_err());
     pod.ip(&["link set lo up".to_owned()])?;
     untouched(&capture)?;
 
     // And then it can.
-    capture.enrol(&netns, &PodSettings::default(), &options)?;
+    enrol(&capture, &netns, &PodSettings::default())?;
     Ok(())
 }
 
@@ -161,17 +170,8 @@ fn hooks_that_cannot_be_attached_leave_no_pins() -> Result<()> {
     let mut settings = ground.settings();
     settings.cgroup = Some(std::env::temp_dir());
     let refused = ebpf_loader::Capture::open(&settings, None);
-    ensure!(
-        matches!(
-            refused,
-            Err(Error::Program {
-                step: "cannot attach",
-                ..
-            })
-        ),
-        "{refused:?}"
-    );
-    let left: Vec<_> = fs::read_dir(ground.pins())?.collect();
+    ensure!(matches!(refused, Err(Error::Attach { .. })), "{refused:?}");
+    let left = ground.generations()?;
     ensure!(left.is_empty(), "{left:?}");
     settings.cgroup = Some("/nowhere".into());
     let refused = ebpf_loader::Capture::open(&settings, None);

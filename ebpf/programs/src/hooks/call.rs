@@ -1,18 +1,16 @@
 //! The kernel's view of a call, field by field.
 
 use aya_ebpf::{
-    bindings::bpf_sock_addr,
+    bindings::{bpf_sock, bpf_sock_addr},
     helpers::generated::{bpf_get_netns_cookie, bpf_setsockopt},
     programs::SockAddrContext,
 };
-use ebpf_abi::Address;
+use ebpf_abi::{
+    Address,
+    options::{SO_BINDTODEVICE, SO_MARK, SOL_SOCKET},
+};
 
-/// `SOL_SOCKET`.
-const SOL_SOCKET: i32 = 1;
-/// `SO_BINDTODEVICE`.
-const SO_BINDTODEVICE: i32 = 25;
-/// `SO_MARK`.
-const SO_MARK: i32 = 36;
+use crate::maps::DEVICES;
 
 /// The family of the hook, which decides about the fields that it may touch.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -108,18 +106,28 @@ impl<'a> SockAddr<'a> {
         }
     }
 
+    #[inline(always)]
+    fn socket(&self) -> *mut bpf_sock {
+        // SAFETY: the socket of the context is always there.
+        unsafe { (*self.raw()).__bindgen_anon_1.sk }
+    }
+
     /// Frees the socket from its interface, past which neither loopback nor the route of the mark is reached.
-    /// `false` when the kernel refuses.
+    /// `false` when the kernel refuses, as it does for who lacks `CAP_NET_RAW`.
+    ///
+    /// `false` also for a socket that asked for an interface and has none: another thread may be between the asking and
+    /// the having, and this connection would get it once it is under way.
     #[inline(always)]
     pub fn leave_device(&self) -> bool {
-        // SAFETY: the socket of the context is always there.
-        let bound = unsafe { (*(*self.raw()).__bindgen_anon_1.sk).bound_dev_if };
+        // SAFETY: as in `socket`.
+        let bound = unsafe { (*self.socket()).bound_dev_if };
         if bound == 0 {
-            return true;
+            // SAFETY: the socket of the context is there, and its value stays while the socket does.
+            return unsafe { DEVICES.get_ptr_mut(self.ctx) }.is_null();
         }
         let mut name = [0_u8; 4];
         // SAFETY: the pointer is to four bytes of the stack, and the length says so.
-        unsafe {
+        let left = unsafe {
             bpf_setsockopt(
                 self.raw().cast(),
                 SOL_SOCKET,
@@ -127,7 +135,21 @@ impl<'a> SockAddr<'a> {
                 name.as_mut_ptr().cast(),
                 4,
             ) == 0
+        };
+        if left {
+            // There need not be one. SAFETY: as above.
+            let _ = unsafe { DEVICES.delete(self.socket()) };
         }
+        left
+    }
+
+    /// Takes away the mark that a captured connection of this socket has left, which failed. One that has an interface is
+    /// no such socket: capture frees it first. `false` when the kernel refuses.
+    #[inline(always)]
+    pub fn unmark(&self, mark: u32) -> bool {
+        // SAFETY: as in `socket`.
+        let (found, bound) = unsafe { ((*self.socket()).mark, (*self.socket()).bound_dev_if) };
+        found != mark || bound != 0 || self.mark(0)
     }
 
     /// Marks the socket. `false` when the kernel refuses.

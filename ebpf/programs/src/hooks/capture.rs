@@ -21,7 +21,8 @@ pub const REFUSE: i32 = 0;
 #[inline(always)]
 pub fn capture(call: &SockAddr<'_>, bind: impl FnOnce(&PodConfig)) -> i32 {
     let netns = call.netns();
-    // SAFETY: a value stays as it is while this program runs; a changed one takes its place.
+    // SAFETY: its memory is a pod's for as long as this program runs. One that is replaced meanwhile may already be filled
+    // anew: numbers of whichever pod, of which none is a pointer.
     let Some(pod) = (unsafe { NETNS.get(netns) }) else {
         return GO_ON;
     };
@@ -39,17 +40,22 @@ pub fn capture(call: &SockAddr<'_>, bind: impl FnOnce(&PodConfig)) -> i32 {
         DIRECT.get(key).is_some_and(|direct| *direct != 0)
     };
     match judge(pod, &what, is_proxy, direct) {
-        Verdict::Direct => GO_ON,
+        Verdict::Exempt => GO_ON,
+        Verdict::Direct => answer(transport == Transport::Udp || call.unmark(pod.mark)),
         Verdict::Refused => REFUSE,
-        Verdict::Captured if call.leave_device() && call.mark(pod.mark) => GO_ON,
-        Verdict::Captured => REFUSE,
+        Verdict::Captured => answer(call.leave_device() && call.mark(pod.mark)),
         Verdict::Resolved => resolve(call, pod, destination, bind),
     }
 }
 
+#[inline(always)]
+fn answer(done: bool) -> i32 {
+    if done { GO_ON } else { REFUSE }
+}
+
 /// Whether the caller is a proxy: by its cgroup, which no process of a pod can enter.
 #[inline(always)]
-fn is_proxy() -> bool {
+pub fn is_proxy() -> bool {
     // SAFETY: the helper takes nothing.
     let cgroup = unsafe { bpf_get_current_cgroup_id() };
     // SAFETY: only its presence counts.
@@ -63,10 +69,11 @@ fn resolve(
     asked: Address,
     bind: impl FnOnce(&PodConfig),
 ) -> i32 {
-    let port = call.raw_port();
+    let sent_to = u32::from(pod.port_dns.to_be());
     let mut value = Asked {
         address: asked,
-        port,
+        port: call.raw_port(),
+        sent_to,
     };
     // SAFETY: the socket of the context is there, and its value stays while the socket does.
     let stored = unsafe {
@@ -86,6 +93,6 @@ fn resolve(
     } else {
         Address::LOOPBACK_V6
     };
-    call.set(&loopback, u32::from(pod.port_dns.to_be()));
+    call.set(&loopback, sent_to);
     GO_ON
 }

@@ -1,6 +1,7 @@
 //! What the loader tells the hooks, and what they remember.
 
 use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
     btf_maps::SkStorage,
     macros::{btf_map, map},
     maps::{HashMap, LpmTrie},
@@ -13,7 +14,7 @@ use ebpf_abi::{
 
 /// Enrolled pods, by the cookie of their network namespace.
 #[map]
-pub static NETNS: HashMap<u64, PodConfig> = HashMap::with_max_entries(MAX_PODS, 0);
+pub static NETNS: HashMap<u64, PodConfig> = HashMap::with_max_entries(MAX_PODS, BPF_F_NO_PREALLOC);
 
 /// Cgroups of proxies.
 #[map]
@@ -34,4 +35,11 @@ pub struct Asked {
     pub address: Address,
     /// In network order, in the low half, as in the kernel's struct.
     pub port: u32,
+    /// The proxy's port that it was sent to instead, in the same shape. A proxy that follows has another one, and what
+    /// its predecessor answers still comes from here.
+    pub sent_to: u32,
 }
+
+/// Sockets that asked for an interface, to 1. It may be theirs, or not yet, or be refused.
+#[btf_map]
+pub static DEVICES: SkStorage<u32> = SkStorage::new();

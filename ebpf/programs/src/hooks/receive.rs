@@ -6,7 +6,7 @@ use ebpf_abi::Address;
 use crate::{
     call::{Family, SockAddr},
     capture::GO_ON,
-    maps::{ASKED, NETNS},
+    maps::ASKED,
 };
 
 #[cgroup_sock_addr(recvmsg4)]
@@ -31,17 +31,15 @@ pub fn getpeername6(ctx: SockAddrContext) -> i32 {
 
 #[inline(always)]
 fn put_back(call: &SockAddr<'_>) -> i32 {
-    // SAFETY: as in `capture`.
-    let Some(pod) = (unsafe { NETNS.get(call.netns()) }) else {
-        return GO_ON;
-    };
     let seen = call.address();
-    let is_proxy = seen.is(&Address::LOOPBACK_V4) || seen.is(&Address::LOOPBACK_V6);
-    if pod.port_dns == 0 || call.port() != pod.port_dns || !is_proxy {
+    if !seen.is(&Address::LOOPBACK_V4) && !seen.is(&Address::LOOPBACK_V6) {
         return GO_ON;
     }
+    // Only sockets of pods have one. A pod need not be enrolled any more: what it has asked is answered all the same.
     // SAFETY: the socket of the context is there, and its value stays while the socket does.
-    if let Some(asked) = unsafe { ASKED.get_ptr_mut(call.context()).as_ref() } {
+    if let Some(asked) = unsafe { ASKED.get_ptr_mut(call.context()).as_ref() }
+        && call.raw_port() == asked.sent_to
+    {
         call.set(&asked.address, asked.port);
     }
     GO_ON

@@ -8,23 +8,28 @@
 #![no_main]
 
 use aya_ebpf::{
-    bindings::bpf_sk_lookup,
+    bindings::{BPF_F_NO_PREALLOC, bpf_sk_lookup},
     macros::{map, sk_lookup},
-    maps::{Array, SockMap},
+    maps::{Array, HashMap, SockMap},
     programs::SkLookupContext,
 };
 use ebpf_abi::{
-    Address, SteerConfig,
-    steer::{Arrival, Verdict, judge},
+    Address, LO, SteerConfig,
+    steer::{Arrival, MAX_OWN_ADDRESSES, PLACES, Verdict, judge},
 };
 
 /// What the loader says of the pod.
 #[map]
 static POD: Array<SteerConfig> = Array::with_max_entries(1, 0);
 
+/// The pod's addresses.
+#[map]
+static OWN: HashMap<Address, u32> =
+    HashMap::with_max_entries(MAX_OWN_ADDRESSES as u32, BPF_F_NO_PREALLOC);
+
 /// The proxy's listeners in the pod, by `ebpf_abi::steer::Listener`.
 #[map]
-static LISTENERS: SockMap = SockMap::with_max_entries(4, 0);
+static LISTENERS: SockMap = SockMap::with_max_entries(PLACES, 0);
 
 /// `SK_PASS`.
 const PASS: u32 = 1;
@@ -34,8 +39,6 @@ const DROP: u32 = 0;
 const TCP: u32 = 6;
 /// `AF_INET`.
 const AF_INET: u32 = 2;
-/// The number of `lo` in every network namespace.
-const LO: u32 = 1;
 
 #[sk_lookup]
 pub fn steer(ctx: SkLookupContext) -> u32 {
@@ -45,7 +48,9 @@ pub fn steer(ctx: SkLookupContext) -> u32 {
         return PASS;
     }
     let Some(pod) = POD.get(0) else { return DROP };
-    match judge(pod, &arrival(raw)) {
+    // SAFETY: only its presence counts.
+    let owns = |address: &Address| unsafe { OWN.get(address) }.is_some();
+    match judge(pod, &arrival(raw), owns) {
         Verdict::Pass => PASS,
         Verdict::Drop => DROP,
         Verdict::To(listener) => match LISTENERS.redirect_sk_lookup(&ctx, listener as u32, 0) {
@@ -55,37 +60,58 @@ pub fn steer(ctx: SkLookupContext) -> u32 {
     }
 }
 
+/// Reads a field here and now.
+#[inline(always)]
+unsafe fn read(field: *const u32) -> u32 {
+    // SAFETY: the caller's.
+    unsafe { field.read_volatile() }
+}
+
 #[inline(always)]
 fn arrival(raw: *mut bpf_sk_lookup) -> Arrival {
-    // SAFETY: fields of the context, which the verifier has checked; words one by one, as it wants them.
-    unsafe {
-        let (local, remote) = if (*raw).family == AF_INET {
-            (
-                Address::v4((*raw).local_ip4),
-                Address::v4((*raw).remote_ip4),
-            )
-        } else {
-            (
-                Address([
-                    (*raw).local_ip6[0],
-                    (*raw).local_ip6[1],
-                    (*raw).local_ip6[2],
-                    (*raw).local_ip6[3],
-                ]),
-                Address([
-                    (*raw).remote_ip6[0],
-                    (*raw).remote_ip6[1],
-                    (*raw).remote_ip6[2],
-                    (*raw).remote_ip6[3],
-                ]),
-            )
-        };
-        Arrival {
-            local,
-            port: (*raw).local_port as u16,
-            remote,
-            over_lo: (*raw).ingress_ifindex == LO,
-        }
+    // All of them, and then those of the family: a field is read at an offset that the verifier knows beforehand, where
+    // the compiler would choose the offset first and read once. Words one by one, as it wants them.
+    // SAFETY: fields of the context, which the verifier has checked; those of the other family are zero.
+    let (v4, v6) = unsafe {
+        (
+            [
+                read(&raw const (*raw).local_ip4),
+                read(&raw const (*raw).remote_ip4),
+            ],
+            [
+                [
+                    read(&raw const (*raw).local_ip6[0]),
+                    read(&raw const (*raw).local_ip6[1]),
+                    read(&raw const (*raw).local_ip6[2]),
+                    read(&raw const (*raw).local_ip6[3]),
+                ],
+                [
+                    read(&raw const (*raw).remote_ip6[0]),
+                    read(&raw const (*raw).remote_ip6[1]),
+                    read(&raw const (*raw).remote_ip6[2]),
+                    read(&raw const (*raw).remote_ip6[3]),
+                ],
+            ],
+        )
+    };
+    // SAFETY: as above.
+    let (family, port, interface) = unsafe {
+        (
+            read(&raw const (*raw).family),
+            read(&raw const (*raw).local_port),
+            read(&raw const (*raw).ingress_ifindex),
+        )
+    };
+    let (local, remote) = if family == AF_INET {
+        (Address::v4(v4[0]), Address::v4(v4[1]))
+    } else {
+        (Address(v6[0]), Address(v6[1]))
+    };
+    Arrival {
+        local,
+        port: port as u16,
+        remote,
+        over_lo: interface == LO,
     }
 }
 
