@@ -32,7 +32,7 @@ use crate::{
         redirection::Redirection,
         zds,
     },
-    config::{self, Authority, Config, LogFormat, Warning},
+    config::{self, Authority, Config, LogFormat, SameNode, Warning},
     dns,
     dump::Dump,
     neighbour::Neighbours,
@@ -106,11 +106,15 @@ async fn serve(config: Config, warnings: &[Warning]) -> anyhow::Result<()> {
         hbone: Arc::new(hbone_settings(&config.hbone)),
         sockets: config.proxy.clone(),
         node: config.node.clone(),
-        neighbours: config.proxy.same_node.then(Neighbours::default),
+        neighbours: match config.proxy.same_node {
+            SameNode::Join => Some(Neighbours::new(&telemetry)),
+            SameNode::Hbone => None,
+        },
         policy: config.policy,
     });
     let names = Names {
         listen: config.dns.listen,
+        is_listen_set: config.dns.is_listen_set,
         zone: Arc::new(dns::Zone {
             domain: config.dns.domain.clone(),
             preferred_namespace: config.dns.preferred_namespace.clone(),
@@ -128,7 +132,7 @@ async fn serve(config: Config, warnings: &[Warning]) -> anyhow::Result<()> {
 
     // Capture.
     let sockets = &config.proxy.socket;
-    let redirection = Redirection::open(&config.capture, config.dns.listen, sockets, &telemetry)
+    let redirection = Redirection::open(&config.capture, sockets, &telemetry)
         .await
         .context("CAPTURE=ebpf is not possible here")?;
     let pods = Pods::new(Arc::clone(&proxy), redirection, names);

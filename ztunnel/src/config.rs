@@ -19,7 +19,7 @@ use std::{ffi::OsString, num::NonZeroUsize};
 pub use fault::{ConfigError, Fault, Warning};
 pub use sections::{
     Authority, Capture, CaptureMode, Control, Dns, DnsListen, Drain, Exclusions, Hbone, Identity,
-    LogFormat, Node, Policy, Proxy, Source, Telemetry, Xds,
+    LogFormat, Node, Policy, Proxy, SameNode, Source, Telemetry, Xds,
 };
 pub use variables::{Asks, State, VARIABLES, Variable, render_table};
 

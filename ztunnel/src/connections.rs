@@ -35,6 +35,32 @@ pub(crate) fn reason(cut: Result<Cut, RecvError>) -> Cut {
     cut.unwrap_or(Cut::Drain)
 }
 
+/// Which way a connection goes between its two pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It is to go through a tunnel, unless its pods can be joined, which is being asked.
+    Undecided,
+    /// As it is.
+    Plain,
+    /// Through a tunnel.
+    Hbone,
+    /// Within this process: both pods are of this node.
+    SameNode,
+}
+
+impl Way {
+    /// Its name in `/config_dump`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Undecided => "undecided",
+            Self::Plain => "plain",
+            Self::Hbone => "hbone",
+            Self::SameNode => "same_node",
+        }
+    }
+}
+
 /// What is open.
 #[derive(Clone, Debug)]
 pub enum Open {
@@ -46,7 +72,9 @@ pub enum Open {
         original_destination: SocketAddr,
         /// Where it goes.
         destination: SocketAddr,
-        /// Who is at the other end of the tunnel, once there is one.
+        /// Which way.
+        way: Way,
+        /// Who is at the other end of the tunnel or of the join, once that is known.
         peer: Option<Arc<PeerCertificate>>,
     },
     /// To this pod.
@@ -55,7 +83,9 @@ pub enum Open {
         source: SocketAddr,
         /// Why it may.
         admitted: Arc<Admitted>,
-        /// Who is at the other end of the tunnel, if it came through one.
+        /// Which way it came.
+        way: Way,
+        /// Who is at the other end of the tunnel or of the join, if it came through one.
         peer: Option<Arc<PeerCertificate>>,
     },
 }
@@ -88,12 +118,24 @@ pub struct Registered<'a> {
 }
 
 impl Registered<'_> {
-    /// The tunnel of an outbound connection stands, and this is its peer.
-    pub fn reached(&self, reached: &Arc<PeerCertificate>) {
-        if let Some(entry) = self.shard.lock().entries.get_mut(&self.number)
-            && let Open::Outbound { peer, .. } = &mut entry.open
-        {
+    /// It is known which way an outbound connection goes.
+    pub fn goes(&self, by: Way) {
+        self.note(|way, _peer| *way = by);
+    }
+
+    /// The tunnel of an outbound connection stands, or its join, and this is who is at the other end.
+    pub fn reached(&self, by: Way, reached: &Arc<PeerCertificate>) {
+        self.note(|way, peer| {
+            *way = by;
             *peer = Some(Arc::clone(reached));
+        });
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Way, &mut Option<Arc<PeerCertificate>>)) {
+        if let Some(entry) = self.shard.lock().entries.get_mut(&self.number)
+            && let Open::Outbound { way, peer, .. } = &mut entry.open
+        {
+            note(way, peer);
         }
     }
 }
@@ -148,12 +190,14 @@ impl Connections {
         &self,
         worker: usize,
         admitted: &Arc<Admitted>,
+        way: Way,
         peer: Option<Arc<PeerCertificate>>,
         readmit: impl FnOnce(&Admitted) -> Result<(), Refusal>,
     ) -> (Registered<'_>, oneshot::Receiver<Cut>, Result<(), Refusal>) {
         let open = Open::Inbound {
             source: admitted.client(),
             admitted: Arc::clone(admitted),
+            way,
             peer,
         };
         let (registered, cut) = self.register(worker, open);

@@ -71,15 +71,20 @@ fn up(pod: &Pod) -> Value {
                 source,
                 original_destination,
                 destination,
+                way,
                 peer: _,
             } => outbound.push(json!({
-                "src": source, "originalDst": original_destination, "actualDst": destination,
+                "src": source, "originalDst": original_destination, "actualDst": destination, "via": way.as_str(),
             })),
             Open::Inbound {
-                source, admitted, ..
+                source,
+                admitted,
+                way,
+                peer: _,
             } => inbound.push(json!({
                 "src": source,
                 "dst": admitted.destination(),
+                "via": way.as_str(),
                 "srcIdentity": admitted.identity().map(ToString::to_string),
             })),
         }

@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! :15008 ─▶ TLS, peer's identity ─▶ CONNECT head ─┐
-//!                                                  ├─▶ facts ─▶ decision::inbound ─▶ Admitted ─▶ deliver ─▶ relay ─▶ event
-//! :15006 ─▶ original destination ─────────────────┘                      └─ Refusal ─▶ 400, 401, 503 or RST
+//! :15006 ─▶ original destination ─────────────────┼─▶ facts ─▶ decision::inbound ─▶ Admitted ─▶ carry: deliver ─▶ relay ─▶ event
+//! neighbour, introduced by identity ─▶ joined ────┘                      └─ Refusal ─▶ 400, 401, 503 or RST
 //! ```
-//! In: accepted sockets. Out: one event per connection. Never: a byte to an application before admission; a peer's
-//! identity from anywhere but the TLS handshake. For whom a waypoint says that it comes stands beside that, and whether it counts is decided
-//! in `decision::inbound`.
+//! In: accepted sockets, and connections of pods of this node. Out: one event per connection. Never: a byte to an application before admission; a
+//! peer's identity from anywhere but a TLS handshake, or for a pod of this node from [`identity::Store::introduce`], which checks both certificates as
+//! one would. For whom a waypoint says that it comes stands beside that, and whether it counts is decided in `decision::inbound`.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{future::pending, io, net::SocketAddr, sync::Arc};
 
 use decision::{
     authorize::DryRun,
@@ -19,45 +19,30 @@ use hbone::{
     server::{self, Incoming},
     tls::TlsError,
 };
-use http::StatusCode;
 use identity::PeerCertificate;
 use mesh::Workload;
-use net::{
-    drain::Phase,
-    relay::{RelayError, TcpEnd},
-    socket,
-};
+use net::{drain::Phase, relay::TcpEnd, socket};
 use telemetry::{Connection, Direction, Outcome};
 use tokio::net::TcpStream;
 use wire::{authority, connect::ConnectHead, principal};
 
+mod carry;
 mod deliver;
 mod error;
-mod neighbour;
+mod joined;
 mod report;
 
+use carry::Downstream;
 use error::Error;
-pub(crate) use neighbour::Neighbour;
+pub(crate) use joined::Joined;
 
-use crate::{
-    capture::listen::Captured,
-    connections::{self, Cut},
-    pod::Pod,
-    proxy::Proxy,
-    relay::{self, One},
-    revocation,
-};
+use crate::{capture::listen::Captured, pod::Pod, proxy::Proxy, revocation};
 
 /// Serves one tunnel to its end.
 pub async fn serve_tunnel(proxy: Arc<Proxy>, captured: Captured) {
     let addresses = Addresses::of(&captured);
-    match tunnel(&proxy, captured, addresses).await {
-        Ok(()) => {}
-        // Nobody has tried anything: whoever looks whether a port is open does so, and we ourselves (`neighbour`).
-        Err(Error::Tls(TlsError::Silent)) => {
-            tracing::debug!(peer = %addresses.peer, "connection without a word");
-        }
-        Err(error) => addresses.refused(&proxy, &error),
+    if let Err(error) = tunnel(&proxy, captured, addresses).await {
+        addresses.refused(&proxy, &error);
     }
 }
 
@@ -138,8 +123,7 @@ async fn tunnel(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses) ->
         served = served => served,
         () = revocation::revoked(proxy, &certificate) => {
             // Its streams first: they are to end for this reason, and not because their tunnel broke under them.
-            let is_revoked = |peer: &PeerCertificate| proxy.store.revocation(peer).is_some();
-            at.pod.connections.cut_revoked(is_revoked);
+            at.pod.connections.cut_revoked(|peer| proxy.is_revoked(peer));
             let (peer, identity) = (addresses.peer, &certificate.id);
             tracing::warn!(%peer, %identity, "tunnel closed: peer certificate revoked by CRL");
             return Ok(());
@@ -186,7 +170,9 @@ async fn plaintext(
     let result = match at.admit(Arrival::Plaintext) {
         Ok(admitted) => {
             let report = report::of_plaintext(&at, &admitted);
-            at.carry(&admitted, report, Downstream::Tcp(client)).await;
+            let downstream = Downstream::Tcp(TcpEnd::new(client));
+            // Nobody else is to be told how it went.
+            drop(at.carry(&admitted, report, downstream, pending()).await);
             return Ok(());
         }
         Err(error) => at.rejected(error, report::of_refused_plaintext(&at)),
@@ -202,12 +188,6 @@ struct Arrived {
     worker: usize,
     addresses: Addresses,
     workload: Arc<Workload>,
-}
-
-/// What an admitted connection came through.
-enum Downstream {
-    Tcp(TcpStream),
-    Hbone(Box<Incoming>, Arc<PeerCertificate>),
 }
 
 impl Arrived {
@@ -246,7 +226,7 @@ impl Arrived {
             Ok(admitted) => {
                 let report = report::of_tunnel(self, &admitted, &head);
                 let downstream = Downstream::Hbone(Box::new(incoming), certificate);
-                self.carry(&admitted, report, downstream).await;
+                drop(self.carry(&admitted, report, downstream, pending()).await);
             }
             Err(error) => {
                 incoming.refuse(error.status());
@@ -300,88 +280,5 @@ impl Arrived {
             .opened(report, now)
             .close(Outcome::failed(error.reason(), error), now);
         Ok(())
-    }
-
-    /// Delivers and relays.
-    async fn carry(&self, admitted: &Arc<Admitted>, report: Connection, downstream: Downstream) {
-        let open = self.proxy.telemetry.opened(report, net::clock::now());
-        let readmit = |admitted: &Admitted| admitted.readmit(&self.proxy.view.borrow());
-        let (_registered, mut cut, still) = self.pod.connections.register_admitted(
-            self.worker,
-            admitted,
-            downstream.peer(),
-            readmit,
-        );
-        let upstream = async {
-            still?;
-            deliver::connect(&self.proxy, &self.pod, admitted).await
-        };
-        let upstream = tokio::select! {
-            upstream = upstream => upstream,
-            reason = &mut cut => {
-                let reason = connections::reason(reason);
-                downstream.refuse(match reason {
-                    Cut::Policy(_) | Cut::Revoked => StatusCode::UNAUTHORIZED,
-                    Cut::Drain | Cut::Apart => StatusCode::SERVICE_UNAVAILABLE,
-                });
-                open.close(relay::cut(&reason), net::clock::now());
-                return;
-            }
-        };
-        let cut = async { connections::reason(cut.await) };
-        let outcome = match (upstream, downstream) {
-            (Ok(upstream), Downstream::Tcp(client)) => {
-                relay::run(
-                    TcpEnd::new(client),
-                    TcpEnd::new(upstream),
-                    &One(open.counters()),
-                    cut,
-                )
-                .await
-            }
-            (Ok(upstream), Downstream::Hbone(incoming, _)) => match incoming.accept(self.baggage())
-            {
-                Ok(stream) => {
-                    relay::run(stream, TcpEnd::new(upstream), &One(open.counters()), cut).await
-                }
-                Err(error) => {
-                    // The client broke off meanwhile; its application's end must not look like a polite one.
-                    socket::reset_on_close(&upstream);
-                    Outcome::failed(
-                        telemetry::Reason::ClientDisconnected,
-                        RelayError::Downstream(error),
-                    )
-                }
-            },
-            (Err(error), downstream) => {
-                downstream.refuse(error.status());
-                Outcome::failed(error.reason(), error)
-            }
-        };
-        open.close(outcome, net::clock::now());
-    }
-
-    fn baggage(&self) -> Option<http::HeaderValue> {
-        self.proxy
-            .sockets
-            .response_baggage
-            .then(|| self.pod.baggage.of(&self.workload))
-            .flatten()
-    }
-}
-
-impl Downstream {
-    fn refuse(self, status: StatusCode) {
-        match self {
-            Self::Tcp(client) => socket::reset_on_close(&client),
-            Self::Hbone(incoming, _) => incoming.refuse(status),
-        }
-    }
-
-    fn peer(&self) -> Option<Arc<PeerCertificate>> {
-        match self {
-            Self::Tcp(_) => None,
-            Self::Hbone(_, peer) => Some(Arc::clone(peer)),
-        }
     }
 }

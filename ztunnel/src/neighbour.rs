@@ -2,13 +2,15 @@
 //!
 //! In: a plan, the pod that a connection comes from. Out: a [`Passage`] to the neighbour, or none, and then a tunnel is opened, which finds
 //! out by itself what is wrong. Never: a passage past a waypoint or to a pod of another node; with a certificate that a handshake would refuse
-//! now; between pods that the cluster's network keeps apart.
+//! now; from an address of another family than a tunnel would come from; over a path that the cluster's network does not let a tunnel go.
 //!
 //! ```text
-//! plan `HBONE to a pod` ─▶ served here? ─▶ both certificates, as a handshake checks them ─▶ path ─▶ Passage ─▶ inbound::neighbour
-//!          └──────────────────┴─ no ────────┴──────────────────────────────────────────────┴─▶ tunnel
+//! plan `HBONE to a pod` ─▶ served here? ─▶ one family? ─▶ both introduced, as in a handshake ─▶ path ─▶ Passage ─▶ inbound::joined
+//!          └──────────────────┴─ no ─────────┴──────────────┴──────────────────────────────────┴─▶ tunnel
 //! ```
 //! What is joined is admitted, reported and cut as what comes through a tunnel. `SAME_NODE=hbone` makes no passages.
+//!
+//! Reading order: [`path`] (what is known of a path, and who is inside), [`keeper`] (who finds out), [`probe`] and [`expected`] (how), [`tally`].
 
 use std::{
     collections::HashMap,
@@ -16,77 +18,146 @@ use std::{
     sync::Arc,
 };
 
+use arc_swap::ArcSwap;
 use decision::outbound::{Plan, Via};
-use identity::PeerCertificate;
-use mesh::Workload;
-use net::drain::Phase;
-use parking_lot::RwLock;
+use identity::{Introduced, NotIntroduced, Store};
+use mesh::{San, Workload};
+use net::{drain::Phase, socket};
+use telemetry::Telemetry;
 
-use crate::{pod::Pod, proxy::Proxy};
+use crate::pod::Pod;
 
-mod path;
+pub mod expected;
+mod keeper;
+pub mod path;
+mod probe;
+mod tally;
 
-use path::{Ends, Paths, Use};
+use keeper::{Keeper, Walk};
+use path::{OpenPath, PathKey, State};
+use probe::{Ends, Failure};
+use tally::Tally;
 
-/// The pods of this node, by the uids of their workloads.
-#[derive(Debug, Default)]
+/// The pods of this node, and what their joining comes to.
+#[derive(Debug)]
 pub struct Neighbours {
-    pods: RwLock<HashMap<String, Arc<Pod>>>,
-    paths: Paths,
+    /// By the uids of their workloads; replaced as a whole, read without a lock.
+    pods: ArcSwap<HashMap<String, Vec<Arc<Pod>>>>,
+    tally: Arc<Tally>,
+}
+
+/// Who wants to be joined.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller<'a> {
+    /// The pod.
+    pub(crate) pod: &'a Arc<Pod>,
+    /// The address that the connection comes from.
+    pub(crate) client: IpAddr,
+    /// The pod's own workload.
+    pub(crate) source: &'a Workload,
 }
 
 /// Leave to join two pods.
+#[derive(Debug)]
 pub(crate) struct Passage {
     /// The neighbour.
     pub(crate) to: Arc<Pod>,
     /// Its workload, as planned.
     pub(crate) workload: Arc<Workload>,
-    /// Where a tunnel would go.
+    /// Where a tunnel would go: an address that the neighbour was found to have.
     pub(crate) peer: SocketAddr,
     /// What a CONNECT would ask for.
     pub(crate) authority: SocketAddr,
-    /// Who the neighbour sees.
-    pub(crate) client: Arc<PeerCertificate>,
-    /// Who the client sees.
-    pub(crate) server: Arc<PeerCertificate>,
-    path: Use,
+    /// Who each end sees.
+    pub(crate) introduced: Arc<Introduced>,
+    path: OpenPath,
+}
+
+/// Why a neighbour is reached by a tunnel all the same.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Obstacle {
+    /// A tunnel would come from another address than the connection.
+    #[error("client {client} and endpoint {peer} are of different families")]
+    OtherFamily {
+        /// The client's address.
+        client: IpAddr,
+        /// The neighbour's HBONE port.
+        peer: SocketAddr,
+    },
+    /// A handshake would fail.
+    #[error("identity: {0}")]
+    Identity(#[from] NotIntroduced),
+    /// One more would be too many.
+    #[error("too many paths")]
+    TooManyPaths,
+    /// The first probe takes long.
+    #[error("the path is being walked for the first time")]
+    NoAnswer,
+    /// Not open.
+    #[error("the path is {0:?}")]
+    NoPath(State),
 }
 
 impl Passage {
     /// Waits until the network keeps the two apart.
-    pub(crate) fn closed(&self) -> impl Future<Output = ()> + use<> {
-        self.path.closed()
+    pub(crate) async fn closed(&self) {
+        self.path.closed().await;
     }
 }
 
 impl Neighbours {
-    /// A pod is served from now on.
-    pub(crate) fn add(&self, uid: String, pod: &Arc<Pod>) {
-        self.pods.write().insert(uid, Arc::clone(pod));
-    }
-
-    /// It is not any more. Another one that has come under the same name stays.
-    pub(crate) fn remove(&self, uid: &str, pod: &Arc<Pod>) {
-        let mut pods = self.pods.write();
-        if pods.get(uid).is_some_and(|known| Arc::ptr_eq(known, pod)) {
-            pods.remove(uid);
+    /// No pods yet. Counts in `telemetry`.
+    #[must_use]
+    pub fn new(telemetry: &Telemetry) -> Self {
+        let tally = Arc::<Tally>::default();
+        telemetry.register(|registry| tally.register(registry));
+        Self {
+            pods: ArcSwap::default(),
+            tally,
         }
     }
 
-    fn find(&self, workload: &Workload) -> Option<Arc<Pod>> {
-        let pods = self.pods.read();
-        let pod = pods.get(&*workload.uid)?;
-        let is_same = pod.info.service_account == *workload.service_account;
-        (is_same && pod.draining().phase() == Phase::Running).then(|| Arc::clone(pod))
+    /// A pod is served from now on. One of the same name that is still served stays beside it until it is removed: an agent may tell of
+    /// both in any order.
+    pub(crate) fn add(&self, uid: String, pod: &Arc<Pod>) {
+        self.pods.rcu(|pods| {
+            let mut pods = HashMap::clone(pods);
+            pods.entry(uid.clone()).or_default().push(Arc::clone(pod));
+            pods
+        });
     }
 
-    /// Leave to join `from` with the pod that a plan leads to.
+    /// It is not any more.
+    pub(crate) fn remove(&self, uid: &str, pod: &Arc<Pod>) {
+        self.pods.rcu(|pods| {
+            let mut pods = HashMap::clone(pods);
+            if let Some(namesakes) = pods.get_mut(uid) {
+                namesakes.retain(|known| !Arc::ptr_eq(known, pod));
+                if namesakes.is_empty() {
+                    pods.remove(uid);
+                }
+            }
+            pods
+        });
+    }
+
+    /// The pod of a workload: of several of one name the one that was added last. If that is the wrong one, it confirms no probe.
+    fn find(&self, workload: &Workload) -> Option<Arc<Pod>> {
+        let pods = self.pods.load();
+        let mut namesakes = pods.get(&*workload.uid)?.iter().rev();
+        let is_it = |pod: &&Arc<Pod>| {
+            pod.info.service_account == *workload.service_account
+                && pod.draining().phase() == Phase::Running
+        };
+        namesakes.find(is_it).map(Arc::clone)
+    }
+
+    /// Leave to join a caller with the pod of this node that a plan leads to, where there is one and it may be. Cancel-safe.
     pub(crate) async fn passage(
         &self,
-        proxy: &Proxy,
-        from: &Arc<Pod>,
-        client: IpAddr,
-        source: &Workload,
+        store: &Store,
+        options: &socket::Options,
+        caller: Caller<'_>,
         plan: &Plan,
     ) -> Option<Passage> {
         let Plan::Hbone {
@@ -101,31 +172,113 @@ impl Neighbours {
             return None;
         };
         // A pod that calls itself has no path to ask about.
-        let to = self.find(workload).filter(|to| !Arc::ptr_eq(to, from))?;
-        let ours = proxy.store.current(&source.identity())?;
-        let theirs = proxy.store.current(&workload.identity())?;
-        let ends = Ends {
-            from,
-            client,
+        let to = self
+            .find(workload)
+            .filter(|to| !Arc::ptr_eq(to, caller.pod))?;
+        let destination = Destination {
             to: &to,
+            workload,
             peer: *peer,
+            expected,
         };
-        let path = self.paths.find(&ends, &proxy.sockets.socket)?;
-        let (client, server) = path.introduce(&ours, &theirs, expected)?;
-        // A list may have come after they were introduced.
-        let is_revoked = |peer: &PeerCertificate| proxy.store.revocation(peer).is_some();
-        if is_revoked(&client) || is_revoked(&server) {
-            return None;
-        }
-        let path = path.enter().await?;
+        let result = self.admit(store, options, caller, destination).await;
+        self.tally.asked(result.as_ref().err());
+        let (introduced, path) = result
+            .inspect_err(
+                |error| tracing::debug!(client = %caller.client, %peer, %error, "not joined"),
+            )
+            .ok()?;
         Some(Passage {
             to,
             workload: Arc::clone(workload),
             peer: *peer,
             authority: *authority,
-            client,
-            server,
+            introduced,
             path,
         })
     }
+
+    async fn admit(
+        &self,
+        store: &Store,
+        options: &socket::Options,
+        caller: Caller<'_>,
+        destination: Destination<'_>,
+    ) -> Result<(Arc<Introduced>, OpenPath), Obstacle> {
+        let Destination {
+            to,
+            workload,
+            peer,
+            expected,
+        } = destination;
+        let client = caller.client;
+        if client.is_ipv4() != peer.is_ipv4() {
+            return Err(Obstacle::OtherFamily { client, peer });
+        }
+        // Before the path: where a handshake fails nobody needs to be probed.
+        let (ours, theirs) = (caller.source.identity(), workload.identity());
+        let introduced = store.introduce(&ours, &theirs, expected)?;
+        let key = PathKey {
+            client,
+            to: to.serial,
+            peer,
+        };
+        let path = caller.pod.paths.find(key, &self.tally, |path| {
+            let keeper = Keeper {
+                paths: Arc::clone(&caller.pod.paths),
+                key,
+                path,
+                ends: [caller.pod.draining(), to.draining()],
+                walk: Probe {
+                    from: Arc::clone(caller.pod),
+                    to: Arc::clone(to),
+                    client,
+                    peer,
+                    mark: options.mark,
+                },
+            };
+            tokio::spawn(keeper.run());
+        })?;
+        let is_new = path.state() == State::Asking;
+        let path = path.enter().await?;
+        // Again: they may have lost their credit while the first probe was under way.
+        let introduced = match is_new {
+            true => store.introduce(&ours, &theirs, expected)?,
+            false => introduced,
+        };
+        Ok((introduced, path))
+    }
 }
+
+/// Where a plan leads.
+struct Destination<'a> {
+    to: &'a Arc<Pod>,
+    workload: &'a Workload,
+    peer: SocketAddr,
+    expected: &'a [San],
+}
+
+/// What walks between two pods.
+struct Probe {
+    from: Arc<Pod>,
+    to: Arc<Pod>,
+    client: IpAddr,
+    peer: SocketAddr,
+    mark: std::num::NonZeroU32,
+}
+
+impl Walk for Probe {
+    async fn walk(&mut self) -> Result<(), Failure> {
+        probe::walk(Ends {
+            netns: &self.from.netns,
+            client: self.client,
+            expected: &self.to.expected,
+            peer: self.peer,
+            mark: self.mark,
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,28 +3,29 @@
 //! ```text
 //! accept ─▶ facts ─▶ decision::outbound ─┬─ Passthrough, Plain ─▶ connect ──────────┐
 //!                         │        ▲     ├─ Hbone ─▶ credential ─▶ hbone::Pool ─────┼─▶ relay ─▶ event
-//!                         └ Lookup ┘     └─ Hbone, same node ─▶ inbound::neighbour ─┘
+//!                         └ Lookup ┘     └─ Hbone ─▶ neighbour ─▶ inbound::joined ──┘
 //! ```
-//! In: a captured socket. Out: one event per connection. Never: sends a byte to a peer that is not verified.
+//! In: a captured socket. Out: one event per connection. Never: sends a byte to a peer that is not verified; waits for a peer, or for leave to
+//! join one, while nobody could cut it.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use decision::outbound::{Facts, Lookup, Plan, Planned, Refusal};
 use hbone::{Early, OpenError, TunnelKey, client::DialError};
-use identity::PeerCertificate;
 use mesh::{San, Service, Workload};
 use net::{
     relay::{Duplex as _, TcpEnd},
     socket::{self, ConnectError},
 };
 use telemetry::{ByteCounters, Connection, Direction, Outcome, Reason, Security};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::oneshot::Receiver};
 
 use crate::{
     capture::listen::Captured,
-    connections::{self, Cut, Open},
+    connections::{self, Cut, Open, Registered, Way},
     dns::LookupError,
     head,
+    neighbour::{Caller, Passage},
     pod::Pod,
     proxy::{Proxy, UnknownPod},
     relay::{self, One},
@@ -146,36 +147,25 @@ async fn accept(
         }
         Err(error) => Err(error),
     };
-    let mut passage = None;
-    if let Ok(plan) = &decided {
-        describe(&mut connection, plan);
-        passage = proxy.passage(&pod, peer.ip(), &source, plan).await;
-        if passage.is_some() {
-            connection.security = Security::SameNode;
+    match decided {
+        Ok(plan) => {
+            describe(&mut connection, &plan);
+            let from = From {
+                proxy,
+                pod: &pod,
+                worker,
+                client: peer,
+                source: &source,
+            };
+            from.serve(client, destination, plan, connection).await;
         }
-    }
-    let open = proxy.telemetry.opened(connection, net::clock::now());
-    let from = From {
-        proxy,
-        pod: &pod,
-        worker,
-        client: peer,
-        source: &source,
-    };
-    let outcome = match decided {
-        Ok(plan) => match passage {
-            Some(passage) => {
-                from.join(client, destination, passage, open.counters())
-                    .await
-            }
-            None => from.carry(client, destination, plan, open.counters()).await,
-        },
         Err(error) => {
             socket::reset_on_close(&client);
-            Outcome::failed(error.reason(), error)
+            let now = net::clock::now();
+            let open = proxy.telemetry.opened(connection, now);
+            open.close(Outcome::failed(error.reason(), error), now);
         }
-    };
-    open.close(outcome, net::clock::now());
+    }
     Ok(())
 }
 
@@ -229,34 +219,98 @@ struct From<'a> {
     source: &'a Arc<Workload>,
 }
 
+/// A connection that can be seen and cut: its entry, and who cuts it.
+struct Entry<'a> {
+    registered: Registered<'a>,
+    cut: Receiver<Cut>,
+}
+
 impl From<'_> {
-    /// Connects and relays.
-    async fn carry(
+    /// Registers, finds out whether there is a tunnel to open, opens, carries, reports.
+    async fn serve(
         &self,
         client: TcpStream,
         original_destination: SocketAddr,
         plan: Plan,
+        mut connection: Connection,
+    ) {
+        let began = net::clock::now();
+        let (destination, way) = match &plan {
+            Plan::Passthrough { destination, .. } | Plan::Plain { destination, .. } => {
+                (*destination, Way::Plain)
+            }
+            Plan::Hbone { peer, .. } => (*peer, Way::Undecided),
+        };
+        let (registered, cut) = self.pod.connections.register(
+            self.worker,
+            Open::Outbound {
+                source: self.client,
+                original_destination,
+                destination,
+                way,
+                peer: None,
+            },
+        );
+        let mut entry = Entry { registered, cut };
+        let passage = tokio::select! {
+            biased;
+            reason = &mut entry.cut => Err(connections::reason(reason)),
+            passage = self.passage(&plan) => Ok(passage),
+        };
+        if let Ok(Some(_)) = &passage {
+            connection.security = Security::SameNode;
+        }
+        let open = self.proxy.telemetry.opened(connection, began);
+        let counters = open.counters();
+        let outcome = match passage {
+            Ok(Some(passage)) => self.join(client, passage, entry, counters).await,
+            Ok(None) => self.carry(client, plan, entry, counters).await,
+            Err(reason) => {
+                socket::reset_on_close(&client);
+                relay::cut(&reason)
+            }
+        };
+        open.close(outcome, net::clock::now());
+    }
+
+    /// Leave to do without a tunnel.
+    async fn passage(&self, plan: &Plan) -> Option<Passage> {
+        let caller = Caller {
+            pod: self.pod,
+            client: self.client.ip(),
+            source: self.source,
+        };
+        let neighbours = self.proxy.neighbours.as_ref()?;
+        let options = &self.proxy.sockets.socket;
+        neighbours
+            .passage(&self.proxy.store, options, caller, plan)
+            .await
+    }
+
+    /// Connects and relays.
+    async fn carry(
+        &self,
+        client: TcpStream,
+        plan: Plan,
+        entry: Entry<'_>,
         counters: &ByteCounters,
     ) -> Outcome {
-        let destination = match &plan {
-            Plan::Passthrough { destination, .. } | Plan::Plain { destination, .. } => *destination,
-            Plan::Hbone { peer, .. } => *peer,
-        };
-        let open = Open::Outbound {
-            source: self.client,
-            original_destination,
-            destination,
-            peer: None,
-        };
-        let (registered, mut cut) = self.pod.connections.register(self.worker, open);
+        let Entry {
+            registered,
+            mut cut,
+        } = entry;
+        if let Plan::Hbone { .. } = &plan {
+            registered.goes(Way::Hbone);
+        }
         let mut client = TcpEnd::new(client);
         let mut early = Early::of(&mut client);
         let upstream = tokio::select! {
-            upstream = self.connect(plan, &mut early) => upstream,
+            biased;
             reason = &mut cut => {
                 client.reset();
                 return relay::cut(&connections::reason(reason));
             }
+            upstream = self.connect(plan, &mut early) => upstream,
         };
         counters.add_received(early.bytes());
         // It has kept those bytes, which nobody asks for again.
@@ -268,12 +322,10 @@ impl From<'_> {
                 relay::run(client, TcpEnd::new(upstream), &meter, cut).await
             }
             Ok(Upstream::Hbone(upstream)) => {
-                registered.reached(upstream.peer());
+                registered.reached(Way::Hbone, upstream.peer());
                 // A list that came before the peer and its tunnel were noted has found nothing to cut.
-                let is_revoked =
-                    |peer: &PeerCertificate| self.proxy.store.revocation(peer).is_some();
-                if self.proxy.crl.is_some() && is_revoked(upstream.peer()) {
-                    self.pod.let_go(|peer| !is_revoked(peer));
+                if self.proxy.is_revoked(upstream.peer()) {
+                    self.pod.let_go(|peer| !self.proxy.is_revoked(peer));
                     client.reset();
                     return relay::cut(&Cut::Revoked);
                 }

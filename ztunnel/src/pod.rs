@@ -1,6 +1,12 @@
 //! One pod that this ztunnel serves: its namespace and everything that ends with it.
 
-use std::sync::Arc;
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use hbone::Pool;
 use identity::PeerCertificate;
@@ -9,10 +15,16 @@ use net::{
     drain::{Drain, Draining, Phase},
     socket::SpoofedPorts,
 };
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use wire::zds::PodInfo;
 
-use crate::{connections::Connections, dns::Resolver, head::OwnBaggage};
+use crate::{
+    connections::Connections,
+    dns::Resolver,
+    head::OwnBaggage,
+    neighbour::{expected::Expected, path::Paths},
+};
 
 /// TLS handshakes of one pod at once. Each holds up to 64 KiB for whom nobody knows yet; those beyond wait, as long as
 /// a handshake may take, with nothing but their socket.
@@ -23,6 +35,8 @@ const MAX_HANDSHAKES: usize = 1024;
 pub struct Pod {
     /// `metadata.uid`, what the agent names it by.
     pub uid: String,
+    /// Its number among all pods that this process has served: unlike names and addresses it is never another one's.
+    pub serial: u64,
     /// Who it is.
     pub info: PodInfo,
     /// Where its sockets are made.
@@ -37,6 +51,12 @@ pub struct Pod {
     pub resolver: Arc<Resolver>,
     /// What is open.
     pub connections: Connections,
+    /// What captured connections come from that chose no address; none where they come as they would without capture.
+    pub sources: Mutex<Vec<IpAddr>>,
+    /// From it to pods of this node.
+    pub paths: Arc<Paths>,
+    /// The probes that are under way to it.
+    pub expected: Expected,
     /// One pool per worker.
     pools: Box<[Arc<Pool>]>,
     drain: Drain,
@@ -61,6 +81,7 @@ impl Pod {
         let connections = Connections::new(workers);
         Self {
             uid,
+            serial: next_serial(),
             info,
             netns,
             ports,
@@ -68,6 +89,9 @@ impl Pod {
             handshakes: Semaphore::new(MAX_HANDSHAKES),
             resolver,
             connections,
+            paths: Arc::default(),
+            expected: Expected::default(),
+            sources: Mutex::default(),
             pools,
             drain,
         }
@@ -84,6 +108,12 @@ impl Pod {
         for pool in &self.pools {
             pool.let_go(&believed);
         }
+    }
+
+    /// The address that a connection which leaves as it came is to have: the application's own choice, else whatever the route says.
+    #[must_use]
+    pub fn source(&self, client: IpAddr) -> Option<IpAddr> {
+        (!self.sources.lock().contains(&client)).then_some(client)
     }
 
     /// Tells when the pod is to end.
@@ -103,4 +133,9 @@ impl Pod {
         self.connections.close();
         self.drain.advance(Phase::Cut);
     }
+}
+
+fn next_serial() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }

@@ -1,23 +1,18 @@
 //! What every connection of the process shares.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use control::{
     publish::View,
     xds::{Demand, Outcome},
 };
-use decision::outbound::Plan;
-use identity::{CrlFile, Store};
+use identity::{CrlFile, PeerCertificate, Store};
 use mesh::Workload;
 use net::Workers;
 use telemetry::Telemetry;
 use tokio::sync::SetOnce;
 
-use crate::{
-    config,
-    neighbour::{Neighbours, Passage},
-    pod::Pod,
-};
+use crate::{config, neighbour::Neighbours, pod::Pod};
 
 /// How long a connection waits for its own pod to appear in the configuration, in which a new pod may come
 /// later than its first connection. Source: Istio's ztunnel.
@@ -109,16 +104,10 @@ impl Proxy {
             .map_err(|_timeout| unknown())
     }
 
-    /// Leave to join a pod with the pod of this node that a plan leads to, where there is one and it may be.
-    pub(crate) async fn passage(
-        &self,
-        from: &Arc<Pod>,
-        client: IpAddr,
-        source: &Workload,
-        plan: &Plan,
-    ) -> Option<Passage> {
-        let neighbours = self.neighbours.as_ref()?;
-        neighbours.passage(self, from, client, source, plan).await
+    /// Whether a revocation list names a peer's certificate, or one that it rests on. Takes no lock.
+    #[must_use]
+    pub fn is_revoked(&self, peer: &PeerCertificate) -> bool {
+        self.crl.is_some() && self.store.revocation(peer).is_some()
     }
 
     /// Asks the control plane for a name and waits for its answer; without one in time, as if nothing could be asked.

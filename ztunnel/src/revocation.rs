@@ -12,11 +12,10 @@ use crate::{capture::pods::Pods, proxy::Proxy};
 pub async fn enforce(crl: Arc<CrlFile>, proxy: Arc<Proxy>, pods: Arc<Pods>) {
     let mut changes = crl.subscribe();
     while changes.changed().await.is_ok() {
-        let is_revoked = |peer: &PeerCertificate| proxy.store.revocation(peer).is_some();
         for pod in pods.list() {
             // Connections first: they are to end for this reason, and not because their tunnel broke under them.
-            pod.connections.cut_revoked(is_revoked);
-            pod.let_go(|peer| !is_revoked(peer));
+            pod.connections.cut_revoked(|peer| proxy.is_revoked(peer));
+            pod.let_go(|peer| !proxy.is_revoked(peer));
         }
     }
 }
@@ -27,7 +26,7 @@ pub(crate) async fn revoked(proxy: &Proxy, peer: &PeerCertificate) {
         let mut changes = crl.subscribe();
         loop {
             // Also at once: a list may have come between the handshake and now.
-            if proxy.store.revocation(peer).is_some() {
+            if proxy.is_revoked(peer) {
                 return;
             }
             if changes.changed().await.is_err() {

@@ -21,6 +21,7 @@ pub mod settings;
 pub mod stream;
 pub mod tls;
 mod tunnel;
+mod unsent;
 
 pub use early::Early;
 pub use pool::{OpenError, Pool, TunnelKey};

@@ -90,6 +90,10 @@ impl Duplex for Stream {
         Poll::Ready(Ok(Read::Some))
     }
 
+    fn has_window(&self) -> bool {
+        true
+    }
+
     fn poll_read_ahead(
         &mut self,
         cx: &mut Context<'_>,
@@ -112,6 +116,8 @@ impl Duplex for Stream {
 
     fn poll_write(&mut self, cx: &mut Context<'_>, queue: &mut Queue) -> Poll<io::Result<()>> {
         while !queue.is_empty() {
+            // First: capacity that is reserved and not used is taken from other streams.
+            ready!(self.slot.unsent().poll_room(cx));
             let mut capacity = self.send.capacity();
             if capacity == 0 {
                 self.send.reserve_capacity(queue.len());
@@ -124,7 +130,8 @@ impl Duplex for Stream {
                 .then(|| queue.pop(capacity.min(MAX_DATA_BYTES)))
                 .flatten()
             {
-                self.send.send_data(bytes, false).map_err(failed)?;
+                let counted = self.slot.unsent().count(bytes);
+                self.send.send_data(counted, false).map_err(failed)?;
             }
         }
         Poll::Ready(Ok(()))

@@ -191,6 +191,15 @@ impl Inner {
 
     /// Gives rustls what has arrived, until it has plaintext to take or needs more.
     fn decrypt(&mut self) -> Result<(), rustls::Error> {
+        let given = self.give();
+        if self.arrived.is_empty() {
+            // Even an empty rest keeps the buffer.
+            self.arrived = Bytes::new();
+        }
+        given
+    }
+
+    fn give(&mut self) -> Result<(), rustls::Error> {
         while !self.arrived.is_empty() {
             let mut reader = (&mut self.arrived).reader();
             match self.tls.read_tls(&mut reader) {
@@ -384,3 +393,6 @@ impl io::Write for NonBlocking<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use identity::PeerCertificate;
 use parking_lot::Mutex;
 use tokio::time::{Sleep, sleep};
 
-use crate::settings::Settings;
+use crate::{settings::Settings, unsent::Unsent};
 
 /// How many streams a tunnel carries, and since when none.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub(crate) struct Usage {
     /// Set once no stream may be added any more.
     closed: AtomicBool,
     idle_since: Mutex<Instant>,
+    unsent: Arc<Unsent>,
 }
 
 impl Usage {
@@ -37,6 +38,7 @@ impl Usage {
             streams: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             idle_since: Mutex::new(net::clock::now()),
+            unsent: Arc::default(),
         })
     }
 
@@ -82,6 +84,10 @@ pub(crate) struct Slot(Arc<Usage>);
 impl Slot {
     pub(crate) fn peer(&self) -> &Arc<PeerCertificate> {
         self.0.peer()
+    }
+
+    pub(crate) fn unsent(&self) -> &Arc<Unsent> {
+        &self.0.unsent
     }
 }
 

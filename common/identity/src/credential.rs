@@ -25,6 +25,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use crate::{
     Clock, Issued,
     authority::{MAX_CHAIN, MAX_ROOTS},
+    introduce::Acquaintances,
     refusal::{PeerRefusal, cut, rfc3339},
     tls,
     trust::{Roots, Trust},
@@ -60,6 +61,8 @@ pub struct Credential {
     client: ClientConfig,
     /// Most recently used first, at most [`MAX_CLIENT_CONFIGS`].
     clients: Mutex<VecDeque<ForSans>>,
+    /// Servers of this process, for connections that need no handshake.
+    acquaintances: Acquaintances,
 }
 
 impl Credential {
@@ -157,6 +160,7 @@ impl Credential {
             server: Arc::new(server),
             client,
             clients: Mutex::default(),
+            acquaintances: Acquaintances::default(),
         })
     }
 
@@ -211,8 +215,13 @@ impl Credential {
     }
 
     /// Whom peers are checked against.
-    pub(crate) fn trust(&self) -> Arc<Trust> {
-        Arc::clone(&self.trust)
+    pub(crate) fn trust(&self) -> &Arc<Trust> {
+        &self.trust
+    }
+
+    /// Whom it has been introduced to.
+    pub(crate) fn acquaintances(&self) -> &Acquaintances {
+        &self.acquaintances
     }
 
     /// The bundle that came with it.

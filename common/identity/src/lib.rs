@@ -36,7 +36,7 @@ pub use clock::Clock;
 pub use credential::{AnswerError, Credential};
 pub use crl::{CrlError, CrlFile, CrlStats};
 pub use file_ca::{FileCa, FileCaError};
-pub use introduce::{Introduced, introduce};
+pub use introduce::{Introduced, NotIntroduced, introduce};
 pub use refusal::PeerRefusal;
 pub use remote_ca::RemoteCa;
 pub use store::{Config, Error, Store};

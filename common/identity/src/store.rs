@@ -30,7 +30,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use mesh::SpiffeId;
+use mesh::{San, SpiffeId};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
@@ -43,7 +43,8 @@ use entry::{Ask, Entry};
 pub use error::Error;
 
 use crate::{
-    CertificateAuthority, Clock, Credential, CrlFile, PeerCertificate, PeerRefusal,
+    CertificateAuthority, Clock, Credential, CrlFile, Introduced, NotIntroduced, PeerCertificate,
+    PeerRefusal,
     dump::{CertificateDump, State},
     trust::Trust,
 };
@@ -179,6 +180,36 @@ impl Store {
                 identity: id.clone(),
             }),
         }
+    }
+
+    /// Who two identities of this node are to each other, if each would believe the other in a handshake made now. No lock, no wait, and no
+    /// check of a chain that was checked before: see [`introduce`](crate::introduce).
+    ///
+    /// **Shape**: sort `expected`, as for [`Credential::client_config`].
+    ///
+    /// # Errors
+    /// See [`NotIntroduced`].
+    pub fn introduce(
+        &self,
+        client: &SpiffeId,
+        server: &SpiffeId,
+        expected: &[San],
+    ) -> Result<Arc<Introduced>, NotIntroduced> {
+        let credential = |id: &SpiffeId| {
+            self.current(id)
+                .ok_or_else(|| NotIntroduced::NoCertificate {
+                    identity: id.clone(),
+                })
+        };
+        let (client, server) = (credential(client)?, credential(server)?);
+        let introduced = client.introduce_to(&server, expected, &self.config.clock)?;
+        // A list may have come since they were first introduced.
+        for peer in [&introduced.client, &introduced.server] {
+            if let Some(refusal) = self.revocation(peer) {
+                return Err(refusal.into());
+            }
+        }
+        Ok(introduced)
     }
 
     /// A pod with this identity arrived: its certificate is asked for ahead of use, behind those that

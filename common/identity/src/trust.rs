@@ -155,6 +155,14 @@ impl Trust {
         self.roots.load_full()
     }
 
+    /// Whether `roots` is the newest bundle, the very one. Takes no reference.
+    pub(crate) fn is_still(&self, roots: Option<&Arc<Roots>>) -> bool {
+        match (&*self.roots.load(), roots) {
+            (Some(now), Some(roots)) => Arc::ptr_eq(now, roots),
+            (None, _) | (_, None) => false,
+        }
+    }
+
     /// Believes `roots` and nobody else from now on; says whether that is a change.
     pub(crate) fn replace(&self, roots: &Arc<Roots>) -> bool {
         let changed = self

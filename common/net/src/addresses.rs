@@ -1,6 +1,6 @@
 //! Changes of the addresses in a network namespace.
 //!
-//! In: a namespace. Out: a word that something has changed. Never: what; whoever hears it looks for himself.
+//! In: a namespace. Out: a word that something has changed. Never: what has changed; that is for whoever hears it to read.
 
 use std::{
     io,

@@ -9,6 +9,7 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
+    sync::OnceLock,
 };
 
 use nix::{
@@ -43,6 +44,8 @@ thread_local! {
 pub struct Netns {
     fd: OwnedFd,
     inode: u64,
+    /// Told once: whoever asks again may have no descriptor left.
+    cookie: OnceLock<u64>,
 }
 
 impl Netns {
@@ -53,7 +56,11 @@ impl Netns {
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         // Entering is the only complete proof: fstat cannot tell a network namespace from any other.
         let inode = fstat(&fd)?.st_ino;
-        let netns = Self { fd, inode };
+        let netns = Self {
+            fd,
+            inode,
+            cookie: OnceLock::new(),
+        };
         netns.run(|| ())?;
         Ok(netns)
     }
@@ -81,12 +88,17 @@ impl Netns {
     }
 
     /// The number that programs in the kernel know the namespace by. Unlike [`Netns::inode`] it is never used again.
+    /// The first call makes a socket; later ones answer what it was told.
     ///
     /// # Errors
-    /// When the namespace cannot be entered, or the kernel is older than 5.14.
+    /// When the namespace cannot be entered, no socket can be made, or the kernel is older than 5.14.
     pub fn cookie(&self) -> io::Result<u64> {
+        if let Some(cookie) = self.cookie.get() {
+            return Ok(*cookie);
+        }
         let socket = self.run(|| Socket::new(Domain::IPV4, Type::DGRAM, None))??;
-        Ok(getsockopt(&socket, NetnsCookie)?)
+        let cookie = getsockopt(&socket, NetnsCookie)?;
+        Ok(*self.cookie.get_or_init(|| cookie))
     }
 
     /// Runs `work` with the calling thread inside the namespace, and leaves it again. Costs two system calls.

@@ -12,7 +12,8 @@
 //! send: see [`Duplex::poll_read_ahead`].
 //!
 //! Half-close is kept: the end of one direction is passed on and the other goes on. A failure of either end
-//! resets both.
+//! resets both. It is seen, too, while what the end has sent waits for the other one: after a reset TCP promises nothing of that. An end
+//! that finished first and was reset then has said all, and all of it is delivered.
 //!
 //! Reading order: [`queue`], [`direction`] (one way), [`tcp`] (a socket as an end), [`pipe`] (what splices), [`pressure`] (what the process
 //! holds for slow readers).
@@ -55,9 +56,13 @@ pub trait Duplex {
     /// # Errors
     /// When the end has failed; it is then to be reset.
     fn poll_read(&mut self, cx: &mut Context<'_>, queue: &mut Queue) -> Poll<io::Result<Read>>;
-    /// Takes what has arrived while the other end is blocked. Only for an end whose peer is held back by
-    /// [`Duplex::consumed`] and not by being read, which bounds what the queue comes to hold: there, what is not read
-    /// costs its engine more than it costs the queue, and a reset hides behind it.
+    /// Whether its peer is held back by [`Duplex::consumed`] and not by being read. Such an end is read ahead, and bounds
+    /// and counts by itself what is held of it.
+    fn has_window(&self) -> bool {
+        false
+    }
+    /// Takes what has arrived while the other end is blocked. Only for an end that [has a window](Duplex::has_window): there, what is not
+    /// read costs its engine more than it costs the queue, and a reset hides behind it.
     ///
     /// # Errors
     /// As [`Duplex::poll_read`].
@@ -66,6 +71,11 @@ pub trait Duplex {
         _cx: &mut Context<'_>,
         _queue: &mut Queue,
     ) -> Poll<io::Result<Read>> {
+        Poll::Pending
+    }
+    /// Ready when the end has failed, for as long as it is not read because the other end is blocked. An end that
+    /// [`Duplex::poll_read_ahead`] reads shows it there.
+    fn poll_failed(&mut self, _cx: &mut Context<'_>) -> Poll<io::Error> {
         Poll::Pending
     }
     /// Says that `bytes` of what was read have left for good, so that the peer may send more.

@@ -27,6 +27,14 @@ const LO: &[u8] = b"lo";
 /// Ports that [`connect_as`] tries before giving up: each try costs one failed system call.
 const MAX_SPOOFED_TRIES: usize = 128;
 
+/// How long a handshake over `lo` may go unanswered before another port is tried. Without something in its way it is over in
+/// microseconds; a retransmission, which a full queue of the application calls for, comes after a second.
+const PAUSE_UNANSWERED: Duration = Duration::from_millis(150);
+
+/// Handshakes that are given up so early; the one after them may take all of the time that is left. What does not answer is then the
+/// application.
+const MAX_UNANSWERED: usize = 8;
+
 /// Waiting connections per listener. The kernel's default of 128 drops SYNs in bursts.
 const BACKLOG: i32 = 4096;
 
@@ -170,7 +178,8 @@ pub async fn connect(
 
 /// Connects from inside `netns` with the address of somebody else, so that the application sees its client.
 ///
-/// The client's own port is never used, nor any that `ports` knows to be in use by it.
+/// The client's own port is never used, nor any that `ports` knows to be in use by it. One that nobody knows of (of a connection
+/// older than capture, on an excluded port, or half closed) does not answer; another is tried then.
 ///
 /// # Errors
 /// See [`ConnectError`]; `EADDRNOTAVAIL` when no port was free in [`MAX_SPOOFED_TRIES`] tries.
@@ -193,41 +202,71 @@ pub async fn connect_as(
         Answers::ByRoute(mark) if client.ip() != destination.ip() => Some(mark),
         Answers::ByRoute(_) | Answers::ByConntrack => None,
     };
-    for _ in 0..MAX_SPOOFED_TRIES {
-        let Some(port) = ports.next_for(client) else {
-            break;
-        };
-        let source = SocketAddr::new(client.ip(), port);
-        let socket = open(netns, destination, options)?;
-        // Many connections share a port, each to another destination or from another client.
-        socket.set_reuse_address(true)?;
-        if client.is_ipv4() {
-            socket.set_ip_transparent_v4(true)?;
-        } else {
-            socket.set_ip_transparent_v6(true)?;
+    let mut unanswered = 0;
+    let tries = async {
+        for _ in 0..MAX_SPOOFED_TRIES {
+            let Some(port) = ports.next_for(client) else {
+                break;
+            };
+            let source = SocketAddr::new(client.ip(), port);
+            let Some(socket) = borrow(netns, source, destination, by_route, options)? else {
+                continue;
+            };
+            let socket = TcpSocket::from_std_stream(socket.into());
+            let handshake = socket.connect(destination);
+            let connected = if unanswered < MAX_UNANSWERED {
+                match tokio::time::timeout(PAUSE_UNANSWERED, handshake).await {
+                    Ok(connected) => connected,
+                    // It has met a connection of the client's own that nobody knew of.
+                    Err(_elapsed) => {
+                        unanswered += 1;
+                        ports.skip();
+                        continue;
+                    }
+                }
+            } else {
+                handshake.await
+            };
+            match connected {
+                Err(error) if taken(&error) => {}
+                connected => return Ok(connected?),
+            }
         }
-        if let Some(mark) = by_route {
-            socket.set_mark(mark.get())?;
-            // Without this a packet to the pod's own address seems to come from the interface that has it, and not
-            // from us.
-            socket.bind_device(Some(LO))?;
-        }
-        match socket.bind(&source.into()) {
-            Err(error) if taken(&error) => continue,
-            result => result?,
-        }
-        stays_in_pod(&socket);
-        let connected = tokio::select! {
-            connected = finish(socket, destination, options) => connected,
-            // The client has begun to use it while nobody knew: this handshake has met that connection.
-            () = ports.used(source) => continue,
-        };
-        match connected {
-            Err(ConnectError::Io(error)) if taken(&error) => {}
-            result => return result,
-        }
+        Err(io::Error::from(io::ErrorKind::AddrNotAvailable).into())
+    };
+    tokio::time::timeout(options.timeout_connect, tries)
+        .await
+        .unwrap_or(Err(ConnectError::TimedOut))
+}
+
+/// A socket with somebody else's address; `None` where that is taken.
+fn borrow(
+    netns: &Netns,
+    source: SocketAddr,
+    destination: SocketAddr,
+    by_route: Option<NonZeroU32>,
+    options: &Options,
+) -> io::Result<Option<Socket>> {
+    let socket = open(netns, destination, options)?;
+    // Many connections share a port, each to another destination or from another client.
+    socket.set_reuse_address(true)?;
+    if source.is_ipv4() {
+        socket.set_ip_transparent_v4(true)?;
+    } else {
+        socket.set_ip_transparent_v6(true)?;
     }
-    Err(io::Error::from(io::ErrorKind::AddrNotAvailable).into())
+    if let Some(mark) = by_route {
+        socket.set_mark(mark.get())?;
+        // Without this a packet to the pod's own address seems to come from the interface that has it, and not
+        // from us.
+        socket.bind_device(Some(LO))?;
+    }
+    match socket.bind(&source.into()) {
+        Err(error) if taken(&error) => return Ok(None),
+        bound => bound?,
+    }
+    stays_in_pod(&socket);
+    Ok(Some(socket))
 }
 
 /// Tells the kernel that a connection's packets never leave the pod. A system-wide BBR would pace them by timers,
@@ -310,3 +349,6 @@ pub fn reset_on_close(stream: &TcpStream) {
     // The socket is closed right after; a kernel that refuses sends a FIN, which is the most that is left to do.
     drop(socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)));
 }
+
+#[cfg(test)]
+mod tests;

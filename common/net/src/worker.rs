@@ -14,6 +14,8 @@ use std::{
 
 use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
 
+use crate::limits;
+
 /// All workers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Workers {
@@ -46,6 +48,7 @@ impl Workers {
     /// # Errors
     /// When a thread or its runtime cannot be made.
     pub fn start(count: NonZeroUsize) -> io::Result<Self> {
+        limits::give_memory_back();
         let workers = (0..count.get())
             .map(Worker::start)
             .collect::<io::Result<Vec<_>>>()?;

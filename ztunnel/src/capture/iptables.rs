@@ -2,10 +2,11 @@
 //!
 //! In: a pod's namespace and [`Settings`]. Out: rules that lead the pod's TCP (and, on demand, its DNS) to the
 //! proxy's listeners in that namespace; none any more after [`remove`].
-//! Never: touches another namespace, waits asynchronously, knows who the pod is.
+//! Never: touches another namespace, waits asynchronously, knows who the pod is; writes over rules of an agent, or removes them.
 //!
-//! The effect is that of Istio's in-pod rules, under Istio's chain names, so that Istio's agent and ztunnel can
-//! take over each other's pods. Two differences, both on purpose:
+//! The effect is that of Istio's in-pod rules, under Istio's chain names, so that Istio's agent can take over pods of ours. The other
+//! way round is refused: beside an agent, `CAPTURE=agent` is what is meant. A jump to the empty chain `AMBIT` tells ours from an agent's. Two
+//! more differences, both on purpose:
 //!
 //! * TCP is redirected on `--syn` only. Conntrack meets connections that are older than the rules in their middle,
 //!   takes their next packet for a new connection, and without this would redirect and so reset them.
@@ -40,8 +41,8 @@ mod tool;
 
 use std::num::NonZeroU32;
 
-pub use apply::{Families, apply, remove, stand};
-pub use rules::{Family, PROBE_V4, PROBE_V6, Table, render};
+pub use apply::{Families, apply, owner, remove};
+pub use rules::{Family, Owner, PROBE_V4, PROBE_V6, Table, render};
 pub use tool::Error;
 
 use crate::config::Exclusions;

@@ -13,10 +13,10 @@ use std::{
 };
 
 use ebpf_loader::is_steered;
-use net::{accept::Acceptor, drain::Phase};
+use net::{accept::Acceptor, drain::Phase, socket};
 use socket2::SockRef;
 use telemetry::Direction;
-use tokio::task::AbortHandle;
+use tokio::{sync::watch, task::AbortHandle};
 
 use crate::{inbound, outbound, pod::Pod, proxy::Proxy};
 
@@ -64,11 +64,19 @@ pub struct Captured {
     pub worker: usize,
 }
 
-/// Serves one listener, from the worker `home`; each connection goes to a worker of its own.
-pub fn spawn(proxy: &Arc<Proxy>, pod: &Arc<Pod>, door: Door, home: usize) -> AbortHandle {
+/// Serves one listener, from the worker `home`; each connection goes to a worker of its own. `open` is dropped once the listener is
+/// closed.
+pub fn spawn(
+    proxy: &Arc<Proxy>,
+    pod: &Arc<Pod>,
+    door: Door,
+    home: usize,
+    open: watch::Receiver<()>,
+) -> AbortHandle {
     let (proxy, pod) = (Arc::clone(proxy), Arc::clone(pod));
     let home = proxy.workers.nth(home).index();
     let task = proxy.workers.clone().nth(home).spawn(async move {
+        let _open = open;
         let mut draining = pod.draining();
         let result = tokio::select! {
             result = accept(&proxy, &pod, door, home) => result,
@@ -94,6 +102,11 @@ async fn accept(proxy: &Arc<Proxy>, pod: &Arc<Pod>, door: Door, home: usize) -> 
             // A process of the pod that has found the port. Its socket may be gone by now, and goes in either case.
             drop(SockRef::from(&socket).set_linger(Some(Duration::ZERO)));
             tracing::debug!(pod = %pod.info.name, %peer, "connection to the listener itself");
+            continue;
+        }
+        // A probe of our own: it has nothing to say, and is not counted.
+        let local = || socket::original_destination(&socket).ok();
+        if kind == Kind::Hbone && pod.expected.confirm(peer, local) {
             continue;
         }
         let worker = proxy.workers.least_loaded(home);

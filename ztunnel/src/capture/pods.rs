@@ -2,40 +2,47 @@
 //!
 //! In: what the agent says. Out: listeners in each pod's namespace, and what leads connections to them.
 //! Never: gives up on a pod while the agent wants it served; undoes capture because ztunnel ends (then nothing
-//! would pass rather than pass unseen).
+//! would pass rather than pass unseen); undoes capture of a namespace that another pod of the agent's is in.
 //!
-//! Tasks, on the control runtime: one that tries failed pods again, and one per new pod that fetches its certificate; they end
+//! Reading order: this, `pods/serve.rs` (what a pod is given), `pods/retry.rs` (what failed), `pods/follow.rs` (what changes).
+//!
+//! Tasks, on the control runtime: one that tries again what failed, and one per new pod that fetches its certificate; they end
 //! with the process. One per pod that follows its addresses, where capture knows it by them; it ends with the pod.
 
-use std::{collections::HashMap, io, net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use decision::inbound::Speakers;
 use mesh::{SpiffeId, Workload};
-use net::{
-    Netns,
-    drain::Phase,
-    socket::{self, Peers, SpoofedPorts},
-};
+use net::Netns;
 use parking_lot::Mutex;
-use telemetry::Telemetry;
-use tokio::task::AbortHandle;
+use tokio::sync::watch;
 use wire::zds::PodInfo;
 
-use super::{
-    ebpf, iptables,
-    listen::{self, Door, Kind},
-    redirection::{Follow, Redirection},
-};
-use crate::{config, dns, pod::Pod, proxy::Proxy};
+use super::{ebpf, iptables, redirection::Redirection};
+use crate::{pod::Pod, proxy::Proxy};
 
 mod follow;
+mod retry;
+mod serve;
+
+pub use serve::Names;
 
 /// Rest before a failed pod is tried again. Source: Istio's ztunnel.
 const PAUSE_RETRY: Duration = Duration::from_secs(5);
 /// Pods of one node. Kubernetes supports 110, the largest providers a few hundred; this bounds a broken agent.
 const MAX_PODS: usize = 4096;
-/// Where tunnels end, in every mode.
-const PORT_HBONE: u16 = 15008;
+/// How long the listeners of a pod may take to close whose ports another one gets.
+const TIMEOUT_CLOSE: Duration = Duration::from_secs(1);
 
 /// Why a pod cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +56,7 @@ pub enum PodError {
     /// The redirection rules.
     #[error("pod {0}: {1}")]
     Rules(String, iptables::Error),
-    /// The programs in the kernel.
+    /// The programs in the kernel, or rules in their way.
     #[error("pod {0}: {1}")]
     Ebpf(String, Box<ebpf::Error>),
     /// The DNS proxy.
@@ -58,9 +65,20 @@ pub enum PodError {
     /// Something of ours broke while the rules were written.
     #[error("pod {0}: writing its rules was interrupted")]
     Interrupted(String),
+    /// Another pod is in its namespace already.
+    #[error("pod {0}: its network namespace is that of pod {1}, expected one of its own")]
+    Shared(String, String),
     /// The bound of [`MAX_PODS`].
     #[error("pod {0}: {MAX_PODS} pods are served already")]
     TooMany(String),
+}
+
+impl PodError {
+    /// Whether a successor serves the node's pods, and this one is to leave them alone.
+    #[must_use]
+    pub fn is_superseded(&self) -> bool {
+        matches!(self, Self::Ebpf(_, error) if error.is_superseded())
+    }
 }
 
 /// All pods.
@@ -71,57 +89,20 @@ pub struct Pods {
     dns: Names,
     served: Mutex<HashMap<String, Served>>,
     failed: Mutex<HashMap<String, (PodInfo, Arc<Netns>)>>,
-}
-
-/// What the DNS proxies of all pods share.
-#[derive(Debug)]
-pub struct Names {
-    /// Where each listens.
-    pub listen: config::DnsListen,
-    /// How names are read.
-    pub zone: Arc<dns::Zone>,
-    /// The servers that know all other names.
-    pub resolv_conf: Arc<dns::ResolvConf>,
-    /// Who counts.
-    pub telemetry: Telemetry,
-}
-
-impl Names {
-    fn observer(&self) -> dns::Observer {
-        let telemetry = self.telemetry.clone();
-        Arc::new(move |event| {
-            let metrics = telemetry.dns();
-            match event {
-                dns::Event::Request => {
-                    metrics.requests.inc();
-                }
-                dns::Event::UpstreamRequest => {
-                    metrics.upstream_requests.inc();
-                }
-                dns::Event::UpstreamFailure => {
-                    metrics.upstream_failures.inc();
-                }
-                dns::Event::UpstreamDuration(duration) => {
-                    metrics
-                        .upstream_request_duration
-                        .observe(duration.as_secs_f64());
-                }
-            }
-        })
-    }
+    /// Namespaces that have left and are captured still.
+    left: Mutex<Vec<retry::Left>>,
+    /// Whether a whole snapshot was heard, and what a predecessor left is not forgotten yet.
+    is_unsettled: AtomicBool,
+    /// Held while a pod is taken on, let go or captured again: what two of them do to one namespace must not mix.
+    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone, Debug)]
 struct Served {
     pod: Arc<Pod>,
     hold: Arc<Mutex<Hold>>,
-}
-
-/// What is bound and written before a pod is served.
-struct Prepared {
-    doors: Vec<Door>,
-    names: dns::Sockets,
-    follow: Option<Follow>,
+    /// Tells when all of its listeners are closed.
+    listeners: Arc<watch::Sender<()>>,
 }
 
 /// A pod's claim on its certificate.
@@ -145,6 +126,9 @@ impl Pods {
             dns,
             served: Mutex::default(),
             failed: Mutex::default(),
+            left: Mutex::default(),
+            is_unsettled: AtomicBool::default(),
+            turn: tokio::sync::Mutex::default(),
         })
     }
 
@@ -174,7 +158,8 @@ impl Pods {
             .collect()
     }
 
-    /// Takes a pod on. The same pod in the same namespace again is no change; another namespace replaces it.
+    /// Takes a pod on. The same pod in the same namespace again is no change. Under another name or account its connections are cut, and it
+    /// stays captured meanwhile; another namespace replaces it.
     ///
     /// # Errors
     /// See [`PodError`]. The pod is tried again until it is removed, unless its descriptor is useless.
@@ -185,56 +170,62 @@ impl Pods {
         netns: OwnedFd,
     ) -> Result<(), PodError> {
         let netns = Netns::from_fd(netns).map_err(|error| PodError::Netns(uid.clone(), error))?;
-        let served = self.served.lock().get(&uid).cloned();
-        if let Some(served) = served {
-            if served.pod.netns.inode() == netns.inode() && served.pod.info == info {
-                return Ok(());
-            }
-            self.remove(&uid).await;
+        let netns = Arc::new(netns);
+        let _turn = self.turn.lock().await;
+        let known = self.served.lock().get(&uid).cloned();
+        let is_there = known
+            .as_ref()
+            .is_some_and(|served| served.pod.netns.inode() == netns.inode());
+        if is_there && known.as_ref().is_some_and(|it| it.pod.info == info) {
+            return Ok(());
         }
+        let mut before = None;
+        if is_there {
+            // Not served any more: who follows its addresses is to leave its namespace alone from here on.
+            before = self.served.lock().remove(&uid);
+        } else {
+            self.let_go(&uid).await;
+        }
+        self.leave_failed(&uid, Some(&netns)).await;
         if self.served.lock().len() + self.failed.lock().len() >= MAX_PODS {
+            if let Some(before) = before {
+                self.end(&uid, &before);
+                self.release(&uid, netns).await;
+            }
             return Err(PodError::TooMany(uid));
         }
-        let netns = Arc::new(netns);
-        // What failed earlier is not wanted any more, not even where it is just being tried again.
-        self.failed.lock().remove(&uid);
-        match self.prepare(&uid, &netns).await {
+        if let Some(before) = before.take_if(|_| !self.has_free_ports()) {
+            // Whoever comes next needs its ports.
+            self.end(&uid, &before);
+            let closed = before.listeners.closed();
+            drop(tokio::time::timeout(TIMEOUT_CLOSE, closed).await);
+        }
+        let prepared = self.prepare(&uid, &netns).await;
+        let result = match prepared {
             Ok(prepared) => {
-                self.start(uid, info, netns, prepared);
+                self.start(uid.clone(), info, netns, prepared);
                 Ok(())
             }
             Err(error) => {
-                self.failed.lock().insert(uid, (info, netns));
+                self.failed.lock().insert(uid.clone(), (info, netns));
                 Err(error)
             }
+        };
+        if let Some(before) = before {
+            self.end(&uid, &before);
         }
+        result
     }
 
-    /// Lets a pod go: its listeners close, its connections are cut, its rules go.
+    /// Lets a pod go: its listeners close, its connections are cut, its capture ends.
     pub async fn remove(&self, uid: &str) {
-        let failed = self.failed.lock().remove(uid).map(|(_info, netns)| netns);
-        let served = self.served.lock().remove(uid);
-        let netns = match served {
-            Some(Served { pod, hold }) => {
-                pod.cut();
-                if let Some(neighbours) = &self.proxy.neighbours {
-                    neighbours.remove(&self.workload_uid(&pod.info), &pod);
-                }
-                if let Hold::Held(id) = std::mem::replace(&mut *hold.lock(), Hold::Over) {
-                    self.proxy.store.release(&id);
-                }
-                tracing::info!(pod = %pod.info.name, namespace = %pod.info.namespace, uid, "pod removed");
-                Some(Arc::clone(&pod.netns))
-            }
-            None => failed,
-        };
-        if let Some(netns) = netns {
-            self.redirection.remove(uid, netns).await;
-        }
+        let _turn = self.turn.lock().await;
+        self.let_go(uid).await;
     }
 
     /// Lets go of every pod that is not in `uids`, and of what a predecessor has left of others.
     pub async fn retain(&self, uids: &[String]) {
+        let _turn = self.turn.lock().await;
         let known: Vec<String> = {
             let (served, failed) = (self.served.lock(), self.failed.lock());
             served
@@ -245,55 +236,55 @@ impl Pods {
                 .collect()
         };
         for uid in known {
-            self.remove(&uid).await;
+            self.let_go(&uid).await;
         }
-        let wanted = {
-            let (served, failed) = (self.served.lock(), self.failed.lock());
-            let served = served.values().map(|served| &served.pod.netns);
-            let failed = failed.values().map(|(_info, netns)| netns);
-            served.chain(failed).map(Arc::clone).collect()
-        };
-        self.redirection.retain(wanted).await;
+        self.is_unsettled.store(true, Ordering::Relaxed);
+        self.settle().await;
     }
 
-    /// Tries failed pods again, for ever.
-    pub async fn retry(self: Arc<Self>) {
-        loop {
-            tokio::time::sleep(PAUSE_RETRY).await;
-            let failed: Vec<_> = self
-                .failed
-                .lock()
-                .iter()
-                .map(|(uid, pod)| (uid.clone(), pod.clone()))
-                .collect();
-            for (uid, (info, netns)) in failed {
-                match self.prepare(&uid, &netns).await {
-                    Ok(prepared) if self.take_failed(&uid, &netns) => {
-                        self.start(uid, info, netns, prepared);
-                    }
-                    // The agent has let it go meanwhile, and its rules were taken away while these were written.
-                    Ok(_unwanted) if !self.knows(&uid) => {
-                        self.redirection.remove(&uid, netns).await;
-                    }
-                    Ok(_unwanted) => {}
-                    Err(error) => tracing::warn!(%error, "pod is still not served; trying again"),
-                }
-            }
+    async fn let_go(&self, uid: &str) {
+        self.leave_failed(uid, None).await;
+        let served = self.served.lock().remove(uid);
+        if let Some(served) = served {
+            self.end(uid, &served);
+            tracing::info!(pod = %served.pod.info.name, namespace = %served.pod.info.namespace, uid, "pod removed");
+            self.release(uid, Arc::clone(&served.pod.netns)).await;
         }
     }
 
-    /// Takes a pod out of those that failed, if the agent still means this very one.
-    fn take_failed(&self, uid: &str, netns: &Arc<Netns>) -> bool {
-        let mut failed = self.failed.lock();
-        let same = failed
-            .get(uid)
-            .is_some_and(|(_info, wanted)| Arc::ptr_eq(wanted, netns));
-        same && failed.remove(uid).is_some()
+    /// What failed earlier is not wanted any more; unless it is in `stays`, it is not captured any more either.
+    async fn leave_failed(&self, uid: &str, stays: Option<&Arc<Netns>>) {
+        let failed = self.failed.lock().remove(uid);
+        let left = failed.map(|(_info, netns)| netns);
+        let left = left.filter(|netns| stays.is_none_or(|it| it.inode() != netns.inode()));
+        if let Some(netns) = left {
+            self.release(uid, netns).await;
+        }
     }
 
-    /// Whether a pod is to be served, in whichever namespace.
-    fn knows(&self, uid: &str) -> bool {
-        self.contains(uid) || self.failed.lock().contains_key(uid)
+    /// Ends everything of a pod but its capture.
+    fn end(&self, uid: &str, Served { pod, hold, .. }: &Served) {
+        pod.cut();
+        if let Some(neighbours) = &self.proxy.neighbours {
+            neighbours.remove(&self.workload_uid(&pod.info), pod);
+        }
+        if let Hold::Held(id) = std::mem::replace(&mut *hold.lock(), Hold::Over) {
+            self.proxy.store.release(&id);
+        }
+        tracing::debug!(uid, "connections and listeners of a pod ended");
+    }
+
+    /// Whether another pod is to be in a namespace, or the same one under another name.
+    fn is_wanted(&self, netns: &Netns) -> bool {
+        let (served, failed) = (self.served.lock(), self.failed.lock());
+        let served = served.values().map(|served| &served.pod.netns);
+        let failed = failed.values().map(|(_info, netns)| netns);
+        served.chain(failed).any(|it| it.inode() == netns.inode())
+    }
+
+    /// Whether two may serve one pod, because nothing of it needs a port that is told to others.
+    fn has_free_ports(&self) -> bool {
+        self.redirection.has_free_ports() && !self.dns.is_listen_set
     }
 
     /// Re-examines open connections whenever the mesh changes, and forgets the metrics of workloads that have left,
@@ -331,141 +322,5 @@ impl Pods {
     fn workload_uid(&self, info: &PodInfo) -> String {
         let cluster = self.proxy.node.cluster.as_str();
         wire::xds::name::pod(cluster, &info.namespace, &info.name)
-    }
-
-    /// Capture comes last: nothing is captured before everybody listens.
-    async fn prepare(&self, uid: &str, netns: &Arc<Netns>) -> Result<Prepared, PodError> {
-        let (ipv6, options) = (self.dns.zone.ipv6, &self.proxy.sockets.socket);
-        let address = socket::wildcard(PORT_HBONE, ipv6);
-        let listener = socket::listen(netns, address, Peers::Anywhere, options)
-            .map_err(|error| PodError::Listen(uid.to_owned(), address, error))?;
-        let names = dns::Sockets::bind(netns, self.dns.listen, ipv6, options)
-            .map_err(|error| PodError::Dns(uid.to_owned(), error))?;
-        let prepared = self.redirection.prepare(uid, netns).await?;
-        let mut doors = prepared.doors;
-        doors.push(Door {
-            kind: Kind::Hbone,
-            listener,
-            steered: false,
-        });
-        Ok(Prepared {
-            doors,
-            names,
-            follow: prepared.follow,
-        })
-    }
-
-    /// Serves a pod. Never waits, so that whoever has just seen that it is wanted is still right.
-    fn start(
-        self: &Arc<Self>,
-        uid: String,
-        info: PodInfo,
-        netns: Arc<Netns>,
-        Prepared {
-            doors,
-            names,
-            follow,
-        }: Prepared,
-    ) {
-        let proxy = &self.proxy;
-        let upstream = dns::Upstream {
-            netns: Some(Arc::clone(&netns)),
-            mark: Some(proxy.sockets.socket.mark),
-            servers: Arc::clone(&self.dns.resolv_conf),
-        };
-        let pod = Arc::new(Pod::new(
-            uid.clone(),
-            info,
-            netns,
-            SpoofedPorts::new(self.redirection.answers()),
-            Arc::new(dns::Resolver::new(upstream.clone(), self.dns.zone.ipv6)),
-            proxy.workers.count(),
-            &proxy.hbone,
-        ));
-        let home = self.served.lock().len();
-        let captured = self.open(&pod, doors, home);
-        self.serve_names(&pod, upstream, names, home);
-        if let Some(neighbours) = &proxy.neighbours {
-            neighbours.add(self.workload_uid(&pod.info), &pod);
-        }
-        let hold = Arc::new(Mutex::new(Hold::Waiting));
-        tokio::spawn(warm_up(
-            Arc::clone(proxy),
-            Arc::clone(&pod),
-            Arc::clone(&hold),
-        ));
-        tracing::info!(pod = %pod.info.name, namespace = %pod.info.namespace, uid, "pod added");
-        let served = Served {
-            pod: Arc::clone(&pod),
-            hold,
-        };
-        self.served.lock().insert(uid, served);
-        if let Some(follow) = follow {
-            tokio::spawn(Arc::clone(self).follow(pod, home, follow, captured));
-        }
-    }
-
-    /// Serves listeners. What goes through the same workers is told apart by its listener: outbound begins on `home`,
-    /// inbound on the next. Returns those that capture may exchange.
-    fn open(&self, pod: &Arc<Pod>, doors: Vec<Door>, home: usize) -> Vec<AbortHandle> {
-        let mut captured = Vec::new();
-        for door in doors {
-            let (kind, steered) = (door.kind, door.steered);
-            let home = match kind {
-                Kind::Outbound => home,
-                Kind::Plaintext | Kind::Hbone => home + 1,
-            };
-            let task = listen::spawn(&self.proxy, pod, door, home);
-            if steered {
-                captured.push(task);
-            }
-        }
-        captured
-    }
-
-    fn serve_names(
-        &self,
-        pod: &Arc<Pod>,
-        upstream: dns::Upstream,
-        sockets: dns::Sockets,
-        home: usize,
-    ) {
-        let server = dns::Server {
-            zone: Arc::clone(&self.dns.zone),
-            client: dns::Client {
-                namespace: pod.info.namespace.as_str().into(),
-                network: self.proxy.node.network.clone(),
-            },
-            view: self.proxy.view.clone(),
-            upstream,
-            resolver: Arc::clone(&pod.resolver),
-            observer: Some(self.dns.observer()),
-        };
-        let mut draining = pod.draining();
-        let pod = Arc::clone(pod);
-        self.proxy.workers.nth(home).spawn(async move {
-            let ended = tokio::select! {
-                ended = dns::serve(server, sockets) => ended,
-                () = draining.reached(Phase::Cut) => return,
-            };
-            let Err(error) = ended;
-            tracing::error!(pod = %pod.info.name, namespace = %pod.info.namespace, %error, "DNS proxy failed");
-        });
-    }
-}
-
-/// Has a new pod's certificate made before its first connection asks for it, and kept while the pod is there.
-async fn warm_up(proxy: Arc<Proxy>, pod: Arc<Pod>, hold: Arc<Mutex<Hold>>) {
-    // A pod that is not in the configuration yet asks again with its first connection.
-    let Ok(workload) = proxy.own_workload(&pod).await else {
-        return;
-    };
-    let id = workload.identity();
-    let mut hold = hold.lock();
-    if *hold == Hold::Waiting {
-        match proxy.store.retain(&id) {
-            Ok(()) => *hold = Hold::Held(id),
-            Err(error) => tracing::warn!(%id, %error, "no certificate"),
-        }
     }
 }

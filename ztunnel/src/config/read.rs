@@ -13,7 +13,7 @@ use net::socket::{Keepalive, Options};
 
 use super::{
     Config, Control, Dns, DnsListen, Drain, Hbone, Identity, LogFormat, Node, Policy, Proxy,
-    Telemetry, raw::Raw,
+    SameNode, Telemetry, raw::Raw,
 };
 
 mod capture;
@@ -105,8 +105,8 @@ fn proxy(raw: &mut Raw, mark: Option<NonZeroU32>) -> Option<Proxy> {
     let user_timeout = raw.flag("USER_TIMEOUT_ENABLED");
     let localhost_app_tunnel = raw.flag("LOCALHOST_APP_TUNNEL");
     let same_node = raw.parse("SAME_NODE", "join or hbone", |text| match text {
-        "join" => Some(true),
-        "hbone" => Some(false),
+        "join" => Some(SameNode::Join),
+        "hbone" => Some(SameNode::Hbone),
         _ => None,
     });
     let response_baggage = raw.flag("ENABLE_RESPONSE_BAGGAGE");
@@ -226,6 +226,9 @@ fn parse_address(text: &str) -> Option<SocketAddr> {
     (address.port() != 0).then_some(address)
 }
 
+/// Where DNS is served unless somebody says otherwise. Source: Istio, `DNS_PROXY_ADDR`.
+const PORT_DNS: u16 = 15053;
+
 fn dns(raw: &mut Raw, ipv6: Option<bool>, mark: Option<NonZeroU32>) -> Option<Dns> {
     let listen = raw.parse("DNS_PROXY_ADDR", ADDRESS, |text| {
         let address = parse_address(text)?;
@@ -250,7 +253,8 @@ fn dns(raw: &mut Raw, ipv6: Option<bool>, mark: Option<NonZeroU32>) -> Option<Dn
         (text.len() <= 253 && text.split('.').all(label_ok)).then_some(text)
     });
     Some(Dns {
-        listen: listen?,
+        listen: listen.unwrap_or(DnsListen::Localhost { port: PORT_DNS }),
+        is_listen_set: listen.is_some(),
         domain: domain?,
         preferred_namespace: raw.text("PREFERED_SERVICE_NAMESPACE").map(Namespace::from),
         ipv6: ipv6?,

@@ -73,10 +73,19 @@ pub struct Proxy {
     pub socket: Options,
     /// `LOCALHOST_APP_TUNNEL`.
     pub localhost_app_tunnel: bool,
-    /// `SAME_NODE`: whether pods of this node are joined without a tunnel.
-    pub same_node: bool,
+    /// `SAME_NODE`.
+    pub same_node: SameNode,
     /// `ENABLE_RESPONSE_BAGGAGE`.
     pub response_baggage: bool,
+}
+
+/// How two pods of this node are connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameNode {
+    /// In this process, where they may be: see [`neighbour`](crate::neighbour).
+    Join,
+    /// As pods of two nodes are.
+    Hbone,
 }
 
 /// Tunnels and their pool.
@@ -194,6 +203,8 @@ pub enum LogFormat {
 pub struct Dns {
     /// `DNS_PROXY_ADDR`.
     pub listen: DnsListen,
+    /// Whether somebody has set it: else capture in the kernel chooses a free port in each pod.
+    pub is_listen_set: bool,
     /// `CLUSTER_DOMAIN`, lower case, without dots at its ends.
     pub domain: String,
     /// `PREFERED_SERVICE_NAMESPACE`.

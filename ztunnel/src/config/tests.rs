@@ -8,6 +8,7 @@ use super::*;
 
 mod capture;
 mod remote;
+mod same_node;
 
 const NEEDED: [(&str, &str); 3] = [
     ("LOCAL_XDS_PATH", "/etc/mesh.yaml"),
@@ -87,6 +88,7 @@ fn defaults_are_those_of_istio() {
         "[::]:15021".parse::<SocketAddr>().unwrap()
     );
     assert_eq!(config.dns.listen, DnsListen::Localhost { port: 15053 });
+    assert!(!config.dns.is_listen_set);
     assert_eq!(config.dns.domain, "cluster.local");
     assert_eq!(config.dns.preferred_namespace, None);
     assert!(config.dns.ipv6);
@@ -150,6 +152,7 @@ fn values_reach_their_component() {
     let dns = config.dns;
     assert!(config.capture.dns);
     assert_eq!(dns.listen, DnsListen::Localhost { port: 1053 });
+    assert!(dns.is_listen_set);
     assert_eq!(dns.domain, "example.org");
     assert_eq!(dns.preferred_namespace.unwrap().as_str(), "infra");
     assert!(!dns.ipv6);

@@ -60,7 +60,7 @@ fn a_policy_that_comes_before_the_registration_is_seen_by_it() {
     // The re-examination is over before the connection is registered: it finds nothing.
     connections.recheck(&closed);
     let (_registered, mut cut, still) =
-        connections.register_admitted(0, &one, None, |one| one.readmit(&closed));
+        connections.register_admitted(0, &one, Way::Plain, None, |one| one.readmit(&closed));
     assert!(
         matches!(still, Err(Refusal::PolicyChange { .. })),
         "{still:?}"
@@ -73,13 +73,14 @@ fn a_policy_that_comes_after_the_registration_cuts_what_was_registered() {
     let (open, connections) = (open_to_all(), Connections::new(2));
     let closed = closed_to_all(&open);
     let one = admitted(&open);
-    let (_registered, mut cut, still) = connections.register_admitted(1, &one, None, |one| {
-        // Whoever comes from here on finds it: there is no moment at which nobody looks.
-        assert_eq!(connections.count(), 1);
-        let still = one.readmit(&open);
-        connections.recheck(&closed);
-        still
-    });
+    let (_registered, mut cut, still) =
+        connections.register_admitted(1, &one, Way::Plain, None, |one| {
+            // Whoever comes from here on finds it: there is no moment at which nobody looks.
+            assert_eq!(connections.count(), 1);
+            let still = one.readmit(&open);
+            connections.recheck(&closed);
+            still
+        });
     assert_eq!(still, Ok(()));
     let cut = cut.try_recv().unwrap();
     assert!(
@@ -94,7 +95,7 @@ fn what_is_still_admitted_is_not_touched_and_leaves_when_it_ends() {
     let (open, connections) = (open_to_all(), Connections::new(1));
     let one = admitted(&open);
     let (registered, mut cut, still) =
-        connections.register_admitted(0, &one, None, |one| one.readmit(&open));
+        connections.register_admitted(0, &one, Way::Plain, None, |one| one.readmit(&open));
     assert_eq!(still, Ok(()));
     connections.recheck(&open);
     assert_eq!((connections.count(), connections.list().len()), (1, 1));
@@ -107,9 +108,11 @@ fn what_is_still_admitted_is_not_touched_and_leaves_when_it_ends() {
 fn a_pod_that_leaves_cuts_what_is_open_and_what_comes_later() {
     let (open, connections) = (open_to_all(), Connections::new(1));
     let one = admitted(&open);
-    let (_first, mut first, _) = connections.register_admitted(0, &one, None, |_| Ok(()));
+    let (_first, mut first, _) =
+        connections.register_admitted(0, &one, Way::Plain, None, |_| Ok(()));
     connections.close();
-    let (_second, mut second, _) = connections.register_admitted(0, &one, None, |_| Ok(()));
+    let (_second, mut second, _) =
+        connections.register_admitted(0, &one, Way::Plain, None, |_| Ok(()));
     for cut in [&mut first, &mut second] {
         assert!(matches!(cut.try_recv(), Ok(Cut::Drain)));
     }

@@ -4,7 +4,10 @@
 //! PROXY header of an application tunnel has been written. Never: a header that the client had a word in: addresses
 //! are those of the connection, the identity that of its certificate.
 
-use std::io;
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+};
 
 use decision::inbound::{Admitted, ProxyHeader};
 use net::socket::{self, ConnectError};
@@ -13,6 +16,9 @@ use wire::proxy_protocol::{self, Addresses, TLV_IDENTITY, TlvsTooLong};
 
 use super::error::Error;
 use crate::{pod::Pod, proxy::Proxy};
+
+/// Where a route is asked for. Source: RFC 863.
+const PORT_DISCARD: u16 = 9;
 
 /// Connects to the application that a connection was admitted to.
 pub(super) async fn connect(
@@ -23,12 +29,39 @@ pub(super) async fn connect(
     let options = &proxy.sockets.socket;
     let destination = admitted.reached_at(proxy.sockets.localhost_app_tunnel);
     let client = admitted.client();
-    let mut upstream =
-        socket::connect_as(&pod.netns, client, destination, &pod.ports, options).await?;
+    let mut upstream = if calls_itself(pod, admitted, destination) {
+        socket::connect(&pod.netns, Some(client.ip()), destination, options).await?
+    } else {
+        socket::connect_as(&pod.netns, client, destination, &pod.ports, options).await?
+    };
     if let Some(header) = admitted.proxy_header() {
         announce(&mut upstream, header).await?;
     }
     Ok(upstream)
+}
+
+/// Whether a pod with several addresses calls itself from another of them. Its address is not a borrowed one then: the answers take
+/// the kernel's way within the pod, and not that of what is borrowed.
+fn calls_itself(pod: &Pod, admitted: &Admitted, destination: SocketAddr) -> bool {
+    let client = admitted.client().ip();
+    let may_be = client != destination.ip()
+        && client.is_ipv4() == destination.is_ipv4()
+        && !destination.ip().is_loopback()
+        && admitted.identity() == Some(&admitted.workload().identity());
+    may_be && pod.netns.run(|| is_local(client)).unwrap_or(false)
+}
+
+/// Whether an address is one of the namespace's own: packets to it leave from itself. Nothing is sent.
+fn is_local(ip: IpAddr) -> bool {
+    let any = match ip {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = UdpSocket::bind(SocketAddr::new(any, 0)).and_then(|socket| {
+        socket.connect(SocketAddr::new(ip, PORT_DISCARD))?;
+        socket.local_addr()
+    });
+    source.is_ok_and(|source| source.ip() == ip)
 }
 
 /// Writes the header that an application tunnel begins with.

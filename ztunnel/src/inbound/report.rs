@@ -17,6 +17,16 @@ use super::{Arrived, error::Error};
 
 /// Of an admitted plaintext connection.
 pub(super) fn of_plaintext(at: &Arrived, admitted: &Admitted) -> Connection {
+    admitted_to(at, admitted)
+}
+
+/// Of a plaintext connection that was refused.
+pub(super) fn of_refused_plaintext(at: &Arrived) -> Connection {
+    refused_by(at)
+}
+
+/// Where an admitted connection came from, by its address, and where it goes.
+fn admitted_to(at: &Arrived, admitted: &Admitted) -> Connection {
     let mut report = at.addresses.connection();
     let workload = admitted.workload();
     report.source = admitted.source().cloned();
@@ -29,8 +39,8 @@ pub(super) fn of_plaintext(at: &Arrived, admitted: &Admitted) -> Connection {
     report
 }
 
-/// Of a plaintext connection that was refused.
-pub(super) fn of_refused_plaintext(at: &Arrived) -> Connection {
+/// Where a refused connection came from, by its address, and to whom.
+fn refused_by(at: &Arrived) -> Connection {
     let mut report = at.addresses.connection();
     report.source = by_address(at);
     report.destination = Some(Arc::clone(&at.workload));
@@ -60,23 +70,23 @@ pub(super) fn of_tunnel(at: &Arrived, admitted: &Admitted, head: &ConnectHead) -
     report
 }
 
-/// Of what a neighbour sends and was admitted.
-pub(super) fn of_neighbour(at: &Arrived, admitted: &Admitted, authority: SocketAddr) -> Connection {
-    let mut report = of_plaintext(at, admitted);
+/// Of an admitted connection of a neighbour.
+pub(super) fn of_joined(at: &Arrived, admitted: &Admitted, authority: SocketAddr) -> Connection {
+    let mut report = admitted_to(at, admitted);
     let workload = admitted.workload();
     report.source_identity = admitted.identity().cloned();
     secured(&mut report, workload, authority.into(), Security::SameNode);
     report
 }
 
-/// Of what a neighbour sends and was refused.
-pub(super) fn of_refused_neighbour(
+/// Of a connection of a neighbour that was refused.
+pub(super) fn of_refused_join(
     at: &Arrived,
     identity: &SpiffeId,
     authority: SocketAddr,
     error: &Error,
 ) -> Connection {
-    let mut report = of_refused_plaintext(at);
+    let mut report = refused_by(at);
     report.source = report.source.filter(|peer| peer.identity() == *identity);
     refused_of(&mut report, identity, error);
     secured(

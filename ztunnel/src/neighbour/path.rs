@@ -1,258 +1,211 @@
 //! Whether the cluster's network lets one pod reach another's port 15008: what a tunnel would need, and what NetworkPolicy takes away.
 //!
-//! In: two pods and their addresses. Out: [`Use`] of a path that is open, and word when it closes. Never: an open path that nobody has
-//! walked within the last [`PAUSE_PROBE`] and what a probe takes.
+//! In: what walks found (`keeper`). Out: an [`OpenPath`] for a connection, and word when it closes. Never: lets a connection enter a path whose last
+//! walk did not reach its end; forgets one that is in use.
 //!
-//! A probe is a TCP connection from the one pod's namespace to the other's port 15008, by the way that a tunnel would go. Tasks: one per
-//! path, on the worker that asked first, until nobody has used it for [`PAUSE_PROBE`] or one of its pods is gone.
+//! ```text
+//!            confirmed            something is lacking here          too long, or the network says no
+//!  Asking ─────────────▶ Open ◀──────────────────────────▶ Doubtful ──────────────────────────────────▶ Closed
+//!     │                   └── connections enter                └── those inside stay, nobody enters      └── those inside are cut
+//!     └── connections wait, for a second at most                          a pod is cut: ─▶ Gone, and its connections are cut by that
+//! ```
+//! Paths belong to the pod that they come from, which is also what bounds them: connections of other pods do not meet here.
 
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use identity::{Clock, Credential, Introduced, PeerCertificate, introduce};
-use mesh::San;
-use net::{drain::Phase, socket};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
-use crate::pod::Pod;
+use super::{
+    Obstacle,
+    tally::{Place, Tally},
+};
 
-/// Between two probes of a path.
-const PAUSE_PROBE: Duration = Duration::from_secs(10);
-/// How long a probe may take: two of the kernel's retransmissions.
-const TIMEOUT_PROBE: Duration = Duration::from_secs(4);
-/// How long a connection waits for the first probe before it goes by a tunnel.
+/// How long after a path was first asked for connections wait for its first probe, before they go by a tunnel.
 const TIMEOUT_FIRST: Duration = Duration::from_secs(1);
-/// Paths that are known at once; connections of further pairs go by tunnels.
-const MAX_PATHS: usize = 16_384;
 
-/// Between whom.
-pub(super) struct Ends<'a> {
-    pub(super) from: &'a Arc<Pod>,
+/// Paths from one pod: its addresses times its neighbours', of which a node has some 250. More cannot be had by inventing addresses.
+const MAX_PATHS_OF_POD: usize = 512;
+
+/// Between whom: which address of the pod that the path comes from, and the other pod, which may not be the one that has had its
+/// address or its name before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PathKey {
     /// The address that the connection comes from.
     pub(super) client: IpAddr,
-    pub(super) to: &'a Arc<Pod>,
+    /// The neighbour's [`Pod::serial`](crate::pod::Pod::serial).
+    pub(super) to: u64,
     /// The neighbour's HBONE port.
     pub(super) peer: SocketAddr,
 }
 
-/// A path's name: the pods' uids, as one may come with the address of another that has gone, and the addresses.
-type Key = (String, IpAddr, String, SocketAddr);
+/// What is known of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// The first probe is under way.
+    Asking,
+    /// Walked.
+    Open,
+    /// It could not be walked for want of something here, or nobody knows who has answered.
+    Doubtful,
+    /// The network keeps the two apart.
+    Closed,
+    /// One of the pods is.
+    Gone,
+}
 
-/// All paths.
+impl State {
+    /// Whether connections may be inside, which it cuts when the path closes.
+    pub(super) fn may_hold_connections(self) -> bool {
+        match self {
+            Self::Open | Self::Doubtful => true,
+            Self::Asking | Self::Closed | Self::Gone => false,
+        }
+    }
+}
+
+/// The paths from one pod.
 #[derive(Debug, Default)]
-pub(super) struct Paths(Arc<Mutex<HashMap<Key, Arc<Path>>>>);
+pub struct Paths(Mutex<HashMap<PathKey, Arc<Path>>>);
 
 /// One of them.
 #[derive(Debug)]
 pub(super) struct Path {
     state: watch::Sender<State>,
-    uses: AtomicUsize,
-    introduced: Mutex<Option<Acquaintance>>,
+    asked_at: Instant,
+    /// Whether anybody has asked for it since the keeper looked last.
+    is_used: AtomicBool,
+    place: Place,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// The first probe is under way.
-    Asking,
-    Open,
-    Closed,
-}
-
-/// Two credentials that were checked, by their generations, and for whom the client took the server.
+/// A path that is open, or was when it was entered. While this lives the path is not forgotten.
 #[derive(Debug)]
-struct Acquaintance {
-    generations: (u64, u64),
-    expected: Box<[San]>,
-    client: Arc<PeerCertificate>,
-    server: Arc<PeerCertificate>,
-}
+pub(super) struct OpenPath(Arc<Path>);
 
-/// A path in use.
-pub(crate) struct Use {
-    path: Arc<Path>,
-    state: watch::Receiver<State>,
-}
-
-impl Drop for Use {
-    fn drop(&mut self) {
-        self.path.uses.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Use {
-    /// Waits until it is not open any more.
-    pub(super) fn closed(&self) -> impl Future<Output = ()> + use<> {
-        let mut state = self.state.clone();
-        async move {
-            // It cannot fail: this path is alive while it is used.
-            drop(state.wait_for(|state| *state != State::Open).await);
-        }
+impl OpenPath {
+    /// Waits until the network keeps the two apart. For ever, if one of them goes: that cuts their connections by itself.
+    pub(super) async fn closed(&self) {
+        let mut state = self.0.state.subscribe();
+        // It cannot fail: who sends is held here.
+        drop(state.wait_for(|state| *state == State::Closed).await);
     }
 }
 
 impl Paths {
-    /// The path between two pods; the first who asks has it probed.
-    pub(super) fn find(&self, ends: &Ends<'_>, options: &socket::Options) -> Option<Arc<Path>> {
-        let key = (
-            ends.from.uid.clone(),
-            ends.client,
-            ends.to.uid.clone(),
-            ends.peer,
-        );
+    /// A path; the first who asks for it has it kept by what `keep` starts.
+    pub(super) fn find(
+        &self,
+        key: PathKey,
+        tally: &Arc<Tally>,
+        keep: impl FnOnce(Arc<Path>),
+    ) -> Result<Arc<Path>, Obstacle> {
         let mut paths = self.0.lock();
         if let Some(path) = paths.get(&key) {
-            return Some(Arc::clone(path));
+            path.is_used.store(true, Relaxed);
+            return Ok(Arc::clone(path));
         }
-        if paths.len() >= MAX_PATHS {
-            return None;
+        if paths.len() >= MAX_PATHS_OF_POD {
+            return Err(Obstacle::TooManyPaths);
         }
-        let path = Arc::new(Path {
-            state: watch::Sender::new(State::Asking),
-            uses: AtomicUsize::new(0),
-            introduced: Mutex::default(),
-        });
-        paths.insert(key.clone(), Arc::clone(&path));
-        let keeper = Keeper {
-            paths: Arc::clone(&self.0),
-            key,
-            path: Arc::clone(&path),
-            from: Arc::clone(ends.from),
-            to: Arc::clone(ends.to),
-            options: socket::Options {
-                timeout_connect: TIMEOUT_PROBE,
-                ..options.clone()
-            },
-        };
-        tokio::spawn(keeper.run());
-        Some(path)
+        let place = tally.place().ok_or(Obstacle::TooManyPaths)?;
+        let path = Arc::new(Path::new(place));
+        paths.insert(key, Arc::clone(&path));
+        drop(paths);
+        keep(Arc::clone(&path));
+        Ok(path)
+    }
+
+    /// Forgets a path that nobody uses and nobody has asked for since this was last called. To be called by its keeper.
+    pub(super) fn forget_idle(&self, key: &PathKey, path: &Arc<Path>) -> bool {
+        let mut paths = self.0.lock();
+        // Whoever finds a path does so under the lock, and holds it then: the map, the keeper and nobody else.
+        let is_idle = !path.is_used.swap(false, Relaxed) && Arc::strong_count(path) == 2;
+        if is_idle {
+            paths.remove(key);
+        }
+        is_idle
+    }
+
+    /// Forgets a path, one of whose pods is gone.
+    pub(super) fn end(&self, key: &PathKey, path: &Path) {
+        path.set(State::Gone);
+        self.0.lock().remove(key);
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.0.lock().len()
     }
 }
 
 impl Path {
-    /// Who the two are to each other, if each would believe the other in a handshake now.
-    pub(super) fn introduce(
-        &self,
-        client: &Credential,
-        server: &Credential,
-        expected: &[San],
-    ) -> Option<(Arc<PeerCertificate>, Arc<PeerCertificate>)> {
-        let generations = (client.generation(), server.generation());
-        let clock = Clock::default();
-        let mut introduced = self.introduced.lock();
-        if let Some(known) = &*introduced
-            && known.generations == generations
-            && *known.expected == *expected
-            && clock.now() < known.client.not_after.min(known.server.not_after)
-        {
-            return Some((Arc::clone(&known.client), Arc::clone(&known.server)));
-        }
-        match introduce(client, server, expected, &clock) {
-            Ok(Introduced { client, server }) => {
-                let (client, server) = (Arc::new(client), Arc::new(server));
-                *introduced = Some(Acquaintance {
-                    generations,
-                    expected: expected.into(),
-                    client: Arc::clone(&client),
-                    server: Arc::clone(&server),
-                });
-                Some((client, server))
-            }
-            Err(error) => {
-                tracing::debug!(client = %client.id(), server = %server.id(), %error, "not joined");
-                None
-            }
-        }
-    }
-
-    /// Uses it, if it is open.
-    pub(super) async fn enter(self: Arc<Self>) -> Option<Use> {
-        // First: a path that is in use is not forgotten.
-        self.uses.fetch_add(1, Ordering::Relaxed);
-        let mut used = Use {
-            state: self.state.subscribe(),
-            path: self,
+    fn new(place: Place) -> Self {
+        let path = Self {
+            state: watch::Sender::new(State::Asking),
+            asked_at: Instant::now(),
+            is_used: AtomicBool::new(true),
+            place,
         };
-        let answer = used.state.wait_for(|state| *state != State::Asking);
-        let is_open = match tokio::time::timeout(TIMEOUT_FIRST, answer).await {
-            Ok(answer) => answer.is_ok_and(|state| *state == State::Open),
-            Err(_elapsed) => false,
-        };
-        is_open.then_some(used)
+        if let Some(gauge) = path.place.tally().state(State::Asking) {
+            gauge.inc();
+        }
+        path
+    }
+
+    /// Where it is counted.
+    pub(super) fn tally(&self) -> &Tally {
+        self.place.tally()
+    }
+
+    /// What is known of it.
+    pub(super) fn state(&self) -> State {
+        *self.state.borrow()
+    }
+
+    /// Notes what is known of it now, and says what was before.
+    pub(super) fn set(&self, state: State) -> State {
+        let before = self.state.send_replace(state);
+        if let Some(gauge) = self.tally().state(before) {
+            gauge.dec();
+        }
+        if let Some(gauge) = self.tally().state(state) {
+            gauge.inc();
+        }
+        before
+    }
+
+    /// Enters it, if it is open; waits for the first probe, if that is still under way.
+    pub(super) async fn enter(self: Arc<Self>) -> Result<OpenPath, Obstacle> {
+        if self.state() == State::Asking {
+            let deadline = self.asked_at + TIMEOUT_FIRST;
+            let mut state = self.state.subscribe();
+            let answer = state.wait_for(|state| *state != State::Asking);
+            drop(tokio::time::timeout_at(deadline, answer).await);
+        }
+        match self.state() {
+            State::Open => Ok(OpenPath(self)),
+            State::Asking => Err(Obstacle::NoAnswer),
+            state @ (State::Doubtful | State::Closed | State::Gone) => Err(Obstacle::NoPath(state)),
+        }
     }
 }
 
-/// Probes a path until nobody uses it.
-struct Keeper {
-    paths: Arc<Mutex<HashMap<Key, Arc<Path>>>>,
-    key: Key,
-    path: Arc<Path>,
-    from: Arc<Pod>,
-    to: Arc<Pod>,
-    options: socket::Options,
+impl Drop for Path {
+    fn drop(&mut self) {
+        if let Some(gauge) = self.tally().state(self.state()) {
+            gauge.dec();
+        }
+    }
 }
 
-impl Keeper {
-    async fn run(self) {
-        let (mut from, mut to) = (self.from.draining(), self.to.draining());
-        tokio::select! {
-            () = self.keep() => {}
-            () = from.reached(Phase::Cut) => self.forget(),
-            () = to.reached(Phase::Cut) => self.forget(),
-        }
-    }
-
-    async fn keep(&self) {
-        loop {
-            let state = self.probe().await;
-            let before = self.path.state.send_replace(state);
-            if before == State::Open && state == State::Closed {
-                let (_, client, _, peer) = &self.key;
-                tracing::warn!(%client, %peer, "the network does not let two joined pods reach each other any more: their connections are cut");
-            }
-            tokio::time::sleep(PAUSE_PROBE).await;
-            if self.is_forgotten() {
-                return;
-            }
-        }
-    }
-
-    async fn probe(&self) -> State {
-        let (_, client, _, peer) = &self.key;
-        match socket::connect(&self.from.netns, Some(*client), *peer, &self.options).await {
-            Ok(probe) => {
-                // Nothing was said; without this every probe would leave a socket behind for a minute.
-                socket::reset_on_close(&probe);
-                State::Open
-            }
-            Err(error) => {
-                tracing::debug!(%client, %peer, %error, "no path between two pods of this node");
-                State::Closed
-            }
-        }
-    }
-
-    /// Forgets the path if nobody uses it.
-    fn is_forgotten(&self) -> bool {
-        let mut paths = self.paths.lock();
-        // Whoever finds a path does so under the lock, and holds it then: the map, the keeper and nobody else.
-        let is_unused =
-            self.path.uses.load(Ordering::Relaxed) == 0 && Arc::strong_count(&self.path) == 2;
-        if is_unused {
-            paths.remove(&self.key);
-        }
-        is_unused
-    }
-
-    fn forget(&self) {
-        self.path.state.send_replace(State::Closed);
-        self.paths.lock().remove(&self.key);
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -2,20 +2,16 @@
 //!
 //! In: the client's socket, a [`Passage`]. Out: how it went. Never: another way in than `inbound`'s.
 
-use std::{net::SocketAddr, sync::Arc};
-
 use hbone::OpenError;
-use identity::PeerCertificate;
-use net::{relay::TcpEnd, socket};
+use net::relay::TcpEnd;
 use telemetry::{ByteCounters, Outcome};
 use tokio::net::TcpStream;
 
-use super::{Error, From};
+use super::{Entry, Error, From};
 use crate::{
-    connections::{self, Cut, Open},
-    inbound::Neighbour,
+    connections::{self, Cut, Way},
+    inbound::Joined,
     neighbour::Passage,
-    relay,
 };
 
 impl From<'_> {
@@ -23,38 +19,29 @@ impl From<'_> {
     pub(super) async fn join(
         &self,
         client: TcpStream,
-        original_destination: SocketAddr,
         passage: Passage,
+        entry: Entry<'_>,
         counters: &ByteCounters,
     ) -> Outcome {
-        let open = Open::Outbound {
-            source: self.client,
-            original_destination,
-            destination: passage.peer,
-            peer: Some(Arc::clone(&passage.server)),
-        };
-        let (_registered, cut) = self.pod.connections.register(self.worker, open);
-        // A list that came before they were registered has found nothing to cut.
-        let is_revoked = |peer: &PeerCertificate| self.proxy.store.revocation(peer).is_some();
-        if is_revoked(&passage.server) || is_revoked(&passage.client) {
-            socket::reset_on_close(&client);
-            return relay::cut(&Cut::Revoked);
-        }
-        let closed = passage.closed();
+        let Entry { registered, cut } = entry;
+        // Whether it is revoked by now is asked by the neighbour's side, for both, once that is registered, too.
+        registered.reached(Way::SameNode, &passage.introduced.server);
         let cut = async {
             tokio::select! {
+                biased;
+                // First: what cuts a connection says why; that its path has closed may be only what comes of it.
                 reason = cut => connections::reason(reason),
-                () = closed => Cut::Apart,
+                () = passage.closed() => Cut::Apart,
             }
         };
-        let neighbour = Neighbour {
+        let joined = Joined {
             proxy: self.proxy,
             worker: self.worker,
             client: self.client,
             passage: &passage,
         };
-        let joined = neighbour.carry(TcpEnd::new(client), counters, cut).await;
-        joined.unwrap_or_else(|status| {
+        let carried = joined.carry(TcpEnd::new(client), counters, cut).await;
+        carried.unwrap_or_else(|status| {
             let error = Error::from(OpenError::Status(status));
             Outcome::failed(error.reason(), error)
         })

@@ -1,16 +1,18 @@
 //! One way of a relay: from a source to a sink, by reads and writes or, in bulk between two sockets, by splices.
 //!
 //! In: two ends, how far the other way is. Out: ready when the source has ended and the sink knows it.
-//! Never: a read while something waits to be written, unless the source has a window of its own.
+//! Never: a read while something waits to be written, unless the source has a window of its own; a large buffer for few bytes that wait.
 
 use std::{
     io,
+    ops::RangeInclusive,
     task::{Context, Poll, ready},
 };
 
 use tokio::net::TcpStream;
 
 use super::{Duplex, Queue, Read, pipe::Pipe, pressure::Held};
+use crate::chunk;
 
 /// Turns of one direction before other tasks of the worker get theirs.
 const MAX_TURNS: usize = 16;
@@ -18,6 +20,12 @@ const MAX_TURNS: usize = 16;
 const BULK_BYTES: usize = 64 * 1024;
 /// A splice that moves less shows that the bulk is over. Units: bytes.
 const SPARSE_BYTES: usize = 8 * 1024;
+
+/// What is copied while it waits, of a socket: these keep a buffer that is four times as large, or more. Units: bytes.
+const OWNED: RangeInclusive<usize> = chunk::MAX_COPIED_BYTES + 1..=chunk::MAX_CHUNK_BYTES / 4;
+/// The same of an end with a window: its engine reads frames of all streams into one buffer, which is as large as the largest
+/// of them, and any part of it keeps the whole. Units: bytes.
+const OWNED_WINDOWED: RangeInclusive<usize> = 1..=256 * 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Direction {
@@ -76,7 +84,10 @@ impl Direction {
             if self.pipe.is_some()
                 && let Some(socket) = sink.socket()
             {
-                ready!(self.poll_drain(cx, socket, &count))?;
+                match self.poll_drain(cx, socket, &count) {
+                    Poll::Ready(drained) => drained?,
+                    Poll::Pending => return self.poll_blocked(cx, source),
+                }
             }
             match self.state {
                 State::Open => {
@@ -157,11 +168,31 @@ impl Direction {
         cx: &mut Context<'_>,
         source: &mut impl Duplex,
     ) -> Poll<Result<(), Failed>> {
-        self.held.set(self.queue.footprint());
+        let meanwhile = self.poll_meanwhile(cx, source);
+        if source.has_window() {
+            self.queue.own(&OWNED_WINDOWED);
+        } else {
+            self.queue.own(&OWNED);
+            self.held.set(self.queue.footprint());
+        }
+        meanwhile
+    }
+
+    /// What there is to see of a source while its sink is blocked: never ready but with its failure.
+    fn poll_meanwhile(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut impl Duplex,
+    ) -> Poll<Result<(), Failed>> {
         while self.state == State::Open {
-            match ready!(source.poll_read_ahead(cx, &mut self.queue)).map_err(Failed::Source)? {
-                Read::Some => {}
-                Read::End => self.state = State::Ending,
+            match source.poll_read_ahead(cx, &mut self.queue) {
+                Poll::Ready(Ok(Read::Some)) => {}
+                Poll::Ready(Ok(Read::End)) => self.state = State::Ending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Failed::Source(error))),
+                Poll::Pending => {
+                    let failed = source.poll_failed(cx);
+                    return failed.map(|error| Err(Failed::Source(error)));
+                }
             }
         }
         Poll::Pending

@@ -1,8 +1,9 @@
 //! Bytes between a read and a write.
 //!
-//! In: chunks as they were read. Out: slices for one `writev`, or chunks of a size that is asked for. Never: a copy of a large chunk.
+//! In: chunks as they were read. Out: slices for one `writev`, or chunks of a size that is asked for.
+//! Never: a copy of a large chunk, or of any that does not have to wait.
 
-use std::{collections::VecDeque, io::IoSlice};
+use std::{collections::VecDeque, io::IoSlice, ops::RangeInclusive};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
@@ -16,53 +17,87 @@ pub(super) const MAX_SLICES: usize = 32;
 const MAX_CRUMB_BYTES: usize = 1024;
 /// What crumbs are gathered in, at most. Units: bytes.
 const MAX_GATHERED_BYTES: usize = 16 * 1024;
+/// What copies are put into, one behind the other: so large that the allocator gives it back to the system when the last of them
+/// has left ([`crate::limits::give_memory_back`]), and only what is written counts. Units: bytes.
+const SLAB_BYTES: usize = chunk::MAX_CHUNK_BYTES;
 
 /// Bytes on their way, oldest first.
 #[derive(Debug, Default)]
 pub struct Queue {
-    chunks: VecDeque<Bytes>,
+    chunks: VecDeque<Chunk>,
     bytes: usize,
+    /// How many of the first chunks [`Queue::own`] has seen.
+    seen: usize,
+    /// What is left of the slab that the next copies go to; there while something waits.
+    slab: Option<Box<BytesMut>>,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    bytes: Bytes,
+    /// Whether it keeps no more memory than it has bytes. Others may be a part of a far larger buffer.
+    exact: bool,
+}
+
+impl Chunk {
+    /// What it keeps of memory, if it came from a socket. Units: bytes.
+    fn cost(&self) -> usize {
+        match self.bytes.len() {
+            length if self.exact || length <= chunk::MAX_COPIED_BYTES => length,
+            length => chunk::MAX_CHUNK_BYTES.max(length),
+        }
+    }
+
+    fn own(&mut self, sizes: &RangeInclusive<usize>, slab: &mut Option<Box<BytesMut>>) {
+        let length = self.bytes.len();
+        if self.exact || !sizes.contains(&length) {
+            return;
+        }
+        let mut slab_with_room = slab
+            .take_if(|slab| slab.capacity() >= length)
+            .unwrap_or_else(|| Box::new(BytesMut::with_capacity(SLAB_BYTES.max(length))));
+        slab_with_room.extend_from_slice(&self.bytes);
+        self.bytes = slab_with_room.split().freeze();
+        self.exact = true;
+        *slab = Some(slab_with_room);
+    }
 }
 
 impl Queue {
     /// Adds bytes at the end. Crumbs are gathered, so that a queue of them costs what it holds.
-    pub fn push(&mut self, chunk: Bytes) {
-        if chunk.is_empty() {
+    pub fn push(&mut self, bytes: Bytes) {
+        if bytes.is_empty() {
             return;
         }
-        self.bytes += chunk.len();
-        if chunk.len() <= MAX_CRUMB_BYTES
+        self.bytes += bytes.len();
+        if bytes.len() <= MAX_CRUMB_BYTES
             && let Some(last) = self
                 .chunks
-                .pop_back_if(|last| last.len() + chunk.len() <= MAX_GATHERED_BYTES)
+                .pop_back_if(|last| last.bytes.len() + bytes.len() <= MAX_GATHERED_BYTES)
         {
-            match last.try_into_mut() {
-                Ok(mut gathered) => {
-                    gathered.extend_from_slice(&chunk);
-                    return self.chunks.push_back(gathered.freeze());
-                }
-                // Two crumbs of a buffer that others use too.
-                Err(last) if last.len() <= MAX_CRUMB_BYTES => {
-                    let mut gathered = BytesMut::with_capacity(2 * MAX_CRUMB_BYTES);
-                    gathered.extend_from_slice(&last);
-                    gathered.extend_from_slice(&chunk);
-                    return self.chunks.push_back(gathered.freeze());
-                }
-                Err(last) => self.chunks.push_back(last),
+            let gathered = gather(last, &bytes);
+            let whole = gathered.is_ok();
+            self.chunks.push_back(gathered.unwrap_or_else(|last| last));
+            if whole {
+                return;
             }
         }
-        self.chunks.push_back(chunk);
+        self.chunks.push_back(Chunk {
+            bytes,
+            exact: false,
+        });
     }
 
     /// Takes at most `limit` bytes of the first chunk, without a copy.
     pub fn pop(&mut self, limit: usize) -> Option<Bytes> {
         let first = self.chunks.front_mut()?;
-        let taken = if first.len() <= limit {
-            self.chunks.pop_front()?
+        let taken = if first.bytes.len() <= limit {
+            self.seen = self.seen.saturating_sub(1);
+            self.chunks.pop_front()?.bytes
         } else {
-            first.split_to(limit)
+            first.bytes.split_to(limit)
         };
-        self.bytes -= taken.len();
+        self.take_off(taken.len());
         Some(taken)
     }
 
@@ -88,35 +123,72 @@ impl Queue {
     pub(super) fn slices<'q>(&'q self, slices: &mut [IoSlice<'q>; MAX_SLICES]) -> usize {
         let pairs = slices.iter_mut().zip(&self.chunks);
         pairs
-            .map(|(slot, chunk)| *slot = IoSlice::new(chunk))
+            .map(|(slot, chunk)| *slot = IoSlice::new(&chunk.bytes))
             .count()
     }
 
     /// The only chunk, if there is just one.
     pub(super) fn single(&self) -> Option<&Bytes> {
-        self.chunks.front().filter(|_| self.chunks.len() == 1)
+        let first = self.chunks.front().filter(|_| self.chunks.len() == 1);
+        first.map(|chunk| &chunk.bytes)
+    }
+
+    /// For bytes that have to wait: copies chunks of these sizes out of the larger buffers that they keep, each once.
+    pub(super) fn own(&mut self, sizes: &RangeInclusive<usize>) {
+        // The first one may have become small since.
+        if let Some(first) = self.chunks.front_mut() {
+            first.own(sizes, &mut self.slab);
+        }
+        for chunk in self.chunks.range_mut(self.seen..) {
+            chunk.own(sizes, &mut self.slab);
+        }
+        self.seen = self.chunks.len();
     }
 
     /// What it costs the process: a large chunk keeps the whole buffer that it was read into. Units: bytes.
     pub(super) fn footprint(&self) -> usize {
-        let cost = |chunk: &Bytes| match chunk.len() {
-            length if length > chunk::MAX_COPIED_BYTES => chunk::MAX_CHUNK_BYTES.max(length),
-            length => length,
-        };
-        self.chunks.iter().map(cost).sum()
+        self.chunks.iter().map(Chunk::cost).sum()
+    }
+
+    fn take_off(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        if self.bytes == 0 {
+            self.slab = None;
+        }
     }
 
     pub(super) fn advance(&mut self, mut written: usize) {
-        self.bytes -= written;
+        self.take_off(written);
         while let Some(first) = self.chunks.front_mut() {
-            if first.len() > written {
-                first.advance(written);
+            if first.bytes.len() > written {
+                first.bytes.advance(written);
                 return;
             }
-            written -= first.len();
+            written -= first.bytes.len();
             self.chunks.pop_front();
+            self.seen = self.seen.saturating_sub(1);
         }
     }
+}
+
+/// Adds a crumb to what came before it, or gives that back where it would have to be copied for it.
+fn gather(last: Chunk, crumb: &Bytes) -> Result<Chunk, Chunk> {
+    let exact = last.exact;
+    let mut gathered = match last.bytes.try_into_mut() {
+        Ok(gathered) => gathered,
+        // Two crumbs of a buffer that others use too.
+        Err(last) if last.len() <= MAX_CRUMB_BYTES => {
+            let mut gathered = BytesMut::with_capacity(2 * MAX_CRUMB_BYTES);
+            gathered.extend_from_slice(&last);
+            gathered
+        }
+        Err(bytes) => return Err(Chunk { bytes, exact }),
+    };
+    gathered.extend_from_slice(crumb);
+    Ok(Chunk {
+        bytes: gathered.freeze(),
+        exact,
+    })
 }
 
 #[cfg(test)]

@@ -1,24 +1,32 @@
 //! A socket as one end of a relay.
 //!
-//! In: a connected socket. Out: reads that grow with what comes, writes of all that waits. Never: a buffer of its own.
+//! In: a connected socket. Out: reads that grow with what comes, writes of all that waits, a reset that is seen while nothing is read.
+//! Never: a buffer of its own.
 
 use std::{
     io::{self, IoSlice},
-    pin::Pin,
+    net::Shutdown,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use tokio::{io::AsyncWrite as _, net::TcpStream};
+use socket2::SockRef;
+use tokio::net::TcpStream;
 
+use self::watch::Watch;
 use super::{Duplex, Queue, Read, pressure, queue::MAX_SLICES};
 use crate::{chunk, socket};
+
+mod watch;
 
 /// A TCP socket as one end of a relay.
 #[derive(Debug)]
 pub struct TcpEnd {
-    stream: TcpStream,
+    /// Shared with nobody but the watch.
+    stream: Arc<TcpStream>,
     /// Grows while reads fill it, so that a quiet connection never faults in a large buffer.
     read_limit: usize,
+    watch: Watch,
 }
 
 /// What a connection is first read with. Units: bytes.
@@ -29,8 +37,9 @@ impl TcpEnd {
     #[must_use]
     pub fn new(stream: TcpStream) -> Self {
         Self {
-            stream,
+            stream: Arc::new(stream),
             read_limit: FIRST_READ_BYTES,
+            watch: Watch::default(),
         }
     }
 
@@ -48,7 +57,7 @@ impl Duplex for TcpEnd {
 
     fn poll_read(&mut self, cx: &mut Context<'_>, queue: &mut Queue) -> Poll<io::Result<Read>> {
         let limit = pressure::limit(self.read_limit);
-        let bytes = ready!(chunk::poll_read(&mut self.stream, cx, limit))?;
+        let bytes = ready!(chunk::poll_receive(&self.stream, cx, limit))?;
         if bytes.is_empty() {
             return Poll::Ready(Ok(Read::End));
         }
@@ -59,6 +68,10 @@ impl Duplex for TcpEnd {
         }
         queue.push(bytes);
         Poll::Ready(Ok(Read::Some))
+    }
+
+    fn poll_failed(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.watch.poll(cx, &self.stream)
     }
 
     fn consumed(&mut self, _bytes: usize) {}
@@ -82,8 +95,8 @@ impl Duplex for TcpEnd {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match ready!(Pin::new(&mut self.stream).poll_shutdown(cx)) {
+    fn poll_finish(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match SockRef::from(&*self.stream).shutdown(Shutdown::Write) {
             // The peer has gone meanwhile: there is nobody left to tell.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             result => Poll::Ready(result),

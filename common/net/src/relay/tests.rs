@@ -16,6 +16,8 @@ use tokio::{
 
 use super::{Duplex, MAX_PIPE_BYTES, Meter, Queue, Read, RelayError, TcpEnd, pipe, relay};
 
+mod resets;
+
 #[derive(Default)]
 struct Counts {
     upward: Cell<u64>,
@@ -219,6 +221,10 @@ impl Duplex for Windowed {
 
     fn poll_read(&mut self, cx: &mut Context<'_>, queue: &mut Queue) -> Poll<io::Result<Read>> {
         self.poll_read_ahead(cx, queue)
+    }
+
+    fn has_window(&self) -> bool {
+        true
     }
 
     fn poll_read_ahead(

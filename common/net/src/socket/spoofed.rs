@@ -5,22 +5,19 @@
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     num::NonZeroU32,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU16, Ordering},
-    },
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// The ports that spoofed connections leave from: below the ephemeral range, because a port that the client
 /// itself uses towards this pod would meet the client's own connection in this namespace and hang.
 const SPOOFED_PORTS: std::ops::RangeInclusive<u16> = 1024..=32_767;
-
-/// How often a handshake that gets no answer is asked whether it has met a connection of the client's own. Without that it is over
-/// in microseconds.
-const PAUSE_USED: Duration = Duration::from_millis(100);
+/// How many they are.
+const PORTS: usize = (*SPOOFED_PORTS.end() - *SPOOFED_PORTS.start()) as usize + 1;
+/// How far to go from a port that met something unknown. Clients choose ports close to each other, and so is what else
+/// would be met. With the step to the next port it is a prime, so that every port has its turn.
+const STRIDE: usize = 7918;
 
 /// How the application's answers to a borrowed address come back to the proxy, and do not leave the pod.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,17 +33,33 @@ pub enum Answers {
 /// The source ports of one pod: where they stand, and which of them clients use themselves.
 #[derive(Debug, Default)]
 pub struct SpoofedPorts {
-    count: AtomicU16,
     answers: Answers,
-    /// How many accepted connections each peer has that uses one of our ports.
-    live: Arc<Mutex<HashMap<SocketAddr, usize>>>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The next port, counted from the first of [`SPOOFED_PORTS`].
+    at: usize,
+    /// Those that use one of our ports.
+    clients: HashMap<IpAddr, Client>,
+}
+
+/// The ports that one client uses itself.
+#[derive(Debug)]
+struct Client {
+    /// One bit per port: a client may hold most of them, and each delivery looks for a free one.
+    used: Box<[u64]>,
+    /// How many accepted connections each has.
+    open: HashMap<usize, usize>,
 }
 
 /// A client's port, not used for anybody else while this lives.
 #[derive(Debug)]
 pub struct LivePeer {
-    peer: SocketAddr,
-    live: Arc<Mutex<HashMap<SocketAddr, usize>>>,
+    client: IpAddr,
+    index: usize,
+    state: Arc<Mutex<State>>,
 }
 
 impl SpoofedPorts {
@@ -63,61 +76,121 @@ impl SpoofedPorts {
     /// needs no keeping, because it is none of ours.
     #[must_use]
     pub fn keep(&self, peer: SocketAddr) -> Option<LivePeer> {
-        if !SPOOFED_PORTS.contains(&peer.port()) {
-            return None;
-        }
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        *live.entry(peer).or_default() += 1;
+        let index = index(peer.port())?;
+        let mut state = lock(&self.state);
+        state.clients.entry(peer.ip()).or_default().begin(index);
         Some(LivePeer {
-            peer,
-            live: Arc::clone(&self.live),
+            client: peer.ip(),
+            index,
+            state: Arc::clone(&self.state),
         })
-    }
-
-    /// Waits until a client uses a port itself.
-    pub(super) async fn used(&self, peer: SocketAddr) {
-        loop {
-            tokio::time::sleep(PAUSE_USED).await;
-            if self.is_live(peer) {
-                return;
-            }
-        }
-    }
-
-    fn is_live(&self, peer: SocketAddr) -> bool {
-        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        live.contains_key(&peer)
     }
 
     /// The next port that a client does not use itself, as far as is known; `None` where it uses all of them.
     pub(super) fn next_for(&self, client: SocketAddr) -> Option<u16> {
-        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        SPOOFED_PORTS.map(|_turn| self.next()).find(|&port| {
-            port != client.port() && !live.contains_key(&SocketAddr::new(client.ip(), port))
-        })
+        let mut state = lock(&self.state);
+        let own = index(client.port());
+        let known = state.clients.get(&client.ip());
+        let free = |from| match known {
+            Some(known) => known.free(from),
+            None => Some(from % PORTS),
+        };
+        let found = free(state.at)?;
+        let found = if own == Some(found) {
+            free(found + 1).filter(|other| *other != found)?
+        } else {
+            found
+        };
+        state.at = (found + 1) % PORTS;
+        SPOOFED_PORTS.clone().nth(found)
+    }
+
+    /// Goes on elsewhere: the last port has met a connection that nobody knows of.
+    pub(super) fn skip(&self) {
+        let mut state = lock(&self.state);
+        state.at = (state.at + STRIDE) % PORTS;
     }
 
     pub(super) fn answers(&self) -> Answers {
         self.answers
     }
+}
 
-    fn next(&self) -> u16 {
-        let count = SPOOFED_PORTS.end() - SPOOFED_PORTS.start() + 1;
-        SPOOFED_PORTS.start() + self.count.fetch_add(1, Ordering::Relaxed) % count
+impl Default for Client {
+    fn default() -> Self {
+        Self {
+            used: vec![0; PORTS.div_ceil(64)].into(),
+            open: HashMap::new(),
+        }
+    }
+}
+
+impl Client {
+    fn begin(&mut self, index: usize) {
+        *self.open.entry(index).or_default() += 1;
+        self.mark(index, true);
+    }
+
+    fn end(&mut self, index: usize) {
+        if let Some(count) = self.open.get_mut(&index) {
+            *count -= 1;
+            if *count == 0 {
+                self.open.remove(&index);
+                self.mark(index, false);
+            }
+        }
+    }
+
+    fn mark(&mut self, index: usize, used: bool) {
+        if let Some(word) = self.used.get_mut(index / 64) {
+            let bit = 1 << (index % 64);
+            *word = if used { *word | bit } else { *word & !bit };
+        }
+    }
+
+    /// The first port from `from` on, and round, that it does not use.
+    fn free(&self, from: usize) -> Option<usize> {
+        let from = from % PORTS;
+        let (words, word) = (self.used.len(), from / 64);
+        // The first word a second time: what it holds before `from` comes last.
+        (0..=words).find_map(|step| {
+            let at = (word + step) % words;
+            let free = !self.used.get(at)?;
+            let free = if step == 0 {
+                free & (u64::MAX << (from % 64))
+            } else {
+                free
+            };
+            (free != 0).then(|| at * 64 + free.trailing_zeros() as usize)
+        })
     }
 }
 
 impl Drop for LivePeer {
     fn drop(&mut self) {
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = live.get_mut(&self.peer) {
-            *count -= 1;
-            if *count == 0 {
-                live.remove(&self.peer);
+        let mut state = lock(&self.state);
+        if let Some(client) = state.clients.get_mut(&self.client) {
+            client.end(self.index);
+            if client.open.is_empty() {
+                state.clients.remove(&self.client);
             }
         }
     }
 }
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where a port stands in [`SPOOFED_PORTS`].
+fn index(port: u16) -> Option<usize> {
+    SPOOFED_PORTS
+        .contains(&port)
+        .then(|| usize::from(port - SPOOFED_PORTS.start()))
+}
+
+// Each bit is a port: none is left over at the end.
+const _: () = assert!(PORTS.is_multiple_of(64));
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::{fs, io, path::Path};
 use net::Netns;
 
 use super::{
-    CONNTRACK_MARK, Error, Family, MARK_MASK, ROUTE_PRIORITY, ROUTE_TABLE, Settings, Table,
+    CONNTRACK_MARK, Error, Family, MARK_MASK, Owner, ROUTE_PRIORITY, ROUTE_TABLE, Settings, Table,
     rules::Standing, tool::Tools,
 };
 
@@ -38,12 +38,12 @@ pub enum Families {
 /// is left standing, because it holds connections back that would otherwise go out plain. Call again to retry.
 ///
 /// # Errors
-/// Names the tool, its package where it is missing, and what it said.
+/// Names the tool, its package where it is missing, and what it said; [`Error::Agent`] where somebody else captures.
 pub fn apply(netns: &Netns, settings: &Settings) -> Result<Families, Error> {
     apply_with(netns, settings, &Tools::default())
 }
 
-/// Takes the rules out of a pod's namespace, whichever settings wrote them. **Blocks** as [`apply`] does.
+/// Takes our rules out of a pod's namespace, whichever settings wrote them, and leaves an agent's. **Blocks** as [`apply`] does.
 /// Idempotent; goes on after a failure and reports the first.
 ///
 /// # Errors
@@ -52,21 +52,15 @@ pub fn remove(netns: &Netns) -> Result<(), Error> {
     remove_with(netns, &Tools::default())
 }
 
-/// Whether any of the rules are in a pod's namespace. **Blocks** as [`apply`] does.
+/// Whose rules are in a pod's namespace. **Blocks** as [`apply`] does.
 ///
 /// # Errors
 /// As [`apply`].
-pub fn stand(netns: &Netns) -> Result<bool, Error> {
+pub fn owner(netns: &Netns) -> Result<Owner, Error> {
     let tools = Tools::default();
-    let look = || {
-        for family in [Family::V4, Family::V6] {
-            if !Standing::parse(&tools.save(family)?).is_empty() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    };
-    netns.run(look).map_err(Error::Namespace)?
+    netns
+        .run(|| Ok(owner_of(&read(&tools, families(has_ipv6()))?)))
+        .map_err(Error::Namespace)?
 }
 
 pub(super) fn apply_with(
@@ -87,16 +81,13 @@ pub(super) fn remove_with(netns: &Netns, tools: &Tools) -> Result<(), Error> {
 
 fn apply_here(settings: &Settings, tools: &Tools) -> Result<Families, Error> {
     let ipv6 = has_ipv6();
-    let families: &[Family] = if settings.ipv6 && ipv6 {
-        &[Family::V4, Family::V6]
-    } else {
-        &[Family::V4]
-    };
-    // Read before anything is written, so that a missing tool changes nothing.
-    let mut standing = Vec::with_capacity(families.len());
-    for &family in families {
-        standing.push((family, Standing::parse(&tools.save(family)?)));
+    // Read before anything is written, so that a missing tool changes nothing. Those of a family that is left alone say whose
+    // the pod is as well.
+    let mut standing = read(tools, families(ipv6))?;
+    if owner_of(&standing) == Owner::Agent {
+        return Err(Error::Agent);
     }
+    standing.retain(|(family, _)| settings.ipv6 || *family == Family::V4);
     let fresh = standing.iter().all(|(_, standing)| standing.is_empty());
     let written = write(settings, tools, &standing);
     if written.is_err() && fresh {
@@ -104,11 +95,33 @@ fn apply_here(settings: &Settings, tools: &Tools) -> Result<Families, Error> {
         drop(remove_here(tools, ipv6));
     }
     written?;
-    Ok(if families.len() > 1 {
+    Ok(if standing.len() > 1 {
         Families::Both
     } else {
         Families::V4
     })
+}
+
+fn families(ipv6: bool) -> &'static [Family] {
+    if ipv6 {
+        &[Family::V4, Family::V6]
+    } else {
+        &[Family::V4]
+    }
+}
+
+fn read(tools: &Tools, families: &[Family]) -> Result<Vec<(Family, Standing)>, Error> {
+    let one = |&family| Ok((family, Standing::parse(&tools.save(family)?)));
+    families.iter().map(one).collect()
+}
+
+/// Ours, where any of it is: an agent that takes over removes what says so in both families.
+fn owner_of(standing: &[(Family, Standing)]) -> Owner {
+    let owners = || standing.iter().map(|(_, standing)| standing.owner());
+    [Owner::Ours, Owner::Agent]
+        .into_iter()
+        .find(|wanted| owners().any(|owner| owner == *wanted))
+        .unwrap_or(Owner::Nobody)
 }
 
 fn write(settings: &Settings, tools: &Tools, standing: &[(Family, Standing)]) -> Result<(), Error> {
@@ -128,23 +141,26 @@ fn write(settings: &Settings, tools: &Tools, standing: &[(Family, Standing)]) ->
 }
 
 fn remove_here(tools: &Tools, ipv6: bool) -> Result<(), Error> {
-    let families: &[Family] = if ipv6 {
-        &[Family::V4, Family::V6]
-    } else {
-        &[Family::V4]
-    };
+    let families = families(ipv6);
     let mut first = Ok(());
+    let mut standing = Vec::new();
     for &family in families {
-        let tables = tools.save(family).and_then(|dump| {
-            let standing = Standing::parse(&dump);
-            let input: String = Table::ALL
-                .iter()
-                .rev()
-                .map(|&table| standing.to_remove(table))
-                .collect();
-            tools.restore(family, &input)
-        });
-        first = first.and(tables);
+        match tools.save(family) {
+            Ok(dump) => standing.push((family, Standing::parse(&dump))),
+            Err(error) => first = first.and(Err(error)),
+        }
+    }
+    if owner_of(&standing) == Owner::Agent {
+        // The routes are its, too.
+        return first;
+    }
+    for (family, standing) in standing {
+        let input: String = Table::ALL
+            .iter()
+            .rev()
+            .map(|&table| standing.to_remove(table))
+            .collect();
+        first = first.and(tools.restore(family, &input));
     }
     for &family in families {
         let gone = [NOT_THERE, NO_SUCH_FAMILY].concat();

@@ -24,8 +24,11 @@ const PORT_DNS: u16 = 53;
 pub(super) const PREROUTING: &str = "ISTIO_PRERT";
 /// The chain that hangs in OUTPUT.
 pub(super) const OUTPUT: &str = "ISTIO_OUTPUT";
-/// Our chains, each with the built-in chain that jumps to it.
+/// The chains of Istio's names, each with the built-in chain that jumps to it.
 pub(super) const CHAINS: [(&str, &str); 2] = [("PREROUTING", PREROUTING), ("OUTPUT", OUTPUT)];
+/// An empty chain that [`PREROUTING`] ends with in every table that we write: an agent's rules do not know it, and an agent that
+/// takes over removes the jump.
+pub(super) const OWNER: &str = "AMBIT";
 
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,10 +183,21 @@ fn marked(mark: u32) -> String {
     format!("{mark:#x}/{MARK_MASK:#x}")
 }
 
-/// Which of our chains and jumps stand in a namespace, as `iptables-save` tells it.
+/// Whose rules stand in a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// There are none.
+    Nobody,
+    /// Ours, or what is left of them.
+    Ours,
+    /// A CNI agent's: Istio's chains, and nothing in them says that they are ours.
+    Agent,
+}
+
+/// Which chains and jumps stand in a namespace, as `iptables-save` tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// Lines of the dump that make a chain or a jump of ours, each behind the name of its table.
+    /// Lines of the dump that make a chain or a jump, each behind the name of its table.
     lines: Vec<(String, String)>,
 }
 
@@ -194,21 +208,35 @@ impl Standing {
         for line in dump.lines() {
             if let Some(name) = line.strip_prefix('*') {
                 table = name.trim();
-            } else if CHAINS.iter().any(|(hook, chain)| {
-                line == jump(hook, chain)
-                    || line
-                        .strip_prefix(':')
-                        .is_some_and(|it| it.split(' ').next() == Some(chain))
-            }) {
+            } else if is_chain(line, OWNER)
+                || line == jump(PREROUTING, OWNER)
+                || CHAINS
+                    .iter()
+                    .any(|(hook, chain)| line == jump(hook, chain) || is_chain(line, chain))
+            {
                 lines.push((table.to_owned(), line.to_owned()));
             }
         }
         Self { lines }
     }
 
-    /// Whether nothing of ours is there.
+    /// Whether nothing is there.
     pub(super) fn is_empty(&self) -> bool {
         self.lines.is_empty()
+    }
+
+    /// Whose it is. One mark is enough: an agent removes them all when it takes over, and what else may be missing is damage.
+    pub(super) fn owner(&self) -> Owner {
+        let any = |wanted: &dyn Fn(&str) -> bool| self.lines.iter().any(|(_, line)| wanted(line));
+        if any(&|line| line == jump(PREROUTING, OWNER)) {
+            Owner::Ours
+        } else if any(&|line| CHAINS.iter().any(|(_, chain)| is_chain(line, chain))) {
+            Owner::Agent
+        } else if self.is_empty() {
+            Owner::Nobody
+        } else {
+            Owner::Ours
+        }
     }
 
     fn count(&self, table: Table, wanted: impl Fn(&str) -> bool) -> usize {
@@ -224,19 +252,17 @@ impl Standing {
     }
 
     fn has_chain(&self, table: Table, chain: &str) -> bool {
-        self.count(table, |line| {
-            line.starts_with(':') && line[1..].split(' ').next() == Some(chain)
-        }) > 0
+        self.count(table, |line| is_chain(line, chain)) > 0
     }
 
-    /// The input of `iptables-restore --noflush` that makes the table ours, whatever of us it already holds.
+    /// The input of `iptables-restore --noflush` that makes the table ours, whatever it already holds of these names.
     pub(super) fn to_apply(&self, settings: &Settings, family: Family, table: Table) -> String {
         let rules = render(settings, family, table);
         if rules.is_empty() {
             return self.to_remove(table);
         }
         let mut input = format!("*{table}\n");
-        for (_, chain) in CHAINS {
+        for chain in [PREROUTING, OUTPUT, OWNER] {
             // Makes the chain, or empties the one that is there.
             line(&mut input, format_args!(":{chain} - [0:0]"));
         }
@@ -253,6 +279,7 @@ impl Standing {
         for rule in rules {
             line(&mut input, format_args!("{rule}"));
         }
+        line(&mut input, format_args!("{}", jump(PREROUTING, OWNER)));
         input.push_str("COMMIT\n");
         input
     }
@@ -265,7 +292,7 @@ impl Standing {
                 line(&mut input, format_args!("-D {hook} -j {chain}"));
             }
         }
-        for (_, chain) in CHAINS {
+        for chain in [PREROUTING, OUTPUT, OWNER] {
             if self.has_chain(table, chain) {
                 line(&mut input, format_args!("-F {chain}\n-X {chain}"));
             }
@@ -276,6 +303,11 @@ impl Standing {
             format!("*{table}\n{input}COMMIT\n")
         }
     }
+}
+
+fn is_chain(line: &str, chain: &str) -> bool {
+    line.strip_prefix(':')
+        .is_some_and(|it| it.split(' ').next() == Some(chain))
 }
 
 fn jump(hook: &str, chain: &str) -> String {

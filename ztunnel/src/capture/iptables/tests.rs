@@ -1,6 +1,9 @@
 //! The text of the rules.
 
-use super::{rules::Standing, *};
+use super::{
+    rules::{OWNER, Standing},
+    *,
+};
 
 mod namespace;
 
@@ -83,7 +86,7 @@ fn a_standing_table_is_rewritten_without_a_second_jump() {
     let text = Standing::parse(dump).to_apply(&settings(false), Family::V4, Table::Nat);
     assert!(
         text.starts_with(
-            "*nat\n:ISTIO_PRERT - [0:0]\n:ISTIO_OUTPUT - [0:0]\n-A ISTIO_PRERT -s 169.254.7.127 "
+            "*nat\n:ISTIO_PRERT - [0:0]\n:ISTIO_OUTPUT - [0:0]\n:AMBIT - [0:0]\n-A ISTIO_PRERT -s 169.254.7.127 "
         ),
         "{text}"
     );
@@ -111,6 +114,35 @@ fn dns_rules_that_are_not_wanted_any_more_are_removed() {
 }
 
 #[test]
+fn an_agents_rules_are_told_from_ours_also_from_what_is_left_of_ours() {
+    let ours = all(&Standing::default(), &settings(true), Family::V4);
+    assert_eq!(Standing::parse(&ours).owner(), Owner::Ours);
+    let agents: String = ours
+        .lines()
+        .filter(|line| !line.contains(OWNER))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_eq!(Standing::parse(&agents).owner(), Owner::Agent);
+    // An agent that has taken over, and has left the chain that it does not know.
+    let taken = agents.replace("*nat\n", "*nat\n:AMBIT - [0:0]\n");
+    assert_eq!(Standing::parse(&taken).owner(), Owner::Agent);
+    // One table is damaged, or was written by one that was killed then.
+    let (raw, rest) = ours.split_once("*mangle").unwrap();
+    assert_eq!(Standing::parse(raw).owner(), Owner::Ours);
+    let emptied = format!("{raw}*mangle\n:ISTIO_PRERT - [0:0]\nCOMMIT\n");
+    assert_eq!(Standing::parse(&emptied).owner(), Owner::Ours);
+    assert_eq!(
+        Standing::parse("*nat\n:AMBIT - [0:0]\nCOMMIT\n").owner(),
+        Owner::Ours
+    );
+    assert!(!rest.is_empty());
+    assert_eq!(
+        Standing::parse("*nat\n:DOCKER - [0:0]\n:AMBITIOUS - [0:0]\nCOMMIT\n").owner(),
+        Owner::Nobody
+    );
+}
+
+#[test]
 fn removal_touches_nothing_but_ours() {
     let dump = "*nat\n:PREROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\n:ISTIO_OUTPUT_2 - [0:0]\n-A PREROUTING -j DOCKER\n\
                 -A OUTPUT -d 10.0.0.1/32 -j ISTIO_OUTPUT\nCOMMIT\n";
@@ -122,22 +154,27 @@ const V4_DNS: &str = "\
 *raw
 :ISTIO_PRERT - [0:0]
 :ISTIO_OUTPUT - [0:0]
+:AMBIT - [0:0]
 -A PREROUTING -j ISTIO_PRERT
 -A OUTPUT -j ISTIO_OUTPUT
 -A ISTIO_OUTPUT -p udp -m mark --mark 0x539/0xfff -m udp --dport 53 -j CT --zone 1
 -A ISTIO_PRERT -p udp -m mark ! --mark 0x539/0xfff -m udp --sport 53 -j CT --zone 1
+-A ISTIO_PRERT -j AMBIT
 COMMIT
 *mangle
 :ISTIO_PRERT - [0:0]
 :ISTIO_OUTPUT - [0:0]
+:AMBIT - [0:0]
 -A PREROUTING -j ISTIO_PRERT
 -A OUTPUT -j ISTIO_OUTPUT
 -A ISTIO_PRERT -m mark --mark 0x539/0xfff -j CONNMARK --set-xmark 0x111/0xfff
 -A ISTIO_OUTPUT -m connmark --mark 0x111/0xfff -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff
+-A ISTIO_PRERT -j AMBIT
 COMMIT
 *nat
 :ISTIO_PRERT - [0:0]
 :ISTIO_OUTPUT - [0:0]
+:AMBIT - [0:0]
 -A PREROUTING -j ISTIO_PRERT
 -A OUTPUT -j ISTIO_OUTPUT
 -A ISTIO_PRERT -s 169.254.7.127 -p tcp -m tcp -j ACCEPT
@@ -148,6 +185,7 @@ COMMIT
 -A ISTIO_OUTPUT -p tcp -m mark --mark 0x111/0xfff -j ACCEPT
 -A ISTIO_OUTPUT ! -d 127.0.0.1/32 -o lo -j ACCEPT
 -A ISTIO_OUTPUT ! -d 127.0.0.1/32 -p tcp -m tcp --syn -m mark ! --mark 0x539/0xfff -j REDIRECT --to-ports 15001
+-A ISTIO_PRERT -j AMBIT
 COMMIT
 ";
 
@@ -155,14 +193,17 @@ const V6_PLAIN: &str = "\
 *mangle
 :ISTIO_PRERT - [0:0]
 :ISTIO_OUTPUT - [0:0]
+:AMBIT - [0:0]
 -A PREROUTING -j ISTIO_PRERT
 -A OUTPUT -j ISTIO_OUTPUT
 -A ISTIO_PRERT -m mark --mark 0x539/0xfff -j CONNMARK --set-xmark 0x111/0xfff
 -A ISTIO_OUTPUT -m connmark --mark 0x111/0xfff -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff
+-A ISTIO_PRERT -j AMBIT
 COMMIT
 *nat
 :ISTIO_PRERT - [0:0]
 :ISTIO_OUTPUT - [0:0]
+:AMBIT - [0:0]
 -A PREROUTING -j ISTIO_PRERT
 -A OUTPUT -j ISTIO_OUTPUT
 -A ISTIO_PRERT -s fd16:9254:7127:1337:ffff:ffff:ffff:ffff -p tcp -m tcp -j ACCEPT
@@ -171,5 +212,6 @@ COMMIT
 -A ISTIO_OUTPUT -p tcp -m mark --mark 0x111/0xfff -j ACCEPT
 -A ISTIO_OUTPUT ! -d ::1/128 -o lo -j ACCEPT
 -A ISTIO_OUTPUT ! -d ::1/128 -p tcp -m tcp --syn -m mark ! --mark 0x539/0xfff -j REDIRECT --to-ports 15001
+-A ISTIO_PRERT -j AMBIT
 COMMIT
 ";

@@ -34,6 +34,12 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Another one captures.
+    #[error(
+        "the rules of a CNI agent stand in the pod: chains ISTIO_PRERT, ISTIO_OUTPUT without a jump to AMBIT; expected none, \
+         or CAPTURE=agent"
+    )]
+    Agent,
     /// A tool refused.
     #[error("{command} failed ({status}): {stderr}")]
     Tool {

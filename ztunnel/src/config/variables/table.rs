@@ -79,8 +79,8 @@ pub const VARIABLES: &[Variable] = &[
     aliased(
         "DNS_PROXY_ADDR",
         &["ISTIO_META_DNS_PROXY_ADDR"],
-        Some("localhost:15053"),
-        "Where DNS is served in each pod: `localhost:PORT` (both families) or `ADDRESS:PORT`.",
+        None,
+        "Where DNS is served in each pod: `localhost:PORT` (both families) or `ADDRESS:PORT`. Unset is `localhost:15053`, and with `ebpf` a free port of each pod's `localhost`.",
     ),
     built(
         "PREFERED_SERVICE_NAMESPACE",

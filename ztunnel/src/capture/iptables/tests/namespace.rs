@@ -66,9 +66,11 @@ fn state(netns: &Netns) -> Vec<String> {
     let mut lines = Vec::new();
     for command in ["iptables-save", "ip6tables-save"] {
         let dump = inside(netns, command);
-        let kept = dump
-            .lines()
-            .filter(|line| line.starts_with("-A") || line.starts_with(":ISTIO"));
+        let kept = dump.lines().filter(|line| {
+            ["-A", ":ISTIO", ":AMBIT"]
+                .iter()
+                .any(|ours| line.starts_with(ours))
+        });
         lines.extend(kept.map(|line| line.split(" [").next().unwrap().to_owned()));
     }
     for command in [
@@ -94,9 +96,9 @@ fn applying_twice_is_applying_once_and_removal_leaves_nothing() {
     let settings = settings(true);
     assert_eq!(apply(&netns, &settings).unwrap(), Families::Both);
     let once = state(&netns);
-    // Per family three tables of two chains and two jumps, two rules each in raw and mangle, eight in nat, and a
+    // Per family three tables of three chains and three jumps, two rules each in raw and mangle, eight in nat, and a
     // rule and a route.
-    assert_eq!(once.len(), 2 * (3 * 4 + 2 + 2 + 8 + 2), "{once:#?}");
+    assert_eq!(once.len(), 2 * (3 * 6 + 2 + 2 + 8 + 2), "{once:#?}");
     assert_eq!(apply(&netns, &settings).unwrap(), Families::Both);
     assert_eq!(state(&netns), once);
     remove(&netns).unwrap();
@@ -137,6 +139,37 @@ fn whatever_is_damaged_is_repaired() {
             .all(|line| !line.contains("port 53 ") && !line.contains("-j CT ")),
         "{without_dns:#?}"
     );
+}
+
+#[test]
+fn an_agents_rules_are_left_alone_and_named() {
+    let Some(netns) = namespace() else { return };
+    assert_eq!(owner(&netns).unwrap(), Owner::Nobody);
+    apply(&netns, &settings(true)).unwrap();
+    assert_eq!(owner(&netns).unwrap(), Owner::Ours);
+    // An agent of the same rules: nothing in them says that they are ours.
+    for program in ["iptables", "ip6tables"] {
+        for table in ["raw", "mangle", "nat"] {
+            inside(
+                &netns,
+                &format!("{program} -t {table} -D ISTIO_PRERT -j AMBIT"),
+            );
+            inside(&netns, &format!("{program} -t {table} -X AMBIT"));
+        }
+    }
+    let agents = state(&netns);
+    assert_eq!(owner(&netns).unwrap(), Owner::Agent);
+    let only_v4 = Settings {
+        ipv6: false,
+        ..settings(true)
+    };
+    for settings in [settings(true), settings(false), only_v4] {
+        let error = apply(&netns, &settings).unwrap_err();
+        assert!(matches!(error, Error::Agent), "{error:?}");
+        assert_eq!(state(&netns), agents);
+    }
+    remove(&netns).unwrap();
+    assert_eq!(state(&netns), agents);
 }
 
 #[test]
