@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!             ┌ may somebody else say no? ┐
-//!   arrive ─▶ CUSTOM ──▶ tokens ──▶ DENY ──▶ ALLOW ──▶ Grant ──▶ route ──▶ limits ──▶ …
+//!   arrive ─▶ CUSTOM ──▶ tokens ──▶ DENY ──▶ ALLOW ──▶ Admitted ──▶ route ──▶ limits ──▶ …
 //!                                    └── dry run, AUDIT: told, and nothing else
 //! ```
 //! In: what holds for a request ([`crate::request::rules`]), and the request in its one spelling; or a session. Out: a
-//! [`Grant`], without which nothing is sent, or the answer. Never: an identity from anywhere but the certificate; lets pass what
+//! [`Admitted`], without which nothing is sent, or the answer. Never: an identity from anywhere but the certificate; lets pass what
 //! cannot be judged; holds a lock while it waits.
 //!
 //! Reading order: this file (the order); [`connection`] (the same where no request is read); [`facts`] (what policies see), [`grant`] (what is kept of it) and [`flip`] (what becomes of
@@ -16,7 +16,7 @@
 //!
 //! **One request, one snapshot:** what holds is read once, when the request comes; no stage looks at the mesh again but to see that policies have changed.
 //!
-//! **Costs:** a target without policies: three comparisons. With policies: the facts are borrowed from the request; what policies
+//! **Costs:** a target without policies: three comparisons, and nothing is kept but the number of the last change. With policies: the facts are borrowed from the request; what policies
 //! look at is kept for as long as the request is open.
 
 pub mod ask;
@@ -44,7 +44,7 @@ use mesh::access::{Policies, Rulebook, external::ExternalAuthorization};
 
 use self::{
     facts::{Asked, Head, KeptHeader, Seen},
-    grant::{Basis, Came, Grant, Kept, Line},
+    grant::{Admitted, Came, Kept, Terms},
 };
 use crate::{
     body::Body,
@@ -67,23 +67,18 @@ pub async fn admit(
     call: &mut Call,
     rules: &Rules,
     request: &mut Request<Body>,
-) -> Result<Grant, Reply> {
+) -> Result<Admitted, Reply> {
     rules::judge(rules)?;
     let kept = if asks_something(rules.policies()) {
         // Apart: it is large, and most requests do without it.
-        let kept = Box::pin(judge(call, rules, request)).await?;
-        Some(Arc::new(kept))
+        Some(Box::pin(judge(call, rules, request)).await?)
     } else {
         None
     };
     rules::enter(call, rules)?;
-    Ok(Grant::new(Basis {
-        session: Arc::clone(&call.session),
-        seen: rules.epoch,
-        client: call.client,
-        request: Some(line(call, request)),
-        kept,
-    }))
+    let terms = Terms::new(rules.epoch, call.client, kept);
+    call.account.let_in(terms);
+    Ok(Admitted(()))
 }
 
 /// Whether anybody asks who it is. How often is asked later.
@@ -103,7 +98,7 @@ async fn judge(call: &mut Call, rules: &Rules, request: &mut Request<Body>) -> R
     // Authorizers and tokens change the head. Whom to ask is a question about the one that came.
     let is_changed = has_tokens || !wanted.is_empty();
     let came = is_changed.then(|| Came {
-        line: line(call, request),
+        line: call.account.asked().owned(),
         headers: kept_headers(rules, request.headers()),
     });
     let asked = external::check(call, &wanted, rules.settings.normalization, request).await?;
@@ -130,16 +125,6 @@ async fn judge(call: &mut Call, rules: &Rules, request: &mut Request<Body>) -> R
         asked,
         came,
     })
-}
-
-/// What a request asks for, as it is told now.
-fn line(call: &Call, request: &Request<Body>) -> Line {
-    Line {
-        method: request.method().clone(),
-        path: call.account.path().clone(),
-        named: call.account.named().clone(),
-        scheme: call.account.scheme(),
-    }
 }
 
 /// What policies see of a request on its way.

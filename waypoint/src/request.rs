@@ -74,17 +74,17 @@ pub async fn serve(
 /// The stages, in their order. Who asks, and for which service, stands in the session.
 async fn stages(
     call: &mut Call,
-    request: Request<Body>,
+    mut request: Request<Body>,
     refusal: Option<Refusal>,
 ) -> Result<Answer, Reply> {
     let rules = rules::rules(call)?;
     apply::recognize(call, &rules, request.headers());
-    let (mut request, upgrade) = arrive::arrive(call, &rules, request, refusal)?;
-    let mut grant = access::admit(call, &rules, &mut request).await?;
+    let upgrade = arrive::arrive(call, &rules, &mut request, refusal)?;
+    let admitted = access::admit(call, &rules, &mut request).await?;
     let ruled = route::route(call, &rules, &request)?;
     let ruled = ruled.as_ref();
     limit::limit(call, &rules, ruled, &mut request).await?;
-    let mut request = apply::translate(call, request);
+    apply::translate(call, &mut request);
     apply::faults(call, ruled).await?;
     if let Some(preflight) = apply::origins(call, ruled, &request) {
         return Ok(preflight.into());
@@ -100,11 +100,9 @@ async fn stages(
     };
     let kept = edit::edit(call, to, &mut request)?;
     let affinity = apply::key(call, &cluster, &request);
-    let (hash, basis) = (affinity.hash, &grant.basis);
-    let plan = send::plan(call, &rules, to, upgrade.as_ref(), request, hash, basis)?;
-    let answered = exchange::exchange(call, &mut grant, plan).await?;
-    let answer = answer::of_endpoint(call, to, &kept, affinity.cookie, upgrade, answered)?;
-    Ok(answer.under(grant))
+    let plan = send::plan(call, &rules, to, upgrade.as_ref(), request, affinity.hash)?;
+    let answered = exchange::exchange(call, &admitted, plan).await?;
+    answer::of_endpoint(call, to, &kept, affinity.cookie, upgrade, answered)
 }
 
 /// What every response goes through.
@@ -120,7 +118,7 @@ fn close(call: Call, answer: Answer, version: http::Version) -> Response<Body> {
         mut response,
         deadline,
         switched,
-        grant,
+        is_watched,
     } = answer;
     for header in response_headers {
         header.add_to(response.headers_mut());
@@ -132,11 +130,11 @@ fn close(call: Call, answer: Answer, version: http::Version) -> Response<Body> {
     if let Some(switched) = switched {
         switch::tell(version, &mut response);
         account.responds(response.status(), response.headers());
-        switched.start(account, grant);
+        switched.start(account);
         return response;
     }
     account.responds(response.status(), response.headers());
-    let response = response.map(|body| Download::body(body, account, deadline, grant));
+    let response = response.map(|body| Download::body(body, account, deadline, is_watched));
     match web {
         Some(web) => web.response(response),
         None => response,

@@ -108,11 +108,11 @@ pub struct Connection {
     pub destination: Option<Arc<Workload>>,
     /// The service that was dialled.
     pub service: Option<Arc<Service>>,
-    /// The certified identity of the source: from a TLS handshake, never looked up by address.
+    /// The certified identity of the source: from a TLS handshake, or from a certificate that was checked as in one; never looked up by address.
     pub source_identity: Option<SpiffeId>,
     /// For whom the source, a waypoint, says that it comes: its word, where that counts, and no proof.
     pub client_identity: Option<SpiffeId>,
-    /// The certified identity of the destination: from a TLS handshake, never looked up by address.
+    /// The certified identity of the destination: in the same way.
     pub destination_identity: Option<SpiffeId>,
     /// What protects it.
     pub security: Security,

@@ -4,7 +4,7 @@
 //! Never: allocates to evaluate into a buffer, refuses a record: what it does not know is absent.
 //!
 //! Reading order: [`parse`] (text to commands), [`command`] (the words), [`value`] (what a word says of a record),
-//! [`render`] (how it is written, and what becomes of a stranger's bytes), [`header`] (values of headers).
+//! [`render`] (how it is written, and what becomes of a stranger's bytes), [`plain`] (numbers and addresses), [`header`] (values of headers).
 //!
 //! **Source:** Envoy, "Substitution formatter"; checked against lines that Envoy 1.40 wrote.
 
@@ -15,6 +15,7 @@ use crate::http::Record;
 pub(crate) mod command;
 pub(crate) mod header;
 pub(crate) mod parse;
+pub(crate) mod plain;
 pub(crate) mod render;
 pub(crate) mod time;
 pub(crate) mod value;

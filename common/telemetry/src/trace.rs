@@ -46,17 +46,17 @@ pub fn request_id(random: [u64; 2]) -> HeaderValue {
     let high = high & !0xf000 | 0x4000;
     let low = low & !(0b11 << 62) | 0b10 << 62;
     let bytes = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
-    let mut text = [b'-'; 36];
-    let places = (0..text.len()).filter(|place| !matches!(place, 8 | 13 | 18 | 23));
-    let nibbles = bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 0xf])
-        .filter_map(|nibble| DIGITS.get(usize::from(nibble)));
-    for (place, digit) in places.zip(nibbles) {
-        if let Some(byte) = text.get_mut(place) {
-            *byte = *digit;
-        }
+    let digit = |nibble: u8| DIGITS[usize::from(nibble & 0xf)];
+    let mut hex = [0; 32];
+    for (pair, byte) in hex.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte)]);
     }
+    let mut text = [b'-'; 36];
+    text[..8].copy_from_slice(&hex[..8]);
+    text[9..13].copy_from_slice(&hex[8..12]);
+    text[14..18].copy_from_slice(&hex[12..16]);
+    text[19..23].copy_from_slice(&hex[16..20]);
+    text[24..].copy_from_slice(&hex[20..]);
     // Digits and dashes are always a header.
     HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static(
         "00000000-0000-4000-8000-000000000000",

@@ -15,7 +15,7 @@ use telemetry::http::Details;
 use super::{
     Set, asks_something, books, external,
     facts::Seen,
-    grant::{Basis, Grant, Kept},
+    grant::{Basis, Grant, Kept, Terms},
     needs, told, wanted,
 };
 use crate::{request::client, session::Session};
@@ -62,16 +62,14 @@ pub async fn admit(session: &Arc<Session>) -> Result<Grant, Refused> {
     let client = client(session, &settings, table.as_deref());
     let kept = if asks_something(policies) {
         needs::tell_of_requests(&settings, table.as_ref());
-        Some(Arc::new(Box::pin(judge(session, client, policies)).await?))
+        Some(Box::pin(judge(session, client, policies)).await?)
     } else {
         None
     };
     Ok(Grant::new(Basis {
         session: Arc::clone(session),
-        seen,
-        client,
+        terms: Terms::new(seen, client, kept),
         request: None,
-        kept,
     }))
 }
 

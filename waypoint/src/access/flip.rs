@@ -26,10 +26,10 @@ use telemetry::http::Details;
 use super::{
     Set, books, connection,
     facts::{Head, KeptHeader},
-    grant::{Basis, Kept},
+    grant::{Kept, LineRef, Terms},
     needs,
 };
-use crate::request::reply::Reply;
+use crate::{request::reply::Reply, session::Session};
 
 /// Why something that was let in may not go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,25 +63,36 @@ impl Lost {
     }
 }
 
-impl Basis {
-    /// Looks again, if policies have changed. `live` are the headers as policies saw them, where they are still there.
+impl Terms {
+    /// Looks again, if policies have changed. `line` is what was asked for, `None` where no request is read; `live` are the headers as policies
+    /// saw them, where they are still there.
     ///
     /// # Errors
     /// Why it may not go on.
-    pub fn look_again(&mut self, live: Option<&HeaderMap>) -> Result<(), Lost> {
+    pub fn look_again(
+        &mut self,
+        session: &Session,
+        line: Option<LineRef<'_>>,
+        live: Option<&HeaderMap>,
+    ) -> Result<(), Lost> {
         // Before the snapshot: see [`crate::session::Flips`].
-        let epoch = self.session.flips.epoch();
+        let epoch = session.flips.epoch();
         if epoch == self.seen {
             return Ok(());
         }
-        let snapshot = self.session.proxy.view.load();
-        self.judge(&snapshot, live)?;
+        let snapshot = session.proxy.view.load();
+        self.judge(session, &snapshot, line, live)?;
         self.seen = epoch;
         Ok(())
     }
 
-    fn judge(&mut self, snapshot: &Snapshot, live: Option<&HeaderMap>) -> Result<(), Lost> {
-        let session = &self.session;
+    fn judge(
+        &mut self,
+        session: &Session,
+        snapshot: &Snapshot,
+        line: Option<LineRef<'_>>,
+        live: Option<&HeaderMap>,
+    ) -> Result<(), Lost> {
         let Some(settings) = session.settings(snapshot) else {
             return Ok(());
         };
@@ -94,7 +105,7 @@ impl Basis {
         }
         let policies = [Some(&settings.policies), table.map(|table| &table.policies)];
         let plain = table.map(|table| &**table);
-        if self.request.is_none() {
+        if line.is_none() {
             self.client = connection::client(session, settings, plain);
         } else if self.client != session.client.ip()
             && !connection::believes(session, settings, plain)
@@ -102,7 +113,7 @@ impl Basis {
             return Err(Lost::Unknown);
         }
         let kept = self.kept();
-        if self.request.is_some() {
+        if line.is_some() {
             let needs = [
                 Some(needs::of_settings(settings)),
                 table.map(needs::of_table),
@@ -124,9 +135,9 @@ impl Basis {
                 return Err(Lost::Unknown);
             }
         }
-        let seen = self.facts(live.map(Head::Live));
+        let seen = self.facts(session, line, live.map(Head::Live));
         let books = books(policies);
-        let came = self.facts_that_came(live.map(Head::Live));
+        let came = self.facts_that_came(session, line, live.map(Head::Live));
         let is_let_by = |custom: &decide::Custom<'_>| {
             let mut asked = kept.asked.iter();
             asked.any(|asked| asked.counts_for(custom.external))

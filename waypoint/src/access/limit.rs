@@ -33,7 +33,6 @@ use crate::{
     body::Body,
     request::{
         call::Call,
-        head::Named,
         reply::Reply,
         route::{self, Ruled},
         rules::Rules,
@@ -100,9 +99,9 @@ fn here<'a>(
     let mut questions = Questions::default();
     let session = Arc::clone(&call.session);
     let known = &session.proxy.access.limits;
-    // An authorizer may have changed the head since it came.
-    let named = Named::of(request.uri(), request.headers());
-    let head = route::facts(request, &named, session.target.port());
+    let account = &call.account;
+    let port = session.target.port();
+    let head = route::facts(request, account.named(), account.scheme(), port);
     let claims = call.token.as_ref().map(|token| token as &dyn Claims);
     let facts = Facts::new(head, request.headers()).with_claims(claims);
     let mut refused = Ok(());

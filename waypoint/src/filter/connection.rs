@@ -61,14 +61,20 @@ pub fn switch<B>(request: &Request<B>) -> Switch {
 /// engine says nothing before the answer, so the backend is asked, as RFC 9110 §10.1.1 tells a proxy: it can refuse before the
 /// body comes. Its 100 does not reach the client, which goes on after a while by itself.
 pub fn strip_request(headers: &mut HeaderMap, version: Version) {
-    let trailers = headers.contains_key(TE) && has_token(headers, &TE, "trailers");
-    strip(headers);
-    headers.remove(TE);
+    let found = Found::of(headers);
+    let trailers = found.te && has_token(headers, &TE, "trailers");
+    strip(headers, found);
+    if found.te {
+        headers.remove(TE);
+    }
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    join_cookies(headers);
-    if version != Version::HTTP_2
+    if found.cookie {
+        join_cookies(headers);
+    }
+    if found.expect
+        && version != Version::HTTP_2
         && headers
             .get(EXPECT)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
@@ -96,20 +102,58 @@ fn join_cookies(headers: &mut HeaderMap) {
 /// Takes what concerns the backend's connection alone out of a response, and with `transfer-encoding` the length that it
 /// overrides (RFC 9112 §6.3).
 pub fn strip_response(headers: &mut HeaderMap) {
-    if headers.contains_key(TRANSFER_ENCODING) {
+    let found = Found::of(headers);
+    if found.transfer_encoding {
         headers.remove(CONTENT_LENGTH);
     }
-    strip(headers);
+    strip(headers, found);
 }
 
-fn strip(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
+/// Which headers there are, of those that are asked for here. Found in one look at all: most heads are short, and have none of them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Found {
+    connection: bool,
+    keep_alive: bool,
+    proxy_connection: bool,
+    transfer_encoding: bool,
+    upgrade: bool,
+    te: bool,
+    cookie: bool,
+    expect: bool,
+}
+
+impl Found {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut found = Self::default();
+        for name in headers.keys() {
+            match name.as_str() {
+                "connection" => found.connection = true,
+                "keep-alive" => found.keep_alive = true,
+                "proxy-connection" => found.proxy_connection = true,
+                "transfer-encoding" => found.transfer_encoding = true,
+                "upgrade" => found.upgrade = true,
+                "te" => found.te = true,
+                "cookie" => found.cookie = true,
+                "expect" => found.expect = true,
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+fn strip(headers: &mut HeaderMap, found: Found) {
+    if found.connection {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
             .iter()
             .filter_map(|value| value.to_str().ok())
+            // As nearly all say one thing only.
+            .filter(|value| !names_nothing(value))
             .flat_map(|value| value.split(','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+            .map(str::trim)
+            .filter(|name| !names_nothing(name))
+            .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
             .filter(|name| *name != TE && !is_end_to_end(name))
             .take(MAX_CONNECTION_OPTIONS)
             .collect();
@@ -118,10 +162,22 @@ fn strip(headers: &mut HeaderMap) {
         }
         headers.remove(CONNECTION);
     }
-    headers.remove(KEEP_ALIVE);
-    headers.remove(PROXY_CONNECTION);
-    headers.remove(TRANSFER_ENCODING);
-    headers.remove(UPGRADE);
+    let gone = [
+        (found.keep_alive, &KEEP_ALIVE),
+        (found.proxy_connection, &PROXY_CONNECTION),
+        (found.transfer_encoding, &TRANSFER_ENCODING),
+        (found.upgrade, &UPGRADE),
+    ];
+    for (_, name) in gone.iter().filter(|(is_there, _)| *is_there) {
+        headers.remove(*name);
+    }
+}
+
+/// Whether a word in `connection` is about the connection itself, and names no header that is not taken out anyway. Most connections have no others.
+fn names_nothing(option: &str) -> bool {
+    ["keep-alive", "upgrade", "close"]
+        .iter()
+        .any(|word| option.eq_ignore_ascii_case(word))
 }
 
 /// Whether a header is meant for everybody, so that a client cannot have it taken away from those behind us.

@@ -75,15 +75,12 @@ fn is_of_proxies(name: &HeaderName) -> bool {
         || is_alike(name, &X_FORWARDED_CLIENT_CERT)
 }
 
-/// Gives the request an id and a scheme where it has none.
-pub fn identify(headers: &mut HeaderMap, random: &mut fastrand::Rng) {
-    if !headers.contains_key(X_REQUEST_ID) {
-        let id = telemetry::trace::request_id([random.u64(..), random.u64(..)]);
-        headers.insert(X_REQUEST_ID, id);
-    }
-    if !headers.contains_key(X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-    }
+/// Gives the request an id and a scheme where it has none. Returns what says the scheme.
+pub fn identify<'h>(headers: &'h mut HeaderMap, random: &mut fastrand::Rng) -> &'h HeaderValue {
+    let id = || telemetry::trace::request_id([random.u64(..), random.u64(..)]);
+    headers.entry(X_REQUEST_ID).or_insert_with(id);
+    let scheme = || HeaderValue::from_static("http");
+    headers.entry(X_FORWARDED_PROTO).or_insert_with(scheme)
 }
 
 /// The value of [`X_ENVOY_ATTEMPT_COUNT`] for an attempt, from 1.

@@ -45,8 +45,7 @@ pub fn wanted(headers: &HeaderMap) -> Option<GrpcWeb> {
 
 impl GrpcWeb {
     /// Makes a request of gRPC out of one of gRPC-Web.
-    #[must_use]
-    pub fn request(self, mut request: Request<Body>) -> Request<Body> {
+    pub fn request(self, request: &mut Request<Body>) {
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, inner_type(headers));
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -55,9 +54,9 @@ impl GrpcWeb {
         }
         if self.request == Coding::Text {
             headers.remove(CONTENT_LENGTH);
-            request = request.map(|body| Body::boxed(Decode::new(body)));
+            let body = std::mem::take(request.body_mut());
+            *request.body_mut() = Body::boxed(Decode::new(body));
         }
-        request
     }
 
     /// Makes an answer of gRPC-Web out of one of gRPC. An answer that is none of gRPC stays as it is.

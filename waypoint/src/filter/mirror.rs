@@ -115,7 +115,7 @@ pub fn draw<'m>(
 impl Shadow {
     /// Sends the copy with a head that goes to the backend as well, for a client that is at `client`. It is cut when `basis` does not hold any more;
     /// `is_intact`: the headers are those that policies saw.
-    pub fn send(self, basis: &Basis, client: IpAddr, head: &request::Parts, is_intact: bool) {
+    pub fn send(self, basis: Basis, client: IpAddr, head: &request::Parts, is_intact: bool) {
         let live = is_intact.then(|| head.headers.clone());
         let mut head = head.clone();
         // Whatever the engine keeps there is the request's own.
@@ -125,7 +125,7 @@ impl Shadow {
         {
             set_authority(&mut head.uri, &mut head.headers, shadow);
         }
-        let mut grant = basis.again();
+        let mut grant = basis.detached();
         tokio::spawn(async move {
             let Self {
                 cluster,
@@ -134,7 +134,8 @@ impl Shadow {
                 ..
             } = self;
             // Its frames wait, too, until somebody has looked.
-            let upload = Upload::new(body, false, false, Vec::new()).guarded(&grant.basis);
+            let upload = Upload::new(body, false, false, Vec::new())
+                .guarded(&grant.basis.session, grant.basis.seen());
             let session = Arc::clone(&grant.basis.session);
             let exchange = exchange(&session, client, &cluster, &head, &upload);
             let late = tokio::time::sleep(MAX_TIME);

@@ -1,6 +1,7 @@
 //! What is told of one request when it has ended.
 //!
-//! In: facts, as stages find them out. Out: its line in the access log and its metrics, exactly once. Never: forgets a
+//! In: facts, as stages find them out. Out: its line in the access log and its metrics, exactly once; whether it may go on when policies
+//! change ([`watch`]). Never: forgets a
 //! request: one that is dropped before its end was given up by its client, and is told as that.
 //!
 //! **Shape:** one allocation per request, which moves with it: from the stages to the body of the response, or to the
@@ -19,12 +20,14 @@ use telemetry::http::{
 };
 
 use crate::{
+    access::grant::{Line, Terms},
     request::{compiled, head::Named, messages::Messages, reply::Reply, upload::Upload},
-    session::Session,
+    session::{Place, Session},
     upstream::{Host, RequestPermit, host::Way},
 };
 
 mod tell;
+mod watch;
 
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
@@ -32,6 +35,12 @@ pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status"
 #[derive(Debug)]
 pub struct Account {
     session: Arc<Session>,
+    /// What it was let in on; `None`: it was not, or not yet.
+    terms: Option<Terms>,
+    /// What policies saw of its head, where that is not what goes on.
+    asked: Option<Box<Line>>,
+    /// Where it waits for policies to change.
+    place: Place,
     /// Where its client is. Source: `%DOWNSTREAM_REMOTE_ADDRESS%`.
     client: SocketAddr,
     /// `None`: it has not been looked up yet.
@@ -92,6 +101,9 @@ impl Account {
         let is_grpc = crate::filter::grpc_web::is_grpc(request.headers());
         Box::new(Self {
             session: Arc::clone(session),
+            terms: None,
+            asked: None,
+            place: Place::default(),
             client: session.client,
             log: None,
             times: Times::new(net::clock::wall(), net::clock::now()),
@@ -191,14 +203,19 @@ impl Account {
         self.named = Named::default();
     }
 
-    /// The head as it goes on, after all edits.
-    pub fn head(&mut self, uri: &http::Uri, headers: &HeaderMap, scheme: &'static str) {
-        self.named = Named::of(uri, headers);
-        self.path = super::head::path_and_query(uri);
+    /// The head as it came, without what nobody is to see of it. Whom it names and its path are what they were.
+    pub fn came(&mut self, headers: &HeaderMap, scheme: &'static str) {
         self.scheme = scheme;
         if let Some(log) = &self.log {
             self.request = log.captures().request.take(headers);
         }
+    }
+
+    /// The head as it goes on, after all edits.
+    pub fn head(&mut self, uri: &http::Uri, headers: &HeaderMap, scheme: &'static str) {
+        self.named = Named::of(uri, headers);
+        self.path = super::head::path_and_query(uri);
+        self.came(headers, scheme);
     }
 
     /// The path is another one from now on.
@@ -360,6 +377,7 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
+        self.leave();
         if !self.is_told {
             self.give_up();
         }

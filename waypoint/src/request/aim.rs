@@ -14,7 +14,6 @@ use crate::{
     request::{
         call::Call,
         compiled::CompiledBackend,
-        head::Named,
         reply::{self, Reply},
         route::{Ruled, facts},
     },
@@ -143,8 +142,9 @@ fn cluster(call: &mut Call, backend: &Backend) -> Result<Arc<Cluster>, Reply> {
 
 fn redirect<'r>(call: &mut Call, to: &Redirect, ruled: &Ruled, request: &Request<Body>) -> Aim<'r> {
     call.account.because(Details::DIRECT_RESPONSE);
-    let named = Named::of(request.uri(), request.headers());
-    let head = facts(request, &named, call.session.target.port());
+    let account = &call.account;
+    let port = call.session.target.port();
+    let head = facts(request, account.named(), account.scheme(), port);
     let location = decision::route::redirect::location(to, ruled.matched.as_ref(), &head);
     Aim::Answer(Box::new(reply::redirect(to.status, &location)))
 }

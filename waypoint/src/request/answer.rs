@@ -11,7 +11,6 @@ use http::{
 use telemetry::http::Captured;
 
 use crate::{
-    access::grant::Grant,
     body::Body,
     filter::{
         connection::strip_response,
@@ -40,8 +39,8 @@ pub struct Answer {
     pub deadline: Option<Deadline>,
     /// The connection that becomes a WebSocket with it.
     pub switched: Option<Switched>,
-    /// What the request was let in on, where an endpoint answers.
-    pub grant: Option<Grant>,
+    /// Whether it ends when policies do not let it go on: what an endpoint answers.
+    pub is_watched: bool,
 }
 
 impl From<Response<Body>> for Answer {
@@ -50,18 +49,7 @@ impl From<Response<Body>> for Answer {
             response,
             deadline: None,
             switched: None,
-            grant: None,
-        }
-    }
-}
-
-impl Answer {
-    /// It ends when that is taken back.
-    #[must_use]
-    pub fn under(self, grant: Grant) -> Self {
-        Self {
-            grant: Some(grant),
-            ..self
+            is_watched: false,
         }
     }
 }
@@ -131,18 +119,18 @@ pub fn of_endpoint(
         let edits = &ruled.compiled.headers.response;
         apply(&call.account, edits, kept, &mut response);
     }
-    Ok(match outcome {
-        Outcome::Switched(switched) => Answer {
-            switched: Some(switched),
-            ..response.into()
-        },
+    let (deadline, switched) = match outcome {
+        Outcome::Switched(switched) => (None, Some(switched)),
         Outcome::Answer(permit) => {
             call.account.holds(permit);
-            Answer {
-                deadline,
-                ..response.into()
-            }
+            (deadline, None)
         }
+    };
+    Ok(Answer {
+        response,
+        deadline,
+        switched,
+        is_watched: true,
     })
 }
 

@@ -38,11 +38,10 @@ pub fn recognize(call: &mut Call, rules: &Rules, headers: &HeaderMap) {
 }
 
 /// Makes gRPC of gRPC-Web. Not before the route is known: rules see what the client sent.
-#[must_use]
-pub fn translate(call: &Call, request: Request<Body>) -> Request<Body> {
-    match call.web {
-        Some(web) => web.request(request),
-        None => request,
+pub fn translate(call: &mut Call, request: &mut Request<Body>) {
+    if let Some(web) = call.web {
+        web.request(request);
+        call.is_head_changed = true;
     }
 }
 

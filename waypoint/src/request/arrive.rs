@@ -35,24 +35,23 @@ pub struct Upgrade {
 pub fn arrive(
     call: &mut Call,
     rules: &Rules,
-    mut request: Request<Body>,
+    request: &mut Request<Body>,
     refusal: Option<Refusal>,
-) -> Result<(Request<Body>, Option<Upgrade>), Reply> {
+) -> Result<Option<Upgrade>, Reply> {
     // Before its headers go.
-    let switch = connection::switch(&request);
+    let switch = connection::switch(request);
     let version = request.version();
     let headers = request.headers_mut();
     connection::strip_request(headers, version);
     envoy::sanitize(headers);
     client::establish(call, rules, headers);
-    envoy::identify(headers, &mut call.random);
+    let scheme = head::scheme_of(envoy::identify(headers, &mut call.random));
     // What is refused is told as well as what is not.
-    let scheme = head::scheme(request.headers());
     if refusal.is_some() && version < Version::HTTP_2 {
         // The guard lets nothing of a head through that has more than one meaning: there is no request to tell of.
         call.account.unread();
     } else {
-        call.account.head(request.uri(), request.headers(), scheme);
+        call.account.came(request.headers(), scheme);
     }
     if let Some(refusal) = refusal {
         return Err(Reply::refused(refusal));
@@ -61,11 +60,11 @@ pub fn arrive(
         Switch::No => None,
         Switch::Connect => return Err(Reply::no_tunnel()),
         Switch::WebSocket => Some(Upgrade {
-            client: hyper::upgrade::on(&mut request),
+            client: hyper::upgrade::on(&mut *request),
             is_stream: false,
         }),
         Switch::WebSocketStream => {
-            let client = hyper::upgrade::on(&mut request);
+            let client = hyper::upgrade::on(&mut *request);
             // From here on it is what it would be in HTTP/1.1.
             *request.method_mut() = Method::GET;
             request.extensions_mut().remove::<hyper::ext::Protocol>();
@@ -85,7 +84,7 @@ pub fn arrive(
         call.account.normalized(path.clone());
         head::set_path(request.uri_mut(), path);
     }
-    Ok((request, upgrade))
+    Ok(upgrade)
 }
 
 /// The path in its normal form and the query, where that differs from what was sent.

@@ -31,6 +31,8 @@ pub struct Call {
     pub token: Option<Verified>,
     /// What external authorizers said.
     pub metadata: Metadata,
+    /// Whether some stage has changed its head since policies saw it, so that what is told of it is not what goes on.
+    pub is_head_changed: bool,
     /// For the client's response, whoever gives it.
     pub response_headers: Vec<ResponseHeader>,
 }
@@ -95,6 +97,7 @@ impl Call {
             client: session.client.ip(),
             token: None,
             metadata: Metadata::default(),
+            is_head_changed: false,
             response_headers: Vec::new(),
         }
     }

@@ -9,6 +9,7 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
     sync::{Arc, Weak},
 };
 
@@ -110,9 +111,32 @@ fn log(settings: &WaypointSettings) -> AccessLog {
     })
 }
 
+/// Hashes addresses. Nobody chooses those, so nothing has to be kept secret.
+#[derive(Debug, Default)]
+struct Scatter(u64);
+
+impl Hasher for Scatter {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_usize(usize::from(*byte));
+        }
+    }
+
+    fn write_usize(&mut self, address: usize) {
+        // An odd number with bits all over, so that neighbours end far apart. The lowest bits of an address are nought, so the halves change places.
+        let address = u64::try_from(address).unwrap_or_default();
+        let mixed = (self.0 ^ address).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed.rotate_left(32);
+    }
+}
+
 /// Values by the address of what they were made of.
 pub(crate) struct Cache<K, V> {
-    entries: HashMap<usize, (Weak<K>, Arc<V>)>,
+    entries: HashMap<usize, (Weak<K>, Arc<V>), BuildHasherDefault<Scatter>>,
     /// How many there were after the last search for dead ones.
     alive: usize,
 }
@@ -120,7 +144,7 @@ pub(crate) struct Cache<K, V> {
 impl<K, V> Cache<K, V> {
     pub(crate) fn new() -> Self {
         Self {
-            entries: HashMap::new(),
+            entries: HashMap::default(),
             alive: 0,
         }
     }

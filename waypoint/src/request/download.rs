@@ -13,7 +13,6 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use telemetry::http::{Details, ResponseFlag};
 
 use crate::{
-    access::grant::Grant,
     body::{Body, BodyError},
     request::{account::Account, deadline::Deadline},
 };
@@ -30,19 +29,19 @@ pub struct Download {
     account: Option<Box<Account>>,
     /// What is to come, where its length is known. Units: bytes.
     left: Option<u64>,
-    /// Whether policies let it go on.
-    grant: Option<Grant>,
+    /// Whether policies are to let it go on.
+    is_watched: bool,
 }
 
 impl Download {
-    /// Tells `account` when `inner` has ended, which is at once when `grant` is taken back. A body that is over at once needs nothing of
-    /// this.
+    /// Tells `account` when `inner` has ended, which is at once where it `is_watched` and policies do not let it go on any more. A body that is over
+    /// at once needs nothing of this.
     #[must_use]
     pub fn body(
         inner: Body,
         account: Box<Account>,
         deadline: Option<Deadline>,
-        grant: Option<Grant>,
+        is_watched: bool,
     ) -> Body {
         if inner.is_end_stream() {
             account.finish();
@@ -52,7 +51,7 @@ impl Download {
             left: inner.size_hint().exact(),
             inner,
             account: Some(account),
-            grant,
+            is_watched,
         };
         match deadline {
             Some(deadline) => Body::boxed(Timed::new(download, deadline)),
@@ -71,14 +70,14 @@ impl Download {
 
     /// Looks again, if policies have changed. What is held of the backend is given back where they do not let it go on.
     fn look_again(&mut self) -> Result<(), BodyError> {
-        let Some(grant) = &mut self.grant else {
+        // Without an account nothing is to come any more.
+        let Some(account) = self.account.as_mut().filter(|_| self.is_watched) else {
             return Ok(());
         };
-        let Err(lost) = grant.basis.look_again(None) else {
+        let Err(lost) = account.look_again(None) else {
             return Ok(());
         };
         self.inner = Body::Empty;
-        self.grant = None;
         self.fail(None, lost.details());
         Err(BodyError::Filter(Box::new(lost)))
     }
@@ -115,10 +114,11 @@ impl HttpBody for Download {
             }
             let polled = Pin::new(&mut this.inner).poll_frame(cx);
             let changed = polled.is_pending()
+                && this.is_watched
                 && this
-                    .grant
+                    .account
                     .as_mut()
-                    .is_some_and(|grant| grant.poll_changed(cx).is_ready());
+                    .is_some_and(|account| account.poll_changed(cx).is_ready());
             if !changed {
                 break polled;
             }

@@ -18,7 +18,7 @@ use crate::{
         head::{self, set_authority, set_path},
         reply::Reply,
         route::Ruled,
-        send::To,
+        send::{self, To},
     },
 };
 
@@ -28,9 +28,18 @@ use crate::{
 /// The answer to a request whose path cannot be rewritten.
 pub fn edit(call: &mut Call, to: To<'_>, request: &mut Request<Body>) -> Result<Captured, Reply> {
     let account = &mut *call.account;
+    let keep = to.ruled.map(|ruled| &ruled.compiled.keep);
+    let edited = to.ruled.filter(|ruled| send::changes(ruled, to.choice));
+    if edited.is_none() && !call.is_head_changed {
+        // What was told when it came is what goes on.
+        return Ok(keep
+            .map(|keep| keep.take(request.headers()))
+            .unwrap_or_default());
+    }
+    call.is_head_changed = true;
+    account.keep_asked();
     let scheme = head::scheme(request.headers());
-    let mut kept = Captured::default();
-    if let Some(ruled) = to.ruled {
+    if let Some(ruled) = edited {
         if let Some(choice) = to.choice {
             apply(account, &choice.compiled.headers.request, request);
         }
@@ -46,8 +55,10 @@ pub fn edit(call: &mut Call, to: To<'_>, request: &mut Request<Body>) -> Result<
         if let Some(path) = rewrite.as_ref().and_then(|rewrite| rewrite.path.as_ref()) {
             rewritten(account, path, ruled, request)?;
         }
-        kept = ruled.compiled.keep.take(request.headers());
     }
+    let kept = keep
+        .map(|keep| keep.take(request.headers()))
+        .unwrap_or_default();
     account.head(request.uri(), request.headers(), scheme);
     Ok(kept)
 }

@@ -21,7 +21,7 @@ use mesh::route::Retry;
 use telemetry::http::{GrpcStatus, ResponseFlag};
 
 use crate::{
-    access::grant::Grant,
+    access::grant::Admitted,
     body::{Body, BodyError},
     filter::envoy::{X_ENVOY_ATTEMPT_COUNT, attempt_count},
     http1::Refusal,
@@ -86,7 +86,7 @@ enum Tried {
 /// The answer to a request that no endpoint answered.
 pub async fn exchange(
     call: &mut Call,
-    grant: &mut Grant,
+    _admitted: &Admitted,
     plan: Plan<'_>,
 ) -> Result<Answered, Reply> {
     let Call {
@@ -132,7 +132,7 @@ pub async fn exchange(
         let ended = tokio::select! {
             biased;
             // First: a body that waits for it must not be taken for one that broke off.
-            lost = grant.lost(live, Some(&upload)) => return Err(lost.reply()),
+            lost = account.lost(live, &upload) => return Err(lost.reply()),
             sent = cluster.send_noting(by, pick, &head, body, &mut reached) => match sent {
                 Ok(sent) => Tried::Answered(sent),
                 Err(error) => Tried::Failed(error),
@@ -161,7 +161,7 @@ pub async fn exchange(
             if number > 1 && wanted.is_none() && matches!(ended, Tried::Answered(_)) {
                 cluster.stats().upstream_rq_retry_success.increment();
             }
-            upload.answered(&grant.basis);
+            upload.answered(|| account.basis());
             return settle(account, ended, &upload, number, permit, deadline);
         };
         again = Some(place);
@@ -219,13 +219,20 @@ fn is_wanted(retry: &Retry, ended: &Tried) -> bool {
     match ended {
         Tried::Answered(sent) => {
             let headers = sent.response.headers();
+            // One look at all: an answer has few, and these two seldom. The first of several counts.
+            let (mut grpc_status, mut rate_limited) = (None, false);
+            for (name, value) in headers {
+                rate_limited |= *name == X_ENVOY_RATELIMITED;
+                if *name == GRPC_STATUS {
+                    grpc_status.get_or_insert(value);
+                }
+            }
             let answer = retry::Answer {
                 status: sent.response.status().as_u16(),
-                grpc_status: headers
-                    .get(GRPC_STATUS)
+                grpc_status: grpc_status
                     .and_then(GrpcStatus::read)
                     .map(GrpcStatus::number),
-                rate_limited: headers.contains_key(X_ENVOY_RATELIMITED),
+                rate_limited,
                 header: &|wanted| {
                     let joined = decision::route::Headers::joined(headers, &wanted.name);
                     wanted.holds(joined.as_deref())

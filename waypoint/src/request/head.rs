@@ -48,9 +48,16 @@ impl Named {
 /// The scheme that the client used, as the outermost proxy says.
 #[must_use]
 pub fn scheme(headers: &HeaderMap) -> &'static str {
-    match headers.get(X_FORWARDED_PROTO) {
-        Some(scheme) if scheme.as_bytes().eq_ignore_ascii_case(b"https") => "https",
-        Some(_) | None => "http",
+    headers.get(X_FORWARDED_PROTO).map_or("http", scheme_of)
+}
+
+/// The same, of what its header says.
+#[must_use]
+pub fn scheme_of(said: &HeaderValue) -> &'static str {
+    if said.as_bytes().eq_ignore_ascii_case(b"https") {
+        "https"
+    } else {
+        "http"
     }
 }
 

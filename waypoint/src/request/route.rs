@@ -16,7 +16,7 @@ use crate::{
     request::{
         call::Call,
         compiled::{self, Compiled},
-        head::{self, Named},
+        head::Named,
         reply::Reply,
         rules::Rules,
     },
@@ -50,9 +50,14 @@ pub fn route(
         call.account.routed(DEFAULT_NAME.clone());
         return Ok(None);
     };
-    let named = Named::of(request.uri(), request.headers());
+    let account = &call.account;
     let facts = Facts::new(
-        facts(request, &named, session.target.port()),
+        facts(
+            request,
+            account.named(),
+            account.scheme(),
+            session.target.port(),
+        ),
         request.headers(),
     )
     .with_claims(call.token.as_ref().map(|token| token as &dyn Claims));
@@ -69,10 +74,15 @@ pub fn route(
 
 /// A head, as rules see it.
 #[must_use]
-pub fn facts<'a>(request: &'a Request<Body>, named: &'a Named, port: u16) -> Head<'a> {
+pub fn facts<'a>(
+    request: &'a Request<Body>,
+    named: &'a Named,
+    scheme: &'a str,
+    port: u16,
+) -> Head<'a> {
     Head {
         method: request.method().as_str(),
-        scheme: head::scheme(request.headers()),
+        scheme,
         authority: named.as_str(),
         path: request.uri().path(),
         query: request.uri().query(),

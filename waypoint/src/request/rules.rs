@@ -13,7 +13,7 @@ use mesh::{
 
 use crate::{
     request::{call::Call, reply::Reply},
-    session::Session,
+    session::{Session, Standing},
 };
 
 /// What holds for one request.
@@ -45,10 +45,13 @@ fn read(session: &Session) -> Result<Rules, Reply> {
     // Before the snapshot: see [`crate::session::Flips`].
     let epoch = session.flips.epoch();
     let mesh = session.proxy.view.borrow();
-    let settings = session.settings(&mesh).ok_or_else(Reply::unconfigured)?;
+    let standing = session.flips.at(mesh.version).unwrap_or_else(|| {
+        // It is not told of it yet.
+        Standing::new(&mesh, session.settings(&mesh), session.table(&mesh))
+    });
     Ok(Rules {
-        settings: Arc::clone(settings),
-        table: session.table(&mesh).cloned(),
+        settings: standing.settings.ok_or_else(Reply::unconfigured)?,
+        table: standing.table,
         is_service: session.target.service().is_some(),
         version: mesh.version,
         epoch,

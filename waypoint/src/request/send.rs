@@ -9,7 +9,6 @@ use http::{Request, Version};
 use mesh::route::Retry;
 
 use crate::{
-    access::grant::Basis,
     body::Body,
     filter::grpc_timeout,
     request::{
@@ -30,7 +29,7 @@ pub struct To<'a> {
     pub choice: Option<Choice<'a>>,
 }
 
-/// Plans the exchange. `hash` decides about the endpoint; `basis` is what the request was let in on.
+/// Plans the exchange of a request that was let in. `hash` decides about the endpoint.
 ///
 /// # Errors
 /// The answer to who wants a WebSocket of a backend of HTTP/2.
@@ -41,11 +40,8 @@ pub fn plan<'a>(
     upgrade: Option<&Upgrade>,
     request: Request<Body>,
     hash: Option<u64>,
-    basis: &Basis,
 ) -> Result<Plan<'a>, Reply> {
-    let is_intact = upgrade.is_none()
-        && call.web.is_none()
-        && !to.ruled.is_some_and(|ruled| changes(ruled, to.choice));
+    let is_intact = upgrade.is_none() && !call.is_head_changed;
     let rule = to.ruled.map(|ruled| &ruled.rule);
     let retry = rule
         .and_then(|rule| rule.retry.as_ref())
@@ -64,9 +60,15 @@ pub fn plan<'a>(
         Some(_) => Default::default(),
     };
     for shadow in shadows {
-        shadow.send(basis, call.client, &head, is_intact);
+        // Without it there is no copy.
+        if let Some(basis) = call.account.basis() {
+            shadow.send(basis, call.client, &head, is_intact);
+        }
     }
-    let upload = Upload::new(body, retry.is_some(), call.account.is_grpc(), taps).guarded(basis);
+    // Where it is not known, none is current.
+    let seen = call.account.seen().unwrap_or(u64::MAX);
+    let upload = Upload::new(body, retry.is_some(), call.account.is_grpc(), taps)
+        .guarded(&call.session, seen);
     call.account.uploads(upload.clone());
     let of_rule = rule.and_then(|rule| rule.timeout);
     let of_client = if call.account.is_grpc() {
@@ -88,7 +90,7 @@ pub fn plan<'a>(
 }
 
 /// Whether a rule changes anything of a head.
-fn changes(ruled: &Ruled, choice: Option<Choice<'_>>) -> bool {
+pub(super) fn changes(ruled: &Ruled, choice: Option<Choice<'_>>) -> bool {
     let of_rule = &ruled.compiled.headers.request;
     let of_backend = choice.map(|choice| &choice.compiled.headers.request);
     !of_rule.is_empty()

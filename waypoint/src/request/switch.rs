@@ -27,7 +27,10 @@ use net::relay::{self, Meter, RelayError};
 use telemetry::http::{Details, ResponseFlag};
 
 use crate::{
-    access::{flip::Lost, grant::Grant},
+    access::{
+        flip::Lost,
+        grant::{Basis, Grant},
+    },
     body::Body,
     filter::base64,
     io::UpgradedEnd,
@@ -115,9 +118,11 @@ pub fn tell(version: Version, response: &mut Response<Body>) {
 }
 
 impl Switched {
-    /// Relays, once both ends have switched, until `grant` is taken back. `account` is told at the end.
-    pub fn start(self, account: Box<Account>, grant: Option<Grant>) {
-        tokio::spawn(self.run(account, grant.map(Grant::detached)));
+    /// Relays, once both ends have switched, until policies do not let it go on. `account` is told at the end.
+    pub fn start(self, mut account: Box<Account>) {
+        account.leave();
+        let grant = account.basis().map(Basis::detached);
+        tokio::spawn(self.run(account, grant));
     }
 
     async fn run(self, mut account: Box<Account>, grant: Option<Grant>) {
@@ -174,7 +179,8 @@ impl Switched {
 async fn lost(grant: Option<Grant>) -> Lost {
     match grant {
         Some(mut grant) => grant.lost(None, None).await,
-        None => std::future::pending().await,
+        // It was not let in.
+        None => Lost::Unknown,
     }
 }
 

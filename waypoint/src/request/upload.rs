@@ -30,6 +30,7 @@ use crate::{
     body::{Body, BodyError},
     filter::mirror::Tap,
     request::messages::Messages,
+    session::Session,
 };
 
 mod budget;
@@ -145,13 +146,13 @@ impl Upload {
         }))))
     }
 
-    /// It is let by as long as policies let its request go on.
+    /// It is let by as long as policies let its request go on, which they did when they had changed as often as `seen`.
     #[must_use]
-    pub fn guarded(self, basis: &Basis) -> Self {
+    pub fn guarded(self, session: &Arc<Session>, seen: u64) -> Self {
         if let Some(state) = &self.0 {
             state.lock().guard = Some(Guard::Exchange {
-                session: Arc::clone(&basis.session),
-                seen: basis.seen(),
+                session: Arc::clone(session),
+                seen,
                 waiting: None,
             });
         }
@@ -202,13 +203,15 @@ impl Upload {
         self.0.as_ref().is_none_or(|state| state.lock().may_begin())
     }
 
-    /// An answer has begun: what is still to come looks at policies by itself.
-    pub fn answered(&self, basis: &Basis) {
+    /// An answer has begun: what is still to come looks at policies by itself, with what its request was let in on.
+    pub fn answered(&self, basis: impl FnOnce() -> Option<Basis>) {
         if let Some(state) = &self.0 {
             let state = &mut *state.lock();
-            // Also where all of it has come: another attempt may still be sending what was kept.
-            if let Some(guard) = &mut state.guard {
-                guard.answered(basis);
+            if state.is_over() {
+                // Attempts before the one that has taken the last of it get nothing more.
+                state.guard = None;
+            } else if let Some(guard) = &mut state.guard {
+                guard.answered(basis());
             }
         }
     }
@@ -396,6 +399,11 @@ impl State {
         } else {
             self.trailers.take()
         }
+    }
+
+    /// Whether no frame is to come any more, by nobody.
+    fn is_over(&self) -> bool {
+        self.is_drained() && self.attempt > 0
     }
 
     fn is_drained(&self) -> bool {

@@ -43,8 +43,10 @@ struct Places {
 #[derive(Clone, Debug)]
 pub struct Standing {
     version: u64,
-    settings: Option<Arc<WaypointSettings>>,
-    table: Option<Arc<RouteTable>>,
+    /// What the waypoint is told of itself.
+    pub(crate) settings: Option<Arc<WaypointSettings>>,
+    /// The routes of what was asked for.
+    pub(crate) table: Option<Arc<RouteTable>>,
 }
 
 /// What was compared already in one round over all sessions: most of them stand on the same tables.
@@ -189,15 +191,26 @@ impl Flips {
         .await
     }
 
+    /// What a session stands on by the snapshot of this version, if it has been told of that.
+    pub(crate) fn at(&self, version: u64) -> Option<Standing> {
+        let standing = self.standing.lock();
+        standing
+            .as_ref()
+            .filter(|it| it.version == version)
+            .cloned()
+    }
+
     fn park(&self, place: &mut Place, waker: &Waker) {
-        if let Some((_, parked)) = &place.0
-            && parked.will_wake(waker)
-        {
+        let task = (
+            waker.data().addr(),
+            std::ptr::from_ref(waker.vtable()).addr(),
+        );
+        if place.0.is_some_and(|parked| parked.task == task) {
             return;
         }
         let mut places = self.parked.lock();
         let index = match place.0 {
-            Some((index, _)) => index,
+            Some(parked) => parked.index,
             None => places.free.pop().unwrap_or_else(|| {
                 places.wakers.push(None);
                 places.wakers.len() - 1
@@ -207,12 +220,12 @@ impl Flips {
             *entry = Some(waker.clone());
         }
         drop(places);
-        place.0 = Some((index, waker.clone()));
+        place.0 = Some(Parked { index, task });
     }
 
     /// Gives a place back.
     pub fn leave(&self, place: &mut Place) {
-        let Some((index, _waker)) = place.0.take() else {
+        let Some(Parked { index, .. }) = place.0.take() else {
             return;
         };
         let mut places = self.parked.lock();
@@ -231,7 +244,14 @@ impl Flips {
 
 /// Where somebody waits. To be given back by [`Flips::leave`].
 #[derive(Debug, Default)]
-pub struct Place(Option<(usize, Waker)>);
+pub struct Place(Option<Parked>);
+
+#[derive(Clone, Copy, Debug)]
+struct Parked {
+    index: usize,
+    /// Which task is woken: the parts of its waker. **Shape:** addresses; they mean the same as long as the waker is kept, which holds the task.
+    task: (usize, usize),
+}
 
 /// A place that gives itself back.
 struct Waiting<'f> {

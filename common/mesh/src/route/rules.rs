@@ -73,7 +73,10 @@ impl HttpRules {
     /// Rules, in their order. **Cost:** about the number of their matches.
     #[must_use]
     pub fn new(rules: Vec<HttpRule>) -> Self {
-        let rules: Vec<_> = rules.into_iter().map(Arc::new).collect();
+        // Not collected: that would keep the room of the rules themselves for their addresses.
+        let mut shared = Vec::with_capacity(rules.len());
+        shared.extend(rules.into_iter().map(Arc::new));
+        let rules: Vec<Arc<HttpRule>> = shared;
         let mut entries = Vec::with_capacity(rules.len());
         for (number, rule) in rules.iter().enumerate() {
             if rule.matches.is_empty() {

@@ -5,8 +5,11 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use super::value::Value;
-use crate::logging::line::{Quotes, escape};
+use super::{plain, value::Value};
+use crate::{
+    http::Flags,
+    logging::line::{MAX_VALUE_BYTES, Quotes, escape, escape_text, is_simple},
+};
 
 /// What stands for an absent value within a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +37,12 @@ impl Text<'_> {
     pub(crate) fn value(self, value: &Value<'_>, absent: Absent) {
         match value {
             Value::Absent => self.0.push_str(absent.as_str()),
-            Value::Bytes(bytes) => escape(self.0, Quotes::Kept, Lossy(bytes)),
-            Value::Text(text) => escape(self.0, Quotes::Kept, text),
+            Value::Bytes(bytes) => match simple(bytes) {
+                Some(text) => self.0.push_str(text),
+                None => escape(self.0, Quotes::Kept, Lossy(bytes)),
+            },
+            Value::Text(text) => escape_text(self.0, Quotes::Kept, text),
+            Value::Spaceless(text) if !has_space(text) => escape_text(self.0, Quotes::Kept, text),
             Value::Spaceless(text) => escape(self.0, Quotes::Kept, Spaceless(text)),
             Value::Number(_)
             | Value::Quoted(_)
@@ -44,9 +51,19 @@ impl Text<'_> {
             | Value::Identity(_)
             | Value::Moment(_)
             | Value::Flags(_)
-            | Value::FlagsLong(_) => own(self.0, value),
+            | Value::FlagsLong(_) => ours(self.0, value),
         }
     }
+}
+
+/// What is written as it is.
+fn simple(bytes: &[u8]) -> Option<&str> {
+    let is_simple = bytes.len() <= MAX_VALUE_BYTES && is_simple(bytes, Quotes::Kept);
+    std::str::from_utf8(bytes).ok().filter(|_| is_simple)
+}
+
+fn has_space(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_whitespace())
 }
 
 /// Writes JSON.
@@ -58,7 +75,7 @@ impl Json<'_> {
     pub(crate) fn value(self, value: &Value<'_>) {
         match value {
             Value::Absent => self.0.push_str("null"),
-            Value::Number(_) => own(self.0, value),
+            Value::Number(_) => ours(self.0, value),
             Value::Bytes(_)
             | Value::Text(_)
             | Value::Spaceless(_)
@@ -85,22 +102,45 @@ impl Json<'_> {
                 Err(_) => escape(self.0, Quotes::Escaped, Latin1(bytes)),
             },
             Value::Text(text) => self.within(text),
-            Value::Spaceless(text) => self.within(Spaceless(text)),
-            Value::Identity(identity) => self.within(identity),
+            Value::Spaceless(text) if !has_space(text) => self.within(text),
+            Value::Spaceless(text) => escape(self.0, Quotes::Escaped, Spaceless(text)),
+            Value::Identity(identity) => escape(self.0, Quotes::Escaped, identity),
             // A format of a time may hold quotes.
-            Value::Moment(moment) => self.within(moment),
+            Value::Moment(moment) if moment.may_hold_quotes() => {
+                escape(self.0, Quotes::Escaped, moment);
+            }
             Value::Number(_)
             | Value::Quoted(_)
             | Value::Socket(_)
             | Value::Ip(_)
+            | Value::Moment(_)
             | Value::Flags(_)
-            | Value::FlagsLong(_) => own(self.0, value),
+            | Value::FlagsLong(_) => ours(self.0, value),
         }
     }
 
     /// Text within a string.
-    pub(crate) fn within(self, text: impl Display) {
-        escape(self.0, Quotes::Escaped, text);
+    pub(crate) fn within(self, text: &str) {
+        escape_text(self.0, Quotes::Escaped, text);
+    }
+}
+
+/// Appends what is made by us and holds nothing that would have to be escaped. Every line has several of these, so the usual ones go around
+/// the machinery of formatting.
+fn ours(out: &mut String, value: &Value<'_>) {
+    match value {
+        Value::Number(number) | Value::Quoted(number) => plain::number(out, *number),
+        Value::Socket(address) => plain::socket(out, *address),
+        Value::Ip(address) => plain::ip(out, *address),
+        Value::Moment(moment) => moment.write(out),
+        Value::Flags(Flags::NONE) => out.push('-'),
+        Value::Absent
+        | Value::Bytes(_)
+        | Value::Text(_)
+        | Value::Spaceless(_)
+        | Value::Identity(_)
+        | Value::Flags(_)
+        | Value::FlagsLong(_) => own(out, value),
     }
 }
 

@@ -2,12 +2,22 @@
 //!
 //! **Source:** Envoy's `START_TIME`, which takes the specifiers of `strftime` in the C locale, and `%s`, `%f`, `%3f`.
 
-use std::{fmt, time::SystemTime};
+use std::{cell::Cell, fmt, time::SystemTime};
 
 use jiff::{Timestamp, fmt::temporal::DateTimePrinter};
 
+use super::plain;
+
 /// RFC 3339 with milliseconds.
 const MILLISECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+
+/// What goes before the milliseconds, such as `2024-11-21T15:33:44.`. Units: bytes.
+const HEAD_BYTES: usize = 20;
+
+thread_local! {
+    /// The last second that this thread has written: most lines are of the same one as the line before.
+    static SECOND: Cell<Option<(i64, [u8; HEAD_BYTES])>> = const { Cell::new(None) };
+}
 
 /// Specifiers that mean the same to the printer as to `strftime` in the C locale.
 const ALIKE: &str = "YyCGgmdejHIklMSspPaAbBhFTRuwUVW";
@@ -87,6 +97,46 @@ pub(crate) struct Moment<'a> {
     timestamp: Timestamp,
 }
 
+impl Moment<'_> {
+    /// Whether its format may hold what JSON escapes.
+    pub(crate) fn may_hold_quotes(&self) -> bool {
+        match self.format {
+            TimeFormat::Milliseconds => false,
+            TimeFormat::Custom(_) => true,
+        }
+    }
+
+    /// Appends it.
+    pub(crate) fn write(&self, out: &mut String) {
+        match self.format {
+            TimeFormat::Milliseconds => milliseconds(self.timestamp, out),
+            // Writing to a string does not fail; a time that cannot be written is left out.
+            TimeFormat::Custom(_) => drop(fmt::Write::write_fmt(out, format_args!("{self}"))),
+        }
+    }
+}
+
+fn milliseconds(timestamp: Timestamp, out: &mut String) {
+    let second = timestamp.as_second();
+    if let Some((last, head)) = SECOND.get()
+        && last == second
+        && let Ok(head) = std::str::from_utf8(&head)
+        && let Ok(part @ 0..1000) = u64::try_from(timestamp.subsec_millisecond())
+    {
+        out.push_str(head);
+        plain::padded(out, part, 3);
+        out.push('Z');
+        return;
+    }
+    let start = out.len();
+    drop(MILLISECONDS.print_timestamp(&timestamp, &mut *out));
+    let written = out.as_bytes().get(start..).unwrap_or_default();
+    // Years of more digits, and moments before 1970, whose parts count backwards, are written anew each time. The first second of 1970 has some of both.
+    if second > 0 && written.len() == HEAD_BYTES + "000Z".len() {
+        SECOND.set(written.first_chunk().map(|head| (second, *head)));
+    }
+}
+
 impl fmt::Display for Moment<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.format {
@@ -100,3 +150,6 @@ impl fmt::Display for Moment<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,9 @@ use crate::format::Needs;
 /// How many values are kept without an allocation. Istio's default line needs three.
 const INLINE: usize = 4;
 
+/// A map of so few headers is searched from its beginning. Most requests and responses have fewer.
+const FEW: usize = 16;
+
 /// Which headers to keep of one map.
 #[derive(Clone, Debug, Default)]
 pub struct Capture(Option<Arc<[HeaderName]>>);
@@ -56,7 +59,18 @@ impl Capture {
         let Some(names) = &self.0 else {
             return Captured::default();
         };
-        let mut values = names.iter().map(|name| headers.get(name).cloned());
+        let find = |name| {
+            if headers.len() <= FEW {
+                // Names are compared faster than hashed.
+                headers
+                    .iter()
+                    .find(|(found, _)| *found == name)
+                    .map(|it| it.1)
+            } else {
+                headers.get(name)
+            }
+        };
+        let mut values = names.iter().map(|name| find(name).cloned());
         let first = std::array::from_fn(|_| values.next().flatten());
         Captured(Some(Kept {
             names: Arc::clone(names),
@@ -126,3 +140,6 @@ impl<'a> From<&'a Captured> for Headers<'a> {
         Self::Captured(captured)
     }
 }
+
+#[cfg(test)]
+mod tests;

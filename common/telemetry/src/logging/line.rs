@@ -143,6 +143,25 @@ pub(crate) enum Quotes {
     Kept,
 }
 
+/// The same as [`escape`] for what is text already. Costs a copy where there is nothing to escape or to cut.
+pub(crate) fn escape_text(out: &mut String, quotes: Quotes, text: &str) {
+    if text.len() <= MAX_VALUE_BYTES && is_simple(text.as_bytes(), quotes) {
+        out.push_str(text);
+    } else {
+        escape(out, quotes, text);
+    }
+}
+
+/// Whether bytes are written as they are.
+pub(crate) fn is_simple(bytes: &[u8], quotes: Quotes) -> bool {
+    let kept = quotes == Quotes::Kept;
+    // To the end in any case: without a way out, the compiler takes many bytes at a time.
+    bytes.iter().fold(true, |simple, byte| {
+        let is_quote = (*byte == b'"') | (*byte == b'\\');
+        simple & (b' '..=b'~').contains(byte) & (kept | !is_quote)
+    })
+}
+
 /// Writes a value that may be a stranger's.
 pub(crate) fn escape(out: &mut String, quotes: Quotes, value: impl Display) {
     // The bound is reported as an error to cut the formatting short; it has been dealt with.
@@ -172,12 +191,11 @@ impl fmt::Write for Escaper<'_> {
         };
         let (shown, cut) = text.split_at(fits);
         self.left -= fits;
-        let kept = self.quotes == Quotes::Kept;
-        let simple = |byte| matches!(byte, b' '..=b'~') && (kept || !matches!(byte, b'"' | b'\\'));
-        if cut.is_empty() && shown.bytes().all(simple) {
+        if cut.is_empty() && is_simple(shown.as_bytes(), self.quotes) {
             self.out.push_str(shown);
             return Ok(());
         }
+        let kept = self.quotes == Quotes::Kept;
         let plain = |c: char| match c {
             '"' | '\\' => kept,
             // Some readers of logs take the last two for the end of a line.

@@ -87,12 +87,13 @@ pub(super) fn each<T, U>(
     items: impl IntoIterator<Item = T>,
     mut read: impl FnMut(T) -> Result<U, Fault>,
 ) -> Result<Vec<U>, Fault> {
-    let indexed = items.into_iter().enumerate();
-    indexed
-        .map(|(index, item)| {
-            read(item).map_err(|fault| fault.within(&format!("[{index}]")).within(field))
-        })
-        .collect()
+    let items = items.into_iter();
+    // What is read is kept for long, and one item is the usual number: no room for others.
+    let mut out = Vec::with_capacity(items.size_hint().0);
+    for (index, item) in items.enumerate() {
+        out.push(read(item).map_err(|fault| fault.within(&format!("[{index}]")).within(field))?);
+    }
+    Ok(out)
 }
 
 /// A foreign text in quotes, escaped and cut: fit for one log line.

@@ -216,6 +216,7 @@ fn judge(
     let Some(limit) = refused else {
         for (name, value) in headers(&answer.request_headers_to_add) {
             request.headers_mut().append(name, value);
+            call.is_head_changed = true;
         }
         let for_client = headers(&answer.response_headers_to_add);
         let for_client = for_client.map(|(name, value)| ResponseHeader {

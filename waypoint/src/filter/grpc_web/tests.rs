@@ -17,12 +17,12 @@ fn web(
     if let Some(accept) = accept {
         builder = builder.header(ACCEPT, accept);
     }
-    let request = builder.body(Body::from(bytes::Bytes::from(body))).unwrap();
+    let mut request = builder.body(Body::from(bytes::Bytes::from(body))).unwrap();
     let web = wanted(request.headers());
-    match web {
-        Some(web) => (web.request(request), Some(web)),
-        None => (request, None),
+    if let Some(web) = web {
+        web.request(&mut request);
     }
+    (request, web)
 }
 
 async fn bytes(body: Body) -> bytes::Bytes {

@@ -19,6 +19,7 @@ use crate::{
     body::{Body, BodyError},
 };
 
+mod kept;
 mod tokens;
 
 fn under(policies: Policies) -> RouteTable {

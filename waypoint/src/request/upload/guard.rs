@@ -28,8 +28,8 @@ pub(super) enum Guard {
         /// The attempt that waits for it.
         waiting: Option<Waker>,
     },
-    /// The body.
-    Body(Basis),
+    /// The body; `None`: it was not let in.
+    Body(Option<Basis>),
 }
 
 impl Guard {
@@ -47,7 +47,10 @@ impl Guard {
                 *waiting = Some(cx.waker().clone());
                 Poll::Pending
             }
-            Self::Body(basis) => Poll::Ready(basis.look_again(None)),
+            Self::Body(basis) => Poll::Ready(match basis {
+                Some(basis) => basis.look_again(None),
+                None => Err(Lost::Unknown),
+            }),
         }
     }
 
@@ -65,8 +68,8 @@ impl Guard {
     }
 
     /// An answer has begun.
-    pub(super) fn answered(&mut self, basis: &Basis) {
-        let before = std::mem::replace(self, Self::Body(basis.clone()));
+    pub(super) fn answered(&mut self, basis: Option<Basis>) {
+        let before = std::mem::replace(self, Self::Body(basis));
         match before {
             Self::Exchange { waiting, .. } => {
                 if let Some(waiting) = waiting {
