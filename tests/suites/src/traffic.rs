@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lab::{Config, Lab, Machine, Mesh, Ztunnel, eventually, until};
+use lab::{Capture, Config, Lab, Machine, Mesh, Pod, Ztunnel, eventually, until};
 use socket2::SockRef;
 
 /// How long anything may take that takes milliseconds on an idle machine.
@@ -71,6 +71,20 @@ pub fn nowhere(from: &Machine, url: &str) -> Result<()> {
         Some(_) => Ok(()),
         None => bail!("curl was killed: {output:?}"),
     }
+}
+
+/// Whether a ztunnel has its listeners in a pod: under eBPF on any port of loopback, where applications of these tests have none.
+pub fn is_served(pod: &Pod, capture: Capture) -> bool {
+    if capture != Capture::Ebpf {
+        return pod.listens(15008);
+    }
+    let sockets = pod.exec(["ss", "-Hltn"]).and_then(|output| output.ok());
+    let addresses = |line: &str| line.split_whitespace().nth(3)?.parse::<SocketAddr>().ok();
+    sockets.is_ok_and(|all| {
+        all.lines()
+            .filter_map(addresses)
+            .any(|address| address.ip().is_loopback())
+    })
 }
 
 /// A listener of both families on a port of a machine.

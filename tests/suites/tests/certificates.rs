@@ -1,6 +1,9 @@
 //! Certificates that must not be believed, shown to our server and by a server to our client; and what happens to
 //! connections when certificates are renewed and when they end.
 
+#[path = "certificates/modes.rs"]
+mod modes;
+
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lab::programs::{Nginx, nginx};
-use lab::{Ca, Issued, Lab, Leaf, PodSpec, Start, Usage, Ztunnel, eventually, until};
+use lab::{Ca, Capture, Issued, Lab, Leaf, PodSpec, Start, Usage, Ztunnel, eventually, until};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
@@ -92,9 +95,8 @@ fn authority(ca: &Ca) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>
     Ok((certificate, PrivateKeyDer::from_pem_file(ca.key_path())?))
 }
 
-#[test]
-fn clients_without_a_certificate_of_the_mesh_are_refused_with_a_reason() -> Result<()> {
-    let Some(scene) = Scene::begin("clients", &Start::default())? else {
+fn clients(capture: Capture) -> Result<()> {
+    let Some(scene) = Scene::captured(capture, "clients", &Start::default())? else {
         return Ok(());
     };
     scene.play(|scene| {
@@ -160,11 +162,16 @@ fn clients_without_a_certificate_of_the_mesh_are_refused_with_a_reason() -> Resu
     })
 }
 
+#[test]
+fn clients_without_a_certificate_of_the_mesh_are_refused_with_a_reason() -> Result<()> {
+    clients(Capture::Agent)
+}
+
 /// A lab, its ztunnels, and the load from `client` to `web`.
 type Ground = (Lab, [Ztunnel; 2], Load, Nginx);
 
 /// A pod `fake` that has no ztunnel, although the mesh says that it speaks HBONE.
-fn with_fake(name: &str, start: &Start) -> Result<Option<Ground>> {
+fn with_fake(capture: Capture, name: &str, start: &Start) -> Result<Option<Ground>> {
     if !lab::possible() {
         return Ok(None);
     }
@@ -172,6 +179,7 @@ fn with_fake(name: &str, start: &Start) -> Result<Option<Ground>> {
         .pod(PodSpec::new("client"))
         .pod(PodSpec::new("web").node(1))
         .pod(PodSpec::new("fake").node(1).not_enrolled())
+        .capture(capture)
         .build()?;
     lab.change(|mesh| {
         mesh.workload("fake")
@@ -196,9 +204,9 @@ fn call(lab: &Lab) -> Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-#[test]
-fn servers_that_are_not_who_was_called_never_see_a_byte() -> Result<()> {
-    let Some((lab, [near, _far], load, _nginx)) = with_fake("servers", &Start::default())? else {
+fn servers(capture: Capture) -> Result<()> {
+    let Some((lab, [near, _far], load, _nginx)) = with_fake(capture, "servers", &Start::default())?
+    else {
         return Ok(());
     };
     lab.scenario(|| {
@@ -264,6 +272,11 @@ fn servers_that_are_not_who_was_called_never_see_a_byte() -> Result<()> {
     load.stop().map(drop)
 }
 
+#[test]
+fn servers_that_are_not_who_was_called_never_see_a_byte() -> Result<()> {
+    servers(Capture::Agent)
+}
+
 /// The serial number of the certificate that a ztunnel uses for a service account now.
 fn serial(ztunnel: &Ztunnel, account: &str) -> Result<String> {
     let dump = ztunnel.config_dump()?;
@@ -285,10 +298,9 @@ fn renewed(ztunnel: &Ztunnel, account: &str, old: &str) -> Result<String> {
     })
 }
 
-#[test]
-fn new_connections_use_a_new_certificate_and_old_ones_stay() -> Result<()> {
+fn renewal(capture: Capture) -> Result<()> {
     let start = Start::default().env("SECRET_TTL", TTL);
-    let Some((lab, [near, far], load, _nginx)) = with_fake("renewal", &start)? else {
+    let Some((lab, [near, far], load, _nginx)) = with_fake(capture, "renewal", &start)? else {
         return Ok(());
     };
     lab.scenario(|| {
@@ -366,8 +378,13 @@ fn new_connections_use_a_new_certificate_and_old_ones_stay() -> Result<()> {
 }
 
 #[test]
-fn nothing_new_begins_on_a_tunnel_whose_certificate_has_ended() -> Result<()> {
-    let Some((lab, [near, far], load, _nginx)) = with_fake("expiry", &Start::default())? else {
+fn new_connections_use_a_new_certificate_and_old_ones_stay() -> Result<()> {
+    renewal(Capture::Agent)
+}
+
+fn expiry(capture: Capture) -> Result<()> {
+    let Some((lab, [near, far], load, _nginx)) = with_fake(capture, "expiry", &Start::default())?
+    else {
         return Ok(());
     };
     lab.scenario(|| {
@@ -447,4 +464,9 @@ fn nothing_new_begins_on_a_tunnel_whose_certificate_has_ended() -> Result<()> {
         load.goes_on()
     })?;
     load.stop().map(drop)
+}
+
+#[test]
+fn nothing_new_begins_on_a_tunnel_whose_certificate_has_ended() -> Result<()> {
+    expiry(Capture::Agent)
 }

@@ -1,22 +1,28 @@
 //! The end of a ztunnel and of a pod: what is open may finish where there is time, is cut with a reason where there
 //! is none, and nobody waits for an answer that will never come.
 
+#[path = "drain/modes.rs"]
+mod modes;
+
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lab::programs::{self, Nginx};
-use lab::{Lab, Machine, PodSpec, Start, Ztunnel, eventually, until};
+use lab::{Capture, Lab, Machine, PodSpec, Start, Ztunnel, eventually, until};
 use nix::sys::signal::Signal;
 use suites::hostile::tls::tcp;
 use suites::hostile::tunnel::connect_block;
 use suites::hostile::{Answer, Client, DEADLINE, Load, Tunnel, frames};
+use suites::traffic::is_served;
 
 /// Where the applications of this suite listen.
 const ECHO: u16 = 7001;
 const ENDLESS: u16 = 7002;
+/// Long enough to see that nobody answers.
+const DROPPED: Duration = Duration::from_secs(3);
 /// Long enough that nothing here waits for its end.
 const LONG: &str = "120";
 
@@ -28,7 +34,7 @@ struct Ground {
     nginx: Nginx,
 }
 
-fn ground(name: &str, start: &Start) -> Result<Option<Ground>> {
+fn ground(capture: Capture, name: &str, start: &Start) -> Result<Option<Ground>> {
     if !lab::possible() {
         return Ok(None);
     }
@@ -37,6 +43,7 @@ fn ground(name: &str, start: &Start) -> Result<Option<Ground>> {
         .pod(PodSpec::new("attacker").not_enrolled())
         .pod(PodSpec::new("web").node(1))
         .pod(PodSpec::new("other").node(1))
+        .capture(capture)
         .build()?;
     for pod in ["web", "other"] {
         serve(&lab.pod(pod), ECHO, echo)?;
@@ -64,8 +71,31 @@ impl Ground {
         Ok(stream)
     }
 
-    /// A new connection that does not come about.
+    /// ztunnel's listeners in a pod whose numbers anybody knows.
+    fn ports(&self) -> &'static [u16] {
+        match self.lab.capture() {
+            Capture::Ebpf | Capture::Auto => &[],
+            Capture::Agent | Capture::Iptables | Capture::None => &[15001, 15006, 15008],
+        }
+    }
+
+    /// A new connection that does not come about: the pod's own ztunnel, if that is the one that is not there, is not
+    /// heard of again where programs in the kernel drop what would be for it.
     fn refused(&self, pod: &str) -> Result<()> {
+        if self.lab.capture() == Capture::Ebpf {
+            let to = self.address(pod, ECHO);
+            let open = self
+                .lab
+                .pod("client")
+                .run(|| TcpStream::connect_timeout(&to, DROPPED))?;
+            let Ok(mut stream) = open else { return Ok(()) };
+            stream.set_read_timeout(Some(DEADLINE))?;
+            ensure!(
+                works(&mut stream).is_err(),
+                "a new connection to {pod} was served"
+            );
+            return Ok(());
+        }
         match self.open(pod) {
             Ok(_) => bail!("a new connection to {pod} was served"),
             Err(_) => Ok(()),
@@ -132,9 +162,9 @@ enum By {
     Request,
 }
 
-fn drains(by: By) -> Result<()> {
+fn drains(capture: Capture, by: By) -> Result<()> {
     let start = Start::default().env("TERMINATION_GRACE_PERIOD_SECONDS", LONG);
-    let Some(ground) = ground("drain", &start)? else {
+    let Some(ground) = ground(capture, "drain", &start)? else {
         return Ok(());
     };
     ground.lab.scenario(|| {
@@ -175,10 +205,12 @@ fn drains(by: By) -> Result<()> {
         ensure!(tunnel.read(stream, 10)? == b"still here");
         works(&mut staying)?;
         works(&mut through)?;
-        for port in [15001, 15006, 15008] {
+        for &port in ground.ports() {
             let closed = || !ground.lab.pod("web").listens(port);
             until("the listeners are closed", DEADLINE, closed)?;
         }
+        let closed = || !is_served(&ground.lab.pod("web"), ground.lab.capture());
+        until("all listeners are closed", DEADLINE, closed)?;
         ground.refused("web")?;
         ensure!(
             Client::with(&leaf)
@@ -221,29 +253,35 @@ fn drains(by: By) -> Result<()> {
     })
 }
 
+fn sigterm(capture: Capture) -> Result<()> {
+    drains(capture, By::Signal(Signal::SIGTERM))
+}
+
 #[test]
 fn open_connections_finish_after_sigterm_and_new_ones_are_refused() -> Result<()> {
-    drains(By::Signal(Signal::SIGTERM))
+    sigterm(Capture::Agent)
 }
 
 #[test]
 fn open_connections_finish_after_quitquitquit_and_new_ones_are_refused() -> Result<()> {
-    drains(By::Request)
+    drains(Capture::Agent, By::Request)
 }
 
-#[test]
-fn a_client_side_that_drains_lets_its_connections_finish() -> Result<()> {
+fn near(capture: Capture) -> Result<()> {
     let start = Start::default().env("TERMINATION_GRACE_PERIOD_SECONDS", LONG);
-    let Some(ground) = ground("near", &start)? else {
+    let Some(ground) = ground(capture, "near", &start)? else {
         return Ok(());
     };
     ground.lab.scenario(|| {
         let mut staying = ground.open("web")?;
         ground.near.signal(Signal::SIGTERM)?;
         ground.near.wait_log(&["draining on SIGTERM"], DEADLINE)?;
-        until("15001 is closed", DEADLINE, || {
-            !ground.lab.pod("client").listens(15001)
-        })?;
+        for &port in ground.ports() {
+            let closed = || !ground.lab.pod("client").listens(port);
+            until("the listeners are closed", DEADLINE, closed)?;
+        }
+        let closed = || !is_served(&ground.lab.pod("client"), ground.lab.capture());
+        until("all listeners are closed", DEADLINE, closed)?;
         ground.refused("web")?;
         works(&mut staying)?;
         ensure!(ground.near.is_running());
@@ -260,9 +298,13 @@ fn a_client_side_that_drains_lets_its_connections_finish() -> Result<()> {
 }
 
 #[test]
-fn what_has_not_finished_at_the_deadline_is_cut_with_a_reason() -> Result<()> {
+fn a_client_side_that_drains_lets_its_connections_finish() -> Result<()> {
+    near(Capture::Agent)
+}
+
+fn deadline(capture: Capture) -> Result<()> {
     let start = Start::default().env("CONNECTION_TERMINATION_DEADLINE", "1s");
-    let Some(ground) = ground("deadline", &start)? else {
+    let Some(ground) = ground(capture, "deadline", &start)? else {
         return Ok(());
     };
     ground.lab.scenario(|| {
@@ -292,9 +334,13 @@ fn what_has_not_finished_at_the_deadline_is_cut_with_a_reason() -> Result<()> {
 }
 
 #[test]
-fn a_pod_that_leaves_is_cut_at_once_and_no_other_pod_is() -> Result<()> {
+fn what_has_not_finished_at_the_deadline_is_cut_with_a_reason() -> Result<()> {
+    deadline(Capture::Agent)
+}
+
+fn leave(capture: Capture) -> Result<()> {
     let start = Start::default().env("TERMINATION_GRACE_PERIOD_SECONDS", LONG);
-    let Some(ground) = ground("leave", &start)? else {
+    let Some(ground) = ground(capture, "leave", &start)? else {
         return Ok(());
     };
     ground.lab.scenario(|| {
@@ -351,8 +397,12 @@ fn a_pod_that_leaves_is_cut_at_once_and_no_other_pod_is() -> Result<()> {
 }
 
 #[test]
-fn a_killed_ztunnel_leaves_nobody_waiting_and_nothing_in_the_clear() -> Result<()> {
-    let Some(ground) = ground("killed", &Start::default())? else {
+fn a_pod_that_leaves_is_cut_at_once_and_no_other_pod_is() -> Result<()> {
+    leave(Capture::Agent)
+}
+
+fn killed(capture: Capture) -> Result<()> {
+    let Some(ground) = ground(capture, "killed", &Start::default())? else {
         return Ok(());
     };
     ground.lab.scenario(|| {
@@ -419,4 +469,9 @@ fn a_killed_ztunnel_leaves_nobody_waiting_and_nothing_in_the_clear() -> Result<(
         ensure!(!ground.near.log().contains("panicked") && !ground.far.log().contains("panicked"));
         Ok(())
     })
+}
+
+#[test]
+fn a_killed_ztunnel_leaves_nobody_waiting_and_nothing_in_the_clear() -> Result<()> {
+    killed(Capture::Agent)
 }

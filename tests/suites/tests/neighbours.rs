@@ -2,10 +2,24 @@
 
 #[path = "neighbours/apart.rs"]
 mod apart;
+#[path = "neighbours/drain.rs"]
+mod drain;
+#[path = "neighbours/families.rs"]
+mod families;
+#[path = "neighbours/imposter.rs"]
+mod imposter;
 #[path = "neighbours/joined.rs"]
 mod joined;
+#[path = "neighbours/network.rs"]
+mod network;
 #[path = "neighbours/policies.rs"]
 mod policies;
+#[path = "neighbours/revoked.rs"]
+mod revoked;
+#[path = "neighbours/survives.rs"]
+mod survives;
+#[path = "neighbours/waypoint.rs"]
+mod waypoint;
 
 use anyhow::{Context as _, Result};
 use lab::{Capture, Lab, PodSpec, ServiceSpec, Start, Ztunnel};

@@ -10,7 +10,7 @@ use lab::agent::Handover;
 use lab::{Capture, Lab, Pod, PodSpec, ServiceSpec, Start, programs};
 use suites::traffic::steady::Steady;
 use suites::traffic::{
-    self, End, PATIENCE, carry, change, dial, end, get, listen, pair, refused, url,
+    self, End, PATIENCE, carry, change, dial, end, get, is_served, listen, pair, refused, url,
 };
 use wire::zds::PodInfo;
 
@@ -243,9 +243,16 @@ fn replaced(capture: Capture) -> Result<()> {
         open.exchange("the file alone changes nothing")?;
         ensure!(agent.add(old.uid(), info(&old), Arc::clone(new.netns()))? == Handover::Served);
         ensure!(end(&mut open.client)? == End::Reset && end(&mut open.server)? == End::Reset);
-        // Of the other listeners of eBPF nobody knows the ports.
+        lab::until("the old namespace is left", PATIENCE, || {
+            !is_served(&old, capture)
+        })?;
+        ensure!(
+            is_served(&new, capture),
+            "nobody listens in the new namespace"
+        );
+        // Of the listeners of eBPF nobody knows the ports.
         let ports: &[u16] = if capture == Capture::Ebpf {
-            &[15008]
+            &[]
         } else {
             &[15001, 15006, 15008]
         };

@@ -9,5 +9,7 @@ mod changes;
 mod conditions;
 #[path = "policy/dry_run.rs"]
 mod dry_run;
+#[path = "policy/modes.rs"]
+mod modes;
 #[path = "policy/scopes.rs"]
 mod scopes;

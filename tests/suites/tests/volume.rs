@@ -1,4 +1,9 @@
-//! Much at once: ten gigabytes over one connection, a thousand connections, and nothing left of them.
+//! Much at once: ten gigabytes over one connection, a thousand connections, hundreds that stand still, and nothing left of them.
+
+#[path = "volume/flow.rs"]
+mod flow;
+#[path = "volume/stalled.rs"]
+mod stalled;
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};

@@ -1,6 +1,9 @@
 //! An agent that breaks the protocol, disappears or is replaced: the conversation ends with a reason, is taken up
 //! again, and the pods that are served stay served. What merely fails is answered in its turn, by name.
 
+#[path = "zds/modes.rs"]
+mod modes;
+
 use std::fs::File;
 use std::net::{Ipv6Addr, TcpListener};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -8,8 +11,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use lab::agent::{Agent, Connection, Mode};
-use lab::{Lab, Pod, PodSpec, Start, Ztunnel, until};
+use lab::{Capture, Lab, Pod, PodSpec, Start, Ztunnel, until};
 use suites::hostile::{DEADLINE, Scene, told_anew};
+use suites::traffic::is_served;
 use wire::zds::{Ack, MAX_PACKET_BYTES, PodInfo, Request};
 
 /// What is sent again and again, to see whether anything of it stays.
@@ -153,9 +157,8 @@ fn broken(pod: &Pod) -> Result<Vec<Broken>> {
     ])
 }
 
-#[test]
-fn packets_that_break_the_protocol_end_the_conversation_and_nothing_else() -> Result<()> {
-    let Some(scene) = Scene::begin("packets", &Start::default())? else {
+fn packets(capture: Capture) -> Result<()> {
+    let Some(scene) = Scene::captured(capture, "packets", &Start::default())? else {
         return Ok(());
     };
     scene.play(|scene| {
@@ -200,8 +203,12 @@ fn packets_that_break_the_protocol_end_the_conversation_and_nothing_else() -> Re
 }
 
 #[test]
-fn what_fails_is_answered_in_its_turn_and_by_name() -> Result<()> {
-    let Some(scene) = Scene::begin("answers", &Start::default())? else {
+fn packets_that_break_the_protocol_end_the_conversation_and_nothing_else() -> Result<()> {
+    packets(Capture::Agent)
+}
+
+fn answers(capture: Capture) -> Result<()> {
+    let Some(scene) = Scene::captured(capture, "answers", &Start::default())? else {
         return Ok(());
     };
     scene.play(|scene| {
@@ -287,8 +294,12 @@ fn what_fails_is_answered_in_its_turn_and_by_name() -> Result<()> {
 }
 
 #[test]
-fn a_pod_whose_port_is_taken_is_named_and_served_when_the_port_is_free() -> Result<()> {
-    let Some(scene) = Scene::begin("taken", &Start::default())? else {
+fn what_fails_is_answered_in_its_turn_and_by_name() -> Result<()> {
+    answers(Capture::Agent)
+}
+
+fn taken(capture: Capture) -> Result<()> {
+    let Some(scene) = Scene::captured(capture, "taken", &Start::default())? else {
         return Ok(());
     };
     scene.play(|scene| {
@@ -314,13 +325,17 @@ fn a_pod_whose_port_is_taken_is_named_and_served_when_the_port_is_free() -> Resu
         scene
             .far
             .wait_log(&["info", "pod added", late.uid()], DEADLINE)?;
-        late.wait_listens(15008, DEADLINE)
+        until("it is served", DEADLINE, || is_served(&late, capture))
     })
 }
 
 #[test]
-fn agents_that_leave_in_the_middle_or_are_replaced_take_no_pod_along() -> Result<()> {
-    let Some(scene) = Scene::begin("agents", &Start::default())? else {
+fn a_pod_whose_port_is_taken_is_named_and_served_when_the_port_is_free() -> Result<()> {
+    taken(Capture::Agent)
+}
+
+fn agents(capture: Capture) -> Result<()> {
+    let Some(scene) = Scene::captured(capture, "agents", &Start::default())? else {
         return Ok(());
     };
     scene.play(|scene| {
@@ -335,9 +350,10 @@ fn agents_that_leave_in_the_middle_or_are_replaced_take_no_pod_along() -> Result
         }
         let connection = take_over(node.agent())?;
         scene.load.goes_on()?;
-        other
-            .wait_listens(15008, DEADLINE)
-            .context("a snapshot that did not end has removed a pod")?;
+        ensure!(
+            is_served(&other, capture),
+            "a snapshot that did not end has removed a pod"
+        );
 
         // One that keeps what it does not hand over anew; the rest has left.
         let keep = Request::Keep {
@@ -350,7 +366,9 @@ fn agents_that_leave_in_the_middle_or_are_replaced_take_no_pod_along() -> Result
         scene
             .far
             .wait_log(&["info", "pod removed", other.uid()], DEADLINE)?;
-        until("the port is closed", DEADLINE, || !other.listens(15008))?;
+        until("the listeners are closed", DEADLINE, || {
+            !is_served(&other, capture)
+        })?;
         scene.load.goes_on()?;
 
         // One that is gone for good, and another at the same place.
@@ -376,18 +394,25 @@ fn agents_that_leave_in_the_middle_or_are_replaced_take_no_pod_along() -> Result
             .connection(DEADLINE)?
             .request(&add(&other), &[other.netns().as_fd()])?;
         ensure!(ack.error.is_none(), "{ack:?}");
-        other.wait_listens(15008, DEADLINE)?;
+        until("it is served", DEADLINE, || is_served(&other, capture))?;
         ensure!(next.failures().is_empty(), "{:?}", next.failures());
         Ok(())
     })
 }
 
 #[test]
-fn a_ztunnel_that_starts_before_its_agent_waits_for_it() -> Result<()> {
+fn agents_that_leave_in_the_middle_or_are_replaced_take_no_pod_along() -> Result<()> {
+    agents(Capture::Agent)
+}
+
+fn early(capture: Capture) -> Result<()> {
     if !lab::possible() {
         return Ok(());
     }
-    let lab = Lab::builder("early").pod(PodSpec::new("web")).build()?;
+    let lab = Lab::builder("early")
+        .pod(PodSpec::new("web"))
+        .capture(capture)
+        .build()?;
     let path = lab.folder().join("late.sock");
     let early = Start::default().env("INPOD_UDS", path.display().to_string());
     let ztunnel = lab.spawn_ztunnel(0, &early)?;
@@ -400,5 +425,10 @@ fn a_ztunnel_that_starts_before_its_agent_waits_for_it() -> Result<()> {
     };
     agent.add(&uid, pod, Arc::clone(web.netns()))?;
     ztunnel.wait_ready()?;
-    web.wait_listens(15008, DEADLINE)
+    until("it is served", DEADLINE, || is_served(&web, capture))
+}
+
+#[test]
+fn a_ztunnel_that_starts_before_its_agent_waits_for_it() -> Result<()> {
+    early(Capture::Agent)
 }

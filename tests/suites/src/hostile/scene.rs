@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context as _, Result, ensure};
 use lab::programs::{self, Nginx};
-use lab::{Issued, Lab, Leaf, PodSpec, ServiceSpec, Start, Ztunnel};
+use lab::{Capture, Issued, Lab, Leaf, PodSpec, ServiceSpec, Start, Ztunnel};
 use serde_json::json;
 
 use super::frames::code;
@@ -41,6 +41,14 @@ impl Scene {
     /// # Errors
     /// When something does not start.
     pub fn begin(name: &str, start: &Start) -> Result<Option<Self>> {
+        Self::captured(Capture::Agent, name, start)
+    }
+
+    /// The same with its pods captured in this way.
+    ///
+    /// # Errors
+    /// When something does not start.
+    pub fn captured(capture: Capture, name: &str, start: &Start) -> Result<Option<Self>> {
         if !lab::possible() {
             return Ok(None);
         }
@@ -54,6 +62,7 @@ impl Scene {
                 "name": "keep-out", "namespace": "default", "scope": "Namespace", "action": "Deny",
                 "rules": [[[{"principals": [{"exact": "cluster.local/ns/default/sa/denied"}]}]]],
             }))
+            .capture(capture)
             .build()?;
         let (client, web) = (lab.pod("client"), lab.pod("web"));
         let nginx = programs::nginx(&web, PORT)?;

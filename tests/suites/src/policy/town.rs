@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use lab::{Config, Lab, Pod, PodSpec, ServiceSpec, Start, Ztunnel, eventually};
+use lab::{Capture, Config, Lab, Pod, PodSpec, ServiceSpec, Start, Ztunnel, eventually};
 use serde_json::Value;
 
 use super::{Call, Echo, PATIENCE, Seen};
@@ -41,7 +41,21 @@ impl Town {
     ///
     /// When something does not start.
     pub fn build(name: &str, near: &Start, far: &Start) -> Result<Option<Self>> {
-        Self::on(Config::default(), name, near, far)
+        Self::captured(Capture::Agent, name, near, far)
+    }
+
+    /// The same with its pods captured in this way.
+    ///
+    /// # Errors
+    ///
+    /// When something does not start.
+    pub fn captured(
+        capture: Capture,
+        name: &str,
+        near: &Start,
+        far: &Start,
+    ) -> Result<Option<Self>> {
+        Self::on(Config::default(), capture, name, near, far)
     }
 
     /// The same with its configuration from somewhere else.
@@ -49,7 +63,13 @@ impl Town {
     /// # Errors
     ///
     /// When something does not start.
-    pub fn on(config: Config, name: &str, near: &Start, far: &Start) -> Result<Option<Self>> {
+    pub fn on(
+        config: Config,
+        capture: Capture,
+        name: &str,
+        near: &Start,
+        far: &Start,
+    ) -> Result<Option<Self>> {
         if !lab::possible() {
             return Ok(None);
         }
@@ -69,6 +89,7 @@ impl Town {
             )
             .outside()
             .config(config)
+            .capture(capture)
             .build()?;
         let echo = |name: &str| Echo::start(&lab.pod(name), &PORTS);
         let (server, neighbour, shop) = (echo("server")?, echo("neighbour")?, echo("shop")?);

@@ -11,8 +11,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use lab::{Addresses, Capture, Lab, Machine, Pod, PodSpec, ServiceSpec};
+
+use super::{Pair, listen, pair};
 
 /// Where applications listen in every machine.
 pub const PORT: u16 = 7000;
@@ -101,6 +103,25 @@ pub struct Route<'l> {
     pub at: Place<'l>,
     /// Whom the server is to take for its client.
     pub client: IpAddr,
+}
+
+impl Route<'_> {
+    /// A connection on this way that has carried something, to a listener of its own on `port` of the pod that is reached.
+    ///
+    /// # Errors
+    ///
+    /// When it is not made, or carries nothing.
+    pub fn open(&self, port: u16) -> Result<Pair> {
+        let [ip4, ip6] = self.at.ips();
+        let ip = if self.to.is_ipv4() { ip4 } else { ip6 };
+        let open = || -> Result<Pair> {
+            let listener = listen(&self.at, port)?;
+            let mut pair = pair(&self.from, SocketAddr::new(ip, port), &listener)?;
+            pair.exchange("before")?;
+            Ok(pair)
+        };
+        open().with_context(|| self.name.clone())
+    }
 }
 
 /// All of them, IPv4 and IPv6: to pods by their own and by service addresses, across nodes in both

@@ -1,11 +1,20 @@
 //! A ztunnel that is killed: nothing goes round it, open connections end, and the next one serves again.
 
-use std::net::SocketAddr;
-
 use anyhow::{Context as _, Result, ensure};
 use lab::{Capture, Start, programs};
 use suites::traffic::routes::{self, Route};
-use suites::traffic::{End, carry, end, get, nowhere, pair, refused, url};
+use suites::traffic::{End, Pair, end, get, nowhere, refused, url};
+
+/// Where connections go that stay open.
+const PORT_OPEN: u16 = 7001;
+
+/// A connection on each route.
+fn connected<'r, 'l>(routes: &[&'r Route<'l>]) -> Result<Vec<(&'r Route<'l>, Pair)>> {
+    routes
+        .iter()
+        .map(|route| Ok((*route, route.open(PORT_OPEN)?)))
+        .collect()
+}
 
 fn killed(capture: Capture) -> Result<()> {
     if !lab::possible() {
@@ -33,23 +42,23 @@ fn killed(capture: Capture) -> Result<()> {
         ensure!(!others.is_empty() && of_near.len() > others.len());
         routes.iter().try_for_each(|route| fetch(route).map(drop))?;
 
-        let (client, server) = (lab.pod("client"), lab.pod("server"));
-        let mut open = Vec::new();
-        for (from, at) in [(&client, &server), (&server, &client)] {
-            let listener = suites::traffic::listen(at, 7001)?;
-            let mut pair = pair(from, SocketAddr::new(at.ip4().into(), 7001), &listener)?;
-            pair.exchange("before")?;
-            open.push(pair);
-        }
+        // A connection on each of its ways, and on the others: HBONE and plain in both directions, and joined.
+        let mut open = connected(&of_near)?;
+        let mut of_others = connected(&others)?;
         near.kill()?;
-        for pair in &mut open {
+        for (route, pair) in &mut open {
             for side in [&mut pair.client, &mut pair.server] {
-                let ended = end(side)?;
+                let ended = end(side).with_context(|| route.name.clone())?;
                 ensure!(
                     ended == End::Reset || ended == End::Finished(Vec::new()),
-                    "{ended:?}"
+                    "{}: {ended:?}",
+                    route.name
                 );
             }
+        }
+        for (route, pair) in &mut of_others {
+            pair.exchange("untouched")
+                .with_context(|| route.name.clone())?;
         }
         let logs = || {
             servers
@@ -80,13 +89,11 @@ fn killed(capture: Capture) -> Result<()> {
         for route in &routes {
             lab::eventually(&route.name, suites::traffic::PATIENCE, || fetch(route))?;
         }
-        let listener = suites::traffic::listen(&server, 7001)?;
-        let mut pair = pair(
-            &client,
-            SocketAddr::new(server.ip4().into(), 7001),
-            &listener,
-        )?;
-        carry(&mut pair.client, &mut pair.server, b"after")
+        let all: Vec<_> = routes.iter().collect();
+        for (route, mut pair) in connected(&all)? {
+            pair.exchange("after").with_context(|| route.name.clone())?;
+        }
+        Ok(())
     })
 }
 

@@ -17,7 +17,7 @@ fn rules(pod: &Pod) -> Result<String> {
         }
         for what in ["rule", "route"] {
             let tables: &[&[&str]] = if what == "route" {
-                &[&["show", "table", "100"], &["show", "table", "101"]]
+                &[&["show", "table", "100"], &["show", "table", "4919"]]
             } else {
                 &[&["show"]]
             };
@@ -52,7 +52,7 @@ fn restarts(capture: Capture) -> Result<()> {
     lab.scenario(|| {
         let first = rules(&client)?;
         let wanted: &[&str] = if capture == Capture::Ebpf {
-            &["fwmark 0x1337 lookup 101", "local default"]
+            &["fwmark 0x1337 lookup 4919", "local default"]
         } else {
             &[
                 "--to-ports 15001",

@@ -1,14 +1,19 @@
 //! The local file: followed while traffic flows, refused whole where it is wrong.
 
 use anyhow::{Context as _, Result, ensure};
-use lab::{Config, ServiceSpec, Start, Ztunnel, eventually};
+use lab::{Capture, Config, ServiceSpec, Start, Ztunnel, eventually};
 use serde_json::{Value, json};
 use suites::policy::{Call, Fields, Flow, Mark, PATIENCE, Seen, Town, policy};
 
 const SERVICE: &str = "prod/server.prod.svc.cluster.local";
 
 fn town(name: &str) -> Result<Option<Town>> {
-    Town::on(Config::File, name, &Start::default(), &Start::default())
+    captured(Capture::Agent, name)
+}
+
+fn captured(capture: Capture, name: &str) -> Result<Option<Town>> {
+    let start = Start::default();
+    Town::on(Config::File, capture, name, &start, &start)
 }
 
 /// What a ztunnel says of the file.
@@ -34,9 +39,8 @@ fn accepted(town: &Town) -> Result<[u64; 2]> {
     Ok([of(&town.near)?, of(&town.far)?])
 }
 
-#[test]
-fn a_service_moves_to_another_endpoint_while_traffic_flows() -> Result<()> {
-    let Some(town) = town("moves")? else {
+fn moves(capture: Capture) -> Result<()> {
+    let Some(town) = captured(capture, "moves")? else {
         return Ok(());
     };
     let (client, vip) = (town.pod("client"), (town.vip()?, 80).into());
@@ -99,6 +103,21 @@ fn a_service_moves_to_another_endpoint_while_traffic_flows() -> Result<()> {
     far.wait(&town.far, &[gone, "dst.hbone_addr=10.10.2.11:9090 "], 1)?;
     flow.goes_on()?;
     flow.finish()
+}
+
+#[test]
+fn a_service_moves_to_another_endpoint_while_traffic_flows() -> Result<()> {
+    moves(Capture::Agent)
+}
+
+#[test]
+fn a_service_moves_to_another_endpoint_while_traffic_flows_under_iptables_capture() -> Result<()> {
+    moves(Capture::Iptables)
+}
+
+#[test]
+fn a_service_moves_to_another_endpoint_while_traffic_flows_under_ebpf_capture() -> Result<()> {
+    moves(Capture::Ebpf)
 }
 
 #[test]

@@ -99,9 +99,8 @@ fn programs_of_one_node_are_joined_with_ebpf_capture() -> Result<()> {
     programs_are_joined(Capture::Ebpf)
 }
 
-#[test]
-fn bulk_arrives_as_it_was_sent_and_ends_as_it_was_ended() -> Result<()> {
-    let Some((lab, [near, _far])) = lab("bulk", Capture::Iptables)? else {
+fn bulk(capture: Capture) -> Result<()> {
+    let Some((lab, [near, _far])) = lab("bulk", capture)? else {
         return Ok(());
     };
     let (client, server) = (lab.pod("client"), lab.pod("server"));
@@ -137,11 +136,29 @@ fn bulk_arrives_as_it_was_sent_and_ends_as_it_was_ended() -> Result<()> {
             ("connection_security_policy", "same_node"),
             ("reporter", "source"),
         ];
-        let sent = near.metric("istio_tcp_received_bytes_total", &labels)?;
-        let lost = 2.0 * 96.0 * 1024.0 * 1024.0 - sent;
-        ensure!(lost <= 0.0 && lost > -1000.0, "{sent} bytes were counted");
+        eventually("the metric of bytes", PATIENCE, || {
+            let sent = near.metric("istio_tcp_received_bytes_total", &labels)?;
+            let lost = 2.0 * 96.0 * 1024.0 * 1024.0 - sent;
+            ensure!(lost <= 0.0 && lost > -1000.0, "{sent} bytes were counted");
+            Ok(())
+        })?;
         Ok(())
     })
+}
+
+#[test]
+fn bulk_arrives_as_it_was_sent_and_ends_as_it_was_ended_with_agent_capture() -> Result<()> {
+    bulk(Capture::Agent)
+}
+
+#[test]
+fn bulk_arrives_as_it_was_sent_and_ends_as_it_was_ended_with_iptables_capture() -> Result<()> {
+    bulk(Capture::Iptables)
+}
+
+#[test]
+fn bulk_arrives_as_it_was_sent_and_ends_as_it_was_ended_with_ebpf_capture() -> Result<()> {
+    bulk(Capture::Ebpf)
 }
 
 #[test]

@@ -10,9 +10,8 @@ use suites::traffic::change;
 
 use super::{counted, lab};
 
-#[test]
-fn a_policy_refuses_and_cuts_as_it_does_between_nodes() -> Result<()> {
-    let Some((lab, [near, far])) = lab("policy", Capture::Iptables)? else {
+fn policy(capture: Capture) -> Result<()> {
+    let Some((lab, [near, far])) = lab("policy", capture)? else {
         return Ok(());
     };
     let server = lab.pod("server");
@@ -64,10 +63,24 @@ fn a_policy_refuses_and_cuts_as_it_does_between_nodes() -> Result<()> {
     })
 }
 
-/// Nothing that a pod of the node sends is believed for being sent here: who it is says its certificate.
 #[test]
-fn an_identity_is_allowed_and_its_neighbours_are_not() -> Result<()> {
-    let Some((lab, [near, far])) = lab("identity", Capture::Iptables)? else {
+fn a_policy_refuses_and_cuts_as_it_does_between_nodes_with_agent_capture() -> Result<()> {
+    policy(Capture::Agent)
+}
+
+#[test]
+fn a_policy_refuses_and_cuts_as_it_does_between_nodes_with_iptables_capture() -> Result<()> {
+    policy(Capture::Iptables)
+}
+
+#[test]
+fn a_policy_refuses_and_cuts_as_it_does_between_nodes_with_ebpf_capture() -> Result<()> {
+    policy(Capture::Ebpf)
+}
+
+/// Nothing that a pod of the node sends is believed for being sent here: who it is says its certificate.
+fn identity(capture: Capture) -> Result<()> {
+    let Some((lab, [near, far])) = lab("identity", capture)? else {
         return Ok(());
     };
     let server = lab.pod("server");
@@ -94,4 +107,19 @@ fn an_identity_is_allowed_and_its_neighbours_are_not() -> Result<()> {
         }
         Ok(())
     })
+}
+
+#[test]
+fn an_identity_is_allowed_and_its_neighbours_are_not_with_agent_capture() -> Result<()> {
+    identity(Capture::Agent)
+}
+
+#[test]
+fn an_identity_is_allowed_and_its_neighbours_are_not_with_iptables_capture() -> Result<()> {
+    identity(Capture::Iptables)
+}
+
+#[test]
+fn an_identity_is_allowed_and_its_neighbours_are_not_with_ebpf_capture() -> Result<()> {
+    identity(Capture::Ebpf)
 }

@@ -108,7 +108,7 @@ fn the_dump_shows_the_mesh_the_pods_their_connections_and_no_key() -> Result<()>
     let tunnel = SocketAddr::new(server.ip4().into(), 15008);
     assert_eq!(
         *outbound,
-        json!([{"src": call.local(), "originalDst": vip, "actualDst": tunnel}])
+        json!([{"src": call.local(), "originalDst": vip, "actualDst": tunnel, "via": "hbone"}])
     );
 
     // Certificates of its pods, and no private key in any spelling.

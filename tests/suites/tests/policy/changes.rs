@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
-use lab::{Start, Ztunnel, eventually};
+use lab::{Capture, Start, Ztunnel, eventually};
 use serde_json::{Value, json};
 use suites::policy::{Call, Fields, Mark, PATIENCE, Seen, Town, policy};
 
@@ -17,10 +17,8 @@ fn one_worker() -> Start {
     Start::default().env("ZTUNNEL_WORKER_THREADS", "1")
 }
 
-#[test]
-fn open_connections_are_cut_by_a_policy_that_denies_them_and_others_are_not_touched() -> Result<()>
-{
-    let Some(town) = Town::build("live", &one_worker(), &Start::default())? else {
+pub(crate) fn live(capture: Capture) -> Result<()> {
+    let Some(town) = Town::captured(capture, "live", &one_worker(), &Start::default())? else {
         return Ok(());
     };
     let open = |from: &str, port| -> Result<Call> {
@@ -109,8 +107,13 @@ fn open_connections_are_cut_by_a_policy_that_denies_them_and_others_are_not_touc
 }
 
 #[test]
-fn a_cut_stops_bytes_that_flow() -> Result<()> {
-    let Some(town) = Town::build("flow", &Start::default(), &Start::default())? else {
+fn open_connections_are_cut_by_a_policy_that_denies_them_and_others_are_not_touched() -> Result<()>
+{
+    live(Capture::Agent)
+}
+
+pub(crate) fn flow(capture: Capture) -> Result<()> {
+    let Some(town) = Town::captured(capture, "flow", &Start::default(), &Start::default())? else {
         return Ok(());
     };
     for (round, from) in ["client", "legacy"].into_iter().enumerate() {
@@ -141,6 +144,11 @@ fn a_cut_stops_bytes_that_flow() -> Result<()> {
         town.enforce(&[])?;
     }
     Ok(())
+}
+
+#[test]
+fn a_cut_stops_bytes_that_flow() -> Result<()> {
+    flow(Capture::Agent)
 }
 
 /// Connections that each caller keeps at most.
@@ -197,9 +205,8 @@ fn none_open(ztunnel: &Ztunnel, pod: &str, town: &Town) -> Result<()> {
     })
 }
 
-#[test]
-fn connections_that_open_while_the_policy_turns_are_never_left_open_against_it() -> Result<()> {
-    let Some(town) = Town::build("race", &Start::default(), &Start::default())? else {
+pub(crate) fn race(capture: Capture) -> Result<()> {
+    let Some(town) = Town::captured(capture, "race", &Start::default(), &Start::default())? else {
         return Ok(());
     };
     let stop = Arc::new(AtomicBool::new(false));
@@ -256,4 +263,9 @@ fn connections_that_open_while_the_policy_turns_are_never_left_open_against_it()
         kept.len()
     );
     Ok(())
+}
+
+#[test]
+fn connections_that_open_while_the_policy_turns_are_never_left_open_against_it() -> Result<()> {
+    race(Capture::Agent)
 }

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, ensure};
-use lab::{Config, Start};
+use lab::{Capture, Config, Start};
 use serde_json::{Value, json};
 use suites::policy::{Fields, Mark, Seen, Town, log, policy};
 
@@ -284,9 +284,9 @@ fn is_of_files_only(rules: &Value) -> bool {
     *rules == json!([[[{}]]])
 }
 
-#[test]
-fn every_condition_refuses_exactly_those_whom_it_names_and_says_so_everywhere() -> Result<()> {
-    let Some(town) = Town::build("conditions", &Start::default(), &Start::default())? else {
+pub(crate) fn every_condition(capture: Capture) -> Result<()> {
+    let Some(town) = Town::captured(capture, "conditions", &Start::default(), &Start::default())?
+    else {
         return Ok(());
     };
     let cases = cases(&town);
@@ -322,9 +322,14 @@ fn every_condition_refuses_exactly_those_whom_it_names_and_says_so_everywhere() 
 }
 
 #[test]
+fn every_condition_refuses_exactly_those_whom_it_names_and_says_so_everywhere() -> Result<()> {
+    every_condition(Capture::Agent)
+}
+
+#[test]
 fn a_match_without_conditions_of_a_file_never_holds() -> Result<()> {
     let start = Start::default();
-    let Some(town) = Town::on(Config::File, "nothing", &start, &start)? else {
+    let Some(town) = Town::on(Config::File, Capture::Agent, "nothing", &start, &start)? else {
         return Ok(());
     };
     let cases = cases(&town);
@@ -364,9 +369,8 @@ fn refused(town: &Town, cases: Vec<(&'static str, Case)>) -> Result<(usize, usiz
     Ok((in_tunnels, in_plain_text))
 }
 
-#[test]
-fn a_denial_wins_over_a_permission_and_the_first_denial_is_named() -> Result<()> {
-    let Some(town) = Town::build("order", &Start::default(), &Start::default())? else {
+pub(crate) fn order(capture: Capture) -> Result<()> {
+    let Some(town) = Town::captured(capture, "order", &Start::default(), &Start::default())? else {
         return Ok(());
     };
     town.enforce(&[
@@ -394,6 +398,11 @@ fn a_denial_wins_over_a_permission_and_the_first_denial_is_named() -> Result<()>
         _ => None,
     })?;
     Ok(())
+}
+
+#[test]
+fn a_denial_wins_over_a_permission_and_the_first_denial_is_named() -> Result<()> {
+    order(Capture::Agent)
 }
 
 /// Lets everybody call and compares what each side says with what is expected: the text of the refusal, or none.

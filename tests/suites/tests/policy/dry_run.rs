@@ -1,7 +1,7 @@
 //! Dry run: said, and never enforced.
 
 use anyhow::{Result, ensure};
-use lab::Start;
+use lab::{Capture, Start};
 use serde_json::{Value, json};
 use suites::policy::{Call, Fields, Mark, Seen, Town, policy};
 
@@ -38,10 +38,9 @@ fn call_all(town: &Town) -> Result<Vec<Fields>> {
         .collect()
 }
 
-#[test]
-fn dry_run_is_logged_and_never_enforced() -> Result<()> {
+pub(crate) fn logged(capture: Capture) -> Result<()> {
     let start = Start::default().env(ENABLED, "true").env(AT_INFO, "true");
-    let Some(town) = Town::build("dry", &Start::default(), &start)? else {
+    let Some(town) = Town::captured(capture, "dry", &Start::default(), &start)? else {
         return Ok(());
     };
     let mut open = Call::open(&town.pod("client"), town.at("server", 8080))?;
@@ -97,6 +96,11 @@ fn dry_run_is_logged_and_never_enforced() -> Result<()> {
         "an open connection is not cut by a dry run"
     );
     town.wait_flag("istio_tcp_connections_closed_total", "DENY", 1)
+}
+
+#[test]
+fn dry_run_is_logged_and_never_enforced() -> Result<()> {
+    logged(Capture::Agent)
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Whom a policy is for, and mutual TLS demanded as a policy.
 
 use anyhow::{Context as _, Result, ensure};
-use lab::Start;
+use lab::{Capture, Start};
 use serde_json::{Value, json};
 use suites::policy::{Mark, Seen, Town, log, scoped};
 
@@ -17,9 +17,9 @@ fn refusing(town: &Town, from: &str) -> Result<Vec<&'static str>> {
     Ok(refusing)
 }
 
-#[test]
-fn a_policy_is_for_the_mesh_for_its_namespace_or_for_workloads_that_list_it() -> Result<()> {
-    let Some(town) = Town::build("scopes", &Start::default(), &Start::default())? else {
+pub(crate) fn scopes(capture: Capture) -> Result<()> {
+    let Some(town) = Town::captured(capture, "scopes", &Start::default(), &Start::default())?
+    else {
         return Ok(());
     };
     let everyone: Value = json!([[]]);
@@ -57,8 +57,13 @@ fn a_policy_is_for_the_mesh_for_its_namespace_or_for_workloads_that_list_it() ->
 }
 
 #[test]
-fn all_three_scopes_are_asked_and_permissions_add_up() -> Result<()> {
-    let Some(town) = Town::build("additive", &Start::default(), &Start::default())? else {
+fn a_policy_is_for_the_mesh_for_its_namespace_or_for_workloads_that_list_it() -> Result<()> {
+    scopes(Capture::Agent)
+}
+
+pub(crate) fn additive(capture: Capture) -> Result<()> {
+    let Some(town) = Town::captured(capture, "additive", &Start::default(), &Start::default())?
+    else {
         return Ok(());
     };
     // Node 2's server may be called by whom one of the three allows.
@@ -94,8 +99,13 @@ fn all_three_scopes_are_asked_and_permissions_add_up() -> Result<()> {
 }
 
 #[test]
-fn strict_blocks_plain_text_and_lets_mutual_tls_pass() -> Result<()> {
-    let Some(town) = Town::build("strict", &Start::default(), &Start::default())? else {
+fn all_three_scopes_are_asked_and_permissions_add_up() -> Result<()> {
+    additive(Capture::Agent)
+}
+
+pub(crate) fn strict(capture: Capture) -> Result<()> {
+    let Some(town) = Town::captured(capture, "strict", &Start::default(), &Start::default())?
+    else {
         return Ok(());
     };
     let (before, _) = town.probe("legacy", town.at("server", 8080))?;
@@ -152,4 +162,9 @@ fn strict_blocks_plain_text_and_lets_mutual_tls_pass() -> Result<()> {
         Seen::Answered
     );
     Ok(())
+}
+
+#[test]
+fn strict_blocks_plain_text_and_lets_mutual_tls_pass() -> Result<()> {
+    strict(Capture::Agent)
 }
