@@ -85,16 +85,17 @@ pub fn safety(file: &File) -> Vec<Complaint> {
         .collect()
 }
 
-/// The root of a product crate forbids what has no island there.
+/// The root of a product crate forbids what has no island there. In a crate with an island of one file the lints of the workspace deny it elsewhere.
 #[must_use]
 pub fn roots(file: &File) -> Vec<Complaint> {
     let is_root = file.ends_with("/src/lib.rs")
         && (["common/", "ebpf/", "ztunnel/", "deploy/"]
             .iter()
             .any(|folder| file.path.starts_with(folder)));
+    let folder = file.path.strip_suffix("src/lib.rs").unwrap_or(&file.path);
     let on_island = UNSAFE_ISLANDS
         .iter()
-        .any(|island| file.path.starts_with(island));
+        .any(|island| file.path.starts_with(island) || island.starts_with(folder));
     let wanted = concat!("#![forbid(un", "safe_code)]");
     if is_root && !on_island && !file.text.contains(wanted) {
         return vec![Complaint::whole(format!("lacks {wanted}"))];

@@ -5,6 +5,7 @@ use super::{
     *,
 };
 
+mod connections;
 mod namespace;
 
 fn settings(dns: bool) -> Settings {
