@@ -346,7 +346,7 @@ impl From<'_> {
                 let options = &self.proxy.sockets.socket;
                 let upstream = socket::connect(
                     &self.pod.netns,
-                    Some(self.client.ip()),
+                    self.pod.source(self.client.ip()),
                     destination,
                     options,
                 )

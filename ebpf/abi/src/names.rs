@@ -13,8 +13,6 @@ pub const EXEMPT: &str = "EXEMPT";
 pub const DIRECT: &str = "DIRECT";
 /// The DNS server that a socket believes to speak with. Sockets own its values.
 pub const ASKED: &str = "ASKED";
-/// Sockets that asked for an interface. Sockets own its values.
-pub const DEVICES: &str = "DEVICES";
 
 /// A pod's [`crate::SteerConfig`], at 0.
 pub const POD: &str = "POD";
@@ -41,7 +39,7 @@ pub const DNS_HOOKS: [&str; 6] = [
 ];
 
 /// Maps that the hooks share, in the order in which they are pinned.
-pub const HOOK_MAPS: [&str; 5] = [NETNS, EXEMPT, DIRECT, ASKED, DEVICES];
+pub const HOOK_MAPS: [&str; 4] = [NETNS, EXEMPT, DIRECT, ASKED];
 /// Maps of a steering program, in the order in which they are pinned.
 pub const STEER_MAPS: [&str; 3] = [POD, OWN, LISTENERS];
 

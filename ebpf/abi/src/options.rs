@@ -52,8 +52,8 @@ impl Way {
 pub enum Verdict {
     /// It is made.
     Allowed,
-    /// It is made, and remembered: it may take effect only after a connect that has begun meanwhile.
-    Remembered,
+    /// It is made by the hook itself, while the socket is locked: made after it, it might take effect once a connect has begun.
+    Done,
     /// It is refused.
     Refused,
 }
@@ -69,7 +69,7 @@ pub const fn judge(way: Way, protocol: u32, state: u32) -> Verdict {
         return Verdict::Refused;
     }
     match way {
-        Way::DeviceByName | Way::DeviceByNumber => Verdict::Remembered,
+        Way::DeviceByName | Way::DeviceByNumber => Verdict::Done,
         // Takes rights by which a program can send whatever it likes anyway.
         Way::Mark => Verdict::Allowed,
     }

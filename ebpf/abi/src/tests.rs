@@ -332,7 +332,7 @@ fn a_connection_that_is_under_way_keeps_its_way() {
                 let expected = match (state, way) {
                     // Closed.
                     (7, Way::Mark) | (10, _) => Verdict::Allowed,
-                    (7, _) => Verdict::Remembered,
+                    (7, _) => Verdict::Done,
                     _ => Verdict::Refused,
                 };
                 assert_eq!(judge(way, protocol, state), expected, "{state} {way:?}");

@@ -10,8 +10,6 @@ use ebpf_abi::{
     options::{SO_BINDTODEVICE, SO_MARK, SOL_SOCKET},
 };
 
-use crate::maps::DEVICES;
-
 /// The family of the hook, which decides about the fields that it may touch.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Family {
@@ -114,20 +112,16 @@ impl<'a> SockAddr<'a> {
 
     /// Frees the socket from its interface, past which neither loopback nor the route of the mark is reached.
     /// `false` when the kernel refuses, as it does for who lacks `CAP_NET_RAW`.
-    ///
-    /// `false` also for a socket that asked for an interface and has none: another thread may be between the asking and
-    /// the having, and this connection would get it once it is under way.
     #[inline(always)]
     pub fn leave_device(&self) -> bool {
         // SAFETY: as in `socket`.
         let bound = unsafe { (*self.socket()).bound_dev_if };
         if bound == 0 {
-            // SAFETY: the socket of the context is there, and its value stays while the socket does.
-            return unsafe { DEVICES.get_ptr_mut(self.ctx) }.is_null();
+            return true;
         }
         let mut name = [0_u8; 4];
         // SAFETY: the pointer is to four bytes of the stack, and the length says so.
-        let left = unsafe {
+        unsafe {
             bpf_setsockopt(
                 self.raw().cast(),
                 SOL_SOCKET,
@@ -135,12 +129,7 @@ impl<'a> SockAddr<'a> {
                 name.as_mut_ptr().cast(),
                 4,
             ) == 0
-        };
-        if left {
-            // There need not be one. SAFETY: as above.
-            let _ = unsafe { DEVICES.delete(self.socket()) };
         }
-        left
     }
 
     /// Takes away the mark that a captured connection of this socket has left, which failed. One that has an interface is

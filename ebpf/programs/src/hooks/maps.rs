@@ -39,7 +39,3 @@ pub struct Asked {
     /// its predecessor answers still comes from here.
     pub sent_to: u32,
 }
-
-/// Sockets that asked for an interface, to 1. It may be theirs, or not yet, or be refused.
-#[btf_map]
-pub static DEVICES: SkStorage<u32> = SkStorage::new();

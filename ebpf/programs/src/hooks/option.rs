@@ -1,20 +1,22 @@
 //! An application changes an option of a socket. Nearly always one that counts for nothing: that is known at once.
 
 use aya_ebpf::{
-    bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock, bpf_sockopt},
-    helpers::generated::{bpf_get_netns_cookie, bpf_sk_storage_get},
+    bindings::{bpf_sock, bpf_sockopt},
+    helpers::generated::{bpf_get_netns_cookie, bpf_set_retval, bpf_setsockopt},
     macros::cgroup_sockopt,
     programs::SockoptContext,
 };
-use ebpf_abi::options::{Verdict, Way, judge};
+use ebpf_abi::options::{SOL_SOCKET, Verdict, Way, judge};
 
 use crate::{
     capture::{GO_ON, REFUSE, is_proxy},
-    maps::{DEVICES, NETNS},
+    maps::NETNS,
 };
 
 /// The longest value that every kernel gives to hooks whole. One that is longer must be told to go on without them.
 const MAX_BYTES: i32 = 4096;
+/// `IFNAMSIZ`, without the end of the text. Units: bytes.
+const NAME_BYTES: usize = 15;
 
 #[cgroup_sockopt(setsockopt)]
 pub fn setsockopt(ctx: SockoptContext) -> i32 {
@@ -52,7 +54,7 @@ fn is_allowed(raw: *mut bpf_sockopt, way: Way) -> bool {
     if unsafe { NETNS.get(netns) }.is_none() || is_proxy() {
         return true;
     }
-    verdict == Verdict::Remembered && (takes_away(raw, way) || remember(socket))
+    verdict == Verdict::Done && (takes_away(raw, way) || bind(raw, way, socket))
 }
 
 /// Whether it takes an interface away. What the hook has not seen, or the kernel will read once more, may name one.
@@ -86,17 +88,51 @@ fn takes_away(raw: *mut bpf_sockopt, way: Way) -> bool {
     }
 }
 
+/// Gives the socket its interface here, and leaves the kernel nothing to do: between this hook and its own work another thread could
+/// connect the socket, which would then take the interface after it was captured. The kernel holds the socket's lock meanwhile.
 #[inline(always)]
-fn remember(socket: *mut bpf_sock) -> bool {
-    let mut one = 1_u32;
-    // SAFETY: the map, a socket that is there, a value on the stack of the map's size.
-    let stored = unsafe {
-        bpf_sk_storage_get(
-            (&raw const DEVICES).cast_mut().cast(),
-            socket.cast(),
-            (&raw mut one).cast(),
-            u64::from(BPF_SK_STORAGE_GET_F_CREATE),
+fn bind(raw: *mut bpf_sockopt, way: Way, socket: *mut bpf_sock) -> bool {
+    // SAFETY: fields of the context.
+    let (value, end, length, name) = unsafe {
+        (
+            (*raw).__bindgen_anon_2.optval.cast::<u8>(),
+            (*raw).__bindgen_anon_3.optval_end.cast::<u8>(),
+            (*raw).optlen,
+            (*raw).optname,
         )
     };
-    !stored.is_null()
+    // As the kernel has it: longer names are cut, a number has four bytes.
+    let bytes = match way {
+        Way::DeviceByName => NAME_BYTES,
+        Way::DeviceByNumber => 4,
+        Way::Mark => return false,
+    };
+    let mut device = [0_u8; NAME_BYTES + 1];
+    for index in 0..bytes {
+        // SAFETY: each byte is read only where it is seen to be inside of the value.
+        unsafe {
+            if index as i32 >= length || value.add(index + 1) > end {
+                break;
+            }
+            device[index] = *value.add(index);
+        }
+    }
+    // SAFETY: the socket is there, the value is on the stack, and the length says how much of it counts.
+    let result = unsafe {
+        bpf_setsockopt(
+            socket.cast(),
+            SOL_SOCKET,
+            name,
+            device.as_mut_ptr().cast(),
+            bytes as i32,
+        )
+    };
+    if result != 0 {
+        // SAFETY: the helper takes a number of an error. Where it does not exist the loader has not loaded us.
+        unsafe { bpf_set_retval(result as i32) };
+        return false;
+    }
+    // Nothing is left to do. SAFETY: a field that hooks of this kind may write.
+    unsafe { (*raw).optlen = -1 };
+    true
 }

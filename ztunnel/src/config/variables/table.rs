@@ -74,7 +74,7 @@ pub const VARIABLES: &[Variable] = &[
         "DNS_CAPTURE",
         &["ISTIO_META_DNS_CAPTURE"],
         Some("false"),
-        "Whether DNS is captured, unless `CAPTURE=agent`, where the agent decides; it is served in either case.",
+        "Whether DNS is captured, unless `CAPTURE=agent`, where the agent decides; it is served in either case, with `ebpf` only if it is captured or `DNS_PROXY_ADDR` is set.",
     ),
     aliased(
         "DNS_PROXY_ADDR",
