@@ -129,7 +129,10 @@ fn a_device_that_is_asked_for_while_a_socket_connects_comes_too_late() -> Result
     let witness = witnessed(&peer)?;
     let _enrolled = enrol(&ground.capture()?, &netns(&pod)?, &PodSettings::default())?;
     let host = peer.ip4().to_string();
-    assert_eq!(python(&pod, RACE, &[&host, "8080"])?, "ENODEV EINPROGRESS won 0");
+    assert_eq!(
+        python(&pod, RACE, &[&host, "8080"])?,
+        "ENODEV EINPROGRESS won 0"
+    );
     ensure!(!witness.log().contains("came"), "{}", witness.log());
     Ok(())
 }
