@@ -7,7 +7,7 @@
 //! Reading order: [`authority`] (what a certificate authority is asked), [`file_ca`] (one that lives in two
 //! files), [`remote_ca`] (one that a controller runs), [`credential`] (one identity's key and certificate),
 //! [`tls`] and [`verify`] (what is spoken and whom we believe), [`trust`] and [`crl`] (until when),
-//! [`introduce`] (two credentials of ours), [`refusal`] (why not), [`store`] (one credential per identity, kept fresh), [`dump`].
+//! [`mod@introduce`] (two credentials of ours), [`refusal`] (why not), [`store`] (one credential per identity, kept fresh), [`dump`].
 //!
 //! Every TLS configuration names its cryptography provider ([`tls::provider`]); there is no process default.
 

@@ -183,7 +183,7 @@ impl Store {
     }
 
     /// Who two identities of this node are to each other, if each would believe the other in a handshake made now. No lock, no wait, and no
-    /// check of a chain that was checked before: see [`introduce`](crate::introduce).
+    /// check of a chain that was checked before: see [`introduce`](crate::introduce()).
     ///
     /// **Shape**: sort `expected`, as for [`Credential::client_config`].
     ///
