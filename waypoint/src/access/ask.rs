@@ -190,7 +190,7 @@ async fn exchange(
             Err(nobody) => cluster.pick_left_out(&tried).ok_or(nobody)?,
         };
         let host = Arc::clone(pick.host());
-        let mut reached = false;
+        let mut reached = None;
         let body = Body::Full(body.clone());
         let sending = cluster.send_noting(worker.itself(), pick, head, body, &mut reached);
         match timeout_at(end, sending).await {
@@ -205,10 +205,16 @@ async fn exchange(
             Ok(Err(error)) => return Err(error.into()),
             Err(_elapsed) => {
                 let late = late();
-                if reached {
-                    cluster.timed_out(&host);
-                } else if host.is_connected() {
-                    return Err(AskError::NoRoom(timeout));
+                match reached {
+                    // Most of the time went by in the pool, before the endpoint was asked: any flood brings that about.
+                    Some(since)
+                        if end.duration_since(since) < timeout / 2 && host.is_connected() =>
+                    {
+                        return Err(AskError::NoRoom(timeout));
+                    }
+                    Some(_) => cluster.timed_out(&host),
+                    None if host.is_connected() => return Err(AskError::NoRoom(timeout)),
+                    None => {}
                 }
                 return Err(late);
             }

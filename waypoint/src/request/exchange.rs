@@ -127,7 +127,7 @@ pub async fn exchange(
         head.headers
             .insert(X_ENVOY_ATTEMPT_COUNT, attempt_count(number));
         let mut late = try_timeout.map(|limit| Deadline::new(limit, upload.clone()));
-        let mut reached = false;
+        let mut reached = None;
         let live = is_intact.then_some(&head.headers);
         let ended = tokio::select! {
             biased;
@@ -142,7 +142,7 @@ pub async fn exchange(
         };
         let is_late = matches!(ended, Tried::Late | Tried::TooLate);
         // It is no fault of an endpoint's that it was not asked: there was no connection to it yet.
-        if is_late && reached {
+        if is_late && reached.is_some() {
             cluster.timed_out(&host);
         }
         if matches!(ended, Tried::TooLate) {

@@ -68,10 +68,10 @@ impl Cluster {
         head: &request::Parts,
         body: Body,
     ) -> Result<Sent, SendError> {
-        self.send_noting(by, pick, head, body, &mut false).await
+        self.send_noting(by, pick, head, body, &mut None).await
     }
 
-    /// The same; `reached` becomes true once the request has a connection, also where the future is then dropped.
+    /// The same; `reached` is set to when the request gets a connection, also where the future is then dropped.
     ///
     /// # Errors
     /// As [`Self::send`].
@@ -81,7 +81,7 @@ impl Cluster {
         pick: Pick,
         head: &request::Parts,
         body: Body,
-        reached: &mut bool,
+        reached: &mut Option<tokio::time::Instant>,
     ) -> Result<Sent, SendError> {
         let (limits, telling) = {
             let state = self.state.load();
@@ -121,13 +121,13 @@ impl Cluster {
         via: &Via<'_>,
         head: &request::Parts,
         mut body: Body,
-        reached: &mut bool,
+        reached: &mut Option<tokio::time::Instant>,
     ) -> Result<Answer, SendError> {
         let mut tried = 0;
         let mut stale = None;
         loop {
             let (idle, is_reused) = pool.http1(via, stale).await?;
-            *reached = true;
+            *reached = Some(tokio::time::Instant::now());
             tried += 1;
             let since = idle.since();
             let local = idle.local();
@@ -160,12 +160,12 @@ impl Cluster {
         via: &Via<'_>,
         head: &request::Parts,
         mut body: Body,
-        reached: &mut bool,
+        reached: &mut Option<tokio::time::Instant>,
     ) -> Result<Answer, SendError> {
         let mut tried = 0;
         loop {
             let lease = pool.http2(via).await?;
-            *reached = true;
+            *reached = Some(tokio::time::Instant::now());
             tried += 1;
             let local = lease.local();
             match http2::exchange(lease, via.host.address(), head, body).await {

@@ -14,7 +14,7 @@
 //! handler's error becomes where nobody chose a code: often that a token or a cookie cannot be read); PERMISSION_DENIED and UNAUTHENTICATED (a no of
 //! those who know no better); 501 (a method that nobody knows); a stream that is reset, a connection that ends or breaks the protocol after the question was sent
 //! (HTTP/2 ENHANCE_YOUR_CALM and its kin, for heads and bodies that are too long); an answer that is too long or sets a header to
-//! what is no value (it may repeat what the client said); a limit of our own connection pool, or no room in it in time (any flood brings that about); a question that cannot be written.
+//! what is no value (it may repeat what the client said); a limit of our own connection pool, or no room in it for half of the time or more (any flood brings that about); a question that cannot be written.
 //!
 //! **A connection that ends** after the question was sent may be either: an authorizer that has just gone, or one that got rid of the question. So a provider
 //! that fails open is asked again, once ([`Failed::is_broken`]): who has gone has no connection to offer; who ends the next one, too, refuses. Providers that do not fail
