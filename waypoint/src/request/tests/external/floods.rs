@@ -67,7 +67,8 @@ async fn who_takes_all_connections_to_an_authorizer_lets_nobody_by() {
     let mut policy = TrafficPolicy::default();
     policy.pool.max_connections = Some(1);
     let external = ExternalAuthorization {
-        timeout: SOON,
+        // Much longer than what lies between the two questions on a busy machine.
+        timeout: 30 * SOON,
         ..by_http(HttpCheck::default())
     };
     let kit = kit_with(echo(&reached).await, provider, external, policy);
