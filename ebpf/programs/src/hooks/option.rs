@@ -18,80 +18,66 @@ const MAX_BYTES: i32 = 4096;
 /// `IFNAMSIZ`, without the end of the text. Units: bytes.
 const NAME_BYTES: usize = 15;
 
+/// What the kernel is to do with a change.
+enum Left {
+    /// Make it.
+    All,
+    /// Nothing: it is made already.
+    Nothing,
+    /// Refuse it.
+    No,
+}
+
 #[cgroup_sockopt(setsockopt)]
 pub fn setsockopt(ctx: SockoptContext) -> i32 {
     let raw = ctx.sockopt;
     // SAFETY: fields of the context, which the verifier has checked.
     let (level, name, length) = unsafe { ((*raw).level, (*raw).optname, (*raw).optlen) };
-    if let Some(way) = Way::of(level, name)
-        && !is_allowed(raw, way)
-    {
-        return REFUSE;
-    }
-    if length > MAX_BYTES {
-        // The kernel reads the application's own value then. SAFETY: a field that hooks of this kind may write.
-        unsafe { (*raw).optlen = 0 };
+    let left = match Way::of(level, name) {
+        Some(way) => change(raw, way),
+        None => Left::All,
+    };
+    // What the kernel is told by the length. SAFETY: a field that hooks of this kind may write.
+    match left {
+        Left::All if length <= MAX_BYTES => {}
+        // It reads the application's own value then.
+        Left::All => unsafe { (*raw).optlen = 0 },
+        Left::Nothing => unsafe { (*raw).optlen = -1 },
+        Left::No => return REFUSE,
     }
     GO_ON
 }
 
 #[inline(always)]
-fn is_allowed(raw: *mut bpf_sockopt, way: Way) -> bool {
+fn change(raw: *mut bpf_sockopt, way: Way) -> Left {
     // SAFETY: as above; the socket is asked whether it is there before anything is read.
     let socket = unsafe { (*raw).__bindgen_anon_1.sk };
     if socket.is_null() {
-        return true;
+        return Left::All;
     }
     // SAFETY: fields of a socket that is there.
     let (protocol, state) = unsafe { ((*socket).protocol, (*socket).state) };
     let verdict = judge(way, protocol, state);
     if verdict == Verdict::Allowed {
-        return true;
+        return Left::All;
     }
     // SAFETY: the helper takes the context that the kernel gave.
     let netns = unsafe { bpf_get_netns_cookie(raw.cast()) };
     // SAFETY: only its presence counts.
     if unsafe { NETNS.get(netns) }.is_none() || is_proxy() {
-        return true;
+        return Left::All;
     }
-    verdict == Verdict::Done && (takes_away(raw, way) || bind(raw, way, socket))
-}
-
-/// Whether it takes an interface away. What the hook has not seen, or the kernel will read once more, may name one.
-#[inline(always)]
-fn takes_away(raw: *mut bpf_sockopt, way: Way) -> bool {
-    // SAFETY: fields of the context.
-    let (value, end, length) = unsafe {
-        (
-            (*raw).__bindgen_anon_2.optval.cast::<u8>(),
-            (*raw).__bindgen_anon_3.optval_end.cast::<u8>(),
-            (*raw).optlen,
-        )
-    };
-    if length > MAX_BYTES {
-        return false;
-    }
-    let bytes = match way {
-        Way::DeviceByName => 1,
-        Way::DeviceByNumber => 4,
-        Way::Mark => return false,
-    };
-    if (value as usize) + bytes > end as usize {
-        return false;
-    }
-    // SAFETY: inside of the value, as was just seen.
-    unsafe {
-        match way {
-            Way::DeviceByNumber => value.cast::<u32>().read_unaligned() == 0,
-            Way::DeviceByName | Way::Mark => *value == 0,
-        }
+    match verdict {
+        Verdict::Done => bind(raw, way, socket),
+        Verdict::Allowed | Verdict::Refused => Left::No,
     }
 }
 
-/// Gives the socket its interface here, and leaves the kernel nothing to do: between this hook and its own work another thread could
-/// connect the socket, which would then take the interface after it was captured. The kernel holds the socket's lock meanwhile.
+/// Gives the socket its interface here, or takes it away, and leaves the kernel nothing to do: between this hook and its own work another thread
+/// could connect the socket, or change the value, and the socket would get an interface after it was captured. The kernel holds the socket's lock
+/// meanwhile.
 #[inline(always)]
-fn bind(raw: *mut bpf_sockopt, way: Way, socket: *mut bpf_sock) -> bool {
+fn bind(raw: *mut bpf_sockopt, way: Way, socket: *mut bpf_sock) -> Left {
     // SAFETY: fields of the context.
     let (value, end, length, name) = unsafe {
         (
@@ -101,11 +87,13 @@ fn bind(raw: *mut bpf_sockopt, way: Way, socket: *mut bpf_sock) -> bool {
             (*raw).optname,
         )
     };
-    // As the kernel has it: longer names are cut, a number has four bytes.
+    // As the kernel has it: longer names are cut, and a number has four bytes.
     let bytes = match way {
         Way::DeviceByName => NAME_BYTES,
+        // The kernel refuses it in its own words.
+        Way::DeviceByNumber if length < 4 => return Left::All,
         Way::DeviceByNumber => 4,
-        Way::Mark => return false,
+        Way::Mark => return Left::No,
     };
     let mut device = [0_u8; NAME_BYTES + 1];
     for index in 0..bytes {
@@ -127,12 +115,10 @@ fn bind(raw: *mut bpf_sockopt, way: Way, socket: *mut bpf_sock) -> bool {
             bytes as i32,
         )
     };
-    if result != 0 {
-        // SAFETY: the helper takes a number of an error. Where it does not exist the loader has not loaded us.
-        unsafe { bpf_set_retval(result as i32) };
-        return false;
+    if result == 0 {
+        return Left::Nothing;
     }
-    // Nothing is left to do. SAFETY: a field that hooks of this kind may write.
-    unsafe { (*raw).optlen = -1 };
-    true
+    // SAFETY: the helper takes the number of an error.
+    unsafe { bpf_set_retval(result as i32) };
+    Left::No
 }
