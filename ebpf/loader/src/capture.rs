@@ -68,7 +68,7 @@ pub struct Serving<'a> {
     /// Where DNS is answered on 127.0.0.1 and `::1` in the pod, by UDP and TCP: any port that was free. While there is
     /// none, and DNS is captured, queries are refused.
     pub port_dns: Option<NonZeroU16>,
-    /// Options of the listeners; what they accept has their mark.
+    /// Options of the listeners. What comes from outside is answered with their mark, what the pod sends with its own.
     pub options: &'a Options,
     /// Places that this process serves already and goes on to serve.
     pub kept: &'a [Listener],
@@ -202,7 +202,8 @@ impl Capture {
             self.stand(&mut work, netns, &closed, &[])?;
         }
         let plan = self.plan(netns, cookie, settings, serving.port_dns)?;
-        let listeners = listeners::open(netns, plan.ipv6, serving.kept, serving.options)?;
+        let Serving { kept, options, .. } = serving;
+        let listeners = listeners::open(netns, plan.ipv6, kept, options, self.mark)?;
         self.stand(&mut work, netns, &plan, &listeners)?;
         pins::set_server(self.pins.root(), cookie, Some(self.claim.number()))?;
         // Only now: until here others have kept it captured.

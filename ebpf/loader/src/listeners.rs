@@ -1,6 +1,9 @@
 //! The sockets that the steering program gives connections to.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    num::NonZeroU32,
+};
 
 use ebpf_abi::steer::Listener;
 use net::{
@@ -23,12 +26,21 @@ pub enum Traffic {
 
 /// Binds one listener per traffic and family, on free ports of loopback: only steered connections are meant to come.
 /// Those of `kept` places are there already.
+///
+/// What the pod sends is answered with `mark`, its own: the pod's kernel repeats the mark of a packet (`fwmark_reflect`) where it
+/// answers one without a socket, for a connection in TIME_WAIT as for one that is gone, and only with this one such an answer stays
+/// on `lo`.
 pub(crate) fn open(
     netns: &Netns,
     ipv6: bool,
     kept: &[Listener],
     options: &Options,
+    mark: NonZeroU32,
 ) -> Result<Vec<(Listener, TcpListener)>, Error> {
+    let of_pod = Options {
+        mark,
+        ..options.clone()
+    };
     let wanted = Listener::ALL
         .into_iter()
         .filter(|place| ipv6 || !is_v6(*place))
@@ -40,9 +52,9 @@ pub(crate) fn open(
             } else {
                 SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)
             };
-            let peers = match traffic(place) {
-                Traffic::Outbound => Peers::InPodUnchanged,
-                Traffic::Inbound | Traffic::Hbone => Peers::Anywhere,
+            let (peers, options) = match traffic(place) {
+                Traffic::Outbound => (Peers::InPodUnchanged, &of_pod),
+                Traffic::Inbound | Traffic::Hbone => (Peers::Anywhere, options),
             };
             let listener = socket::listen(netns, address, peers, options)
                 .map_err(|source| Error::Listen { address, source })?;

@@ -13,6 +13,8 @@ mod enrolment;
 mod exclusions;
 #[path = "capture/exemptions.rs"]
 mod exemptions;
+#[path = "capture/goodbyes.rs"]
+mod goodbyes;
 #[path = "capture/halfway.rs"]
 mod halfway;
 #[path = "capture/handover.rs"]
