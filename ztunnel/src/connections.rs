@@ -93,8 +93,10 @@ pub enum Open {
 /// The open connections of one pod.
 #[derive(Debug)]
 pub struct Connections {
-    shards: Box<[Mutex<Shard>]>,
+    shards: Shards,
 }
+
+type Shards = Arc<[Mutex<Shard>]>;
 
 #[derive(Debug, Default)]
 struct Shard {
@@ -112,12 +114,17 @@ struct Entry {
 
 /// Removes a connection when it ends.
 #[derive(Debug)]
-pub struct Registered<'a> {
-    shard: &'a Mutex<Shard>,
+pub struct Registered {
+    shards: Shards,
+    shard: usize,
     number: u64,
 }
 
-impl Registered<'_> {
+impl Registered {
+    fn shard(&self) -> &Mutex<Shard> {
+        &self.shards[self.shard]
+    }
+
     /// It is known which way an outbound connection goes.
     pub fn goes(&self, by: Way) {
         self.note(|way, _peer| *way = by);
@@ -132,7 +139,7 @@ impl Registered<'_> {
     }
 
     fn note(&self, note: impl FnOnce(&mut Way, &mut Option<Arc<PeerCertificate>>)) {
-        if let Some(entry) = self.shard.lock().entries.get_mut(&self.number)
+        if let Some(entry) = self.shard().lock().entries.get_mut(&self.number)
             && let Open::Outbound { way, peer, .. } = &mut entry.open
         {
             note(way, peer);
@@ -148,9 +155,9 @@ impl Open {
     }
 }
 
-impl Drop for Registered<'_> {
+impl Drop for Registered {
     fn drop(&mut self) {
-        self.shard.lock().entries.remove(&self.number);
+        self.shard().lock().entries.remove(&self.number);
     }
 }
 
@@ -165,10 +172,10 @@ impl Connections {
 
     /// Registers a connection of a worker. The receiver answers when it is to be cut.
     #[must_use]
-    pub fn register(&self, worker: usize, open: Open) -> (Registered<'_>, oneshot::Receiver<Cut>) {
+    pub fn register(&self, worker: usize, open: Open) -> (Registered, oneshot::Receiver<Cut>) {
         let (cut, receiver) = oneshot::channel();
-        let shard = &self.shards[worker % self.shards.len()];
-        let mut locked = shard.lock();
+        let shard = worker % self.shards.len();
+        let mut locked = self.shards[shard].lock();
         let number = locked.next;
         locked.next += 1;
         if locked.closed {
@@ -178,7 +185,12 @@ impl Connections {
             locked.entries.insert(number, Entry { open, cut });
         }
         drop(locked);
-        (Registered { shard, number }, receiver)
+        let registered = Registered {
+            shards: Arc::clone(&self.shards),
+            shard,
+            number,
+        };
+        (registered, receiver)
     }
 
     /// Registers a connection that was admitted, and asks `readmit` only then whether it still is. A policy that
@@ -193,7 +205,7 @@ impl Connections {
         way: Way,
         peer: Option<Arc<PeerCertificate>>,
         readmit: impl FnOnce(&Admitted) -> Result<(), Refusal>,
-    ) -> (Registered<'_>, oneshot::Receiver<Cut>, Result<(), Refusal>) {
+    ) -> (Registered, oneshot::Receiver<Cut>, Result<(), Refusal>) {
         let open = Open::Inbound {
             source: admitted.client(),
             admitted: Arc::clone(admitted),
@@ -207,7 +219,7 @@ impl Connections {
 
     /// Cuts every connection that `snapshot` no longer admits.
     pub fn recheck(&self, snapshot: &Snapshot) {
-        for shard in &self.shards {
+        for shard in self.shards.iter() {
             // Copied out, because a worker must not wait while policies are evaluated.
             let admitted: Vec<(u64, Arc<Admitted>)> = shard
                 .lock()
@@ -232,7 +244,7 @@ impl Connections {
 
     /// Cuts every connection of a peer that a revocation list names.
     pub fn cut_revoked(&self, is_revoked: impl Fn(&PeerCertificate) -> bool) {
-        for shard in &self.shards {
+        for shard in self.shards.iter() {
             let peers: Vec<(u64, Arc<PeerCertificate>)> = shard
                 .lock()
                 .entries
@@ -252,7 +264,7 @@ impl Connections {
 
     /// Cuts every connection, and every one that is registered later.
     pub fn close(&self) {
-        for shard in &self.shards {
+        for shard in self.shards.iter() {
             let entries = {
                 let mut shard = shard.lock();
                 shard.closed = true;

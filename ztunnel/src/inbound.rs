@@ -28,15 +28,23 @@ use wire::{authority, connect::ConnectHead, principal};
 
 mod carry;
 mod deliver;
+mod downstream;
 mod error;
 mod joined;
 mod report;
 
-use carry::Downstream;
+pub(crate) use carry::Undelivered;
+use downstream::{Plain, Tunnelled};
 use error::Error;
-pub(crate) use joined::Joined;
+pub(crate) use joined::Joining;
 
-use crate::{capture::listen::Captured, pod::Pod, proxy::Proxy, revocation};
+use crate::{
+    capture::listen::Captured,
+    pod::Pod,
+    proxy::Proxy,
+    relay::{self, Carried},
+    revocation,
+};
 
 /// Serves one tunnel to its end.
 pub async fn serve_tunnel(proxy: Arc<Proxy>, captured: Captured) {
@@ -47,11 +55,16 @@ pub async fn serve_tunnel(proxy: Arc<Proxy>, captured: Captured) {
 }
 
 /// Serves one plaintext connection to its end.
-pub async fn serve_plaintext(proxy: Arc<Proxy>, captured: Captured) {
-    let addresses = Addresses::of(&captured);
-    if let Err(error) = plaintext(&proxy, captured, addresses).await {
-        addresses.refused(&proxy, &error);
-    }
+pub fn serve_plaintext(proxy: Arc<Proxy>, captured: Captured) -> impl Future<Output = ()> + Send {
+    relay::carry(Box::pin(async move {
+        let addresses = Addresses::of(&captured);
+        plaintext(&proxy, captured, addresses)
+            .await
+            .unwrap_or_else(|error| {
+                addresses.refused(&proxy, &error);
+                None
+            })
+    }))
 }
 
 /// The two ends of an accepted socket.
@@ -66,7 +79,7 @@ impl Addresses {
         let peer = captured.peer;
         Self {
             peer,
-            local: socket::original_destination(&captured.socket).unwrap_or(peer),
+            local: *captured.destination.as_ref().unwrap_or(&peer),
         }
     }
 
@@ -88,6 +101,7 @@ async fn tunnel(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses) ->
         socket,
         pod,
         worker,
+        counted: _counted,
         ..
     } = captured;
     let workload = proxy.own_workload(&pod).await?;
@@ -117,7 +131,9 @@ async fn tunnel(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses) ->
     let certificate = Arc::clone(&accepted.peer);
     let served = accepted.serve(&proxy.hbone, &draining, |incoming| {
         let (at, certificate) = (Arc::clone(&at), Arc::clone(&certificate));
-        tokio::spawn(async move { at.stream(incoming, certificate).await });
+        tokio::spawn(relay::carry(Box::pin(async move {
+            at.stream(incoming, certificate).await
+        })));
     });
     let served = tokio::select! {
         served = served => served,
@@ -148,11 +164,12 @@ async fn plaintext(
     proxy: &Arc<Proxy>,
     captured: Captured,
     addresses: Addresses,
-) -> Result<(), Error> {
+) -> Result<Option<Carried<TcpEnd, TcpEnd>>, Error> {
     let Captured {
         socket,
         pod,
         worker,
+        counted,
         ..
     } = captured;
     let client = TcpStream::from_std(socket)?;
@@ -170,15 +187,15 @@ async fn plaintext(
     let result = match at.admit(Arrival::Plaintext) {
         Ok(admitted) => {
             let report = report::of_plaintext(&at, &admitted);
-            let downstream = Downstream::Tcp(TcpEnd::new(client));
-            // Nobody else is to be told how it went.
-            drop(at.carry(&admitted, report, downstream, pending()).await);
-            return Ok(());
+            let downstream = Plain(TcpEnd::new(client));
+            let delivered = at.deliver(&admitted, report, downstream, Some(counted), pending());
+            // Nobody else is to be told why not.
+            return Ok(delivered.await.ok());
         }
         Err(error) => at.rejected(error, report::of_refused_plaintext(&at)),
     };
     socket::reset_on_close(&client);
-    result
+    result.map(|()| None)
 }
 
 /// A connection that has arrived, with what is known of the pod it came to.
@@ -191,15 +208,20 @@ struct Arrived {
 }
 
 impl Arrived {
-    /// Serves one CONNECT of a tunnel.
-    async fn stream(&self, incoming: Incoming, certificate: Arc<PeerCertificate>) {
+    /// Sets up what one CONNECT of a tunnel asks for.
+    async fn stream(
+        &self,
+        incoming: Incoming,
+        certificate: Arc<PeerCertificate>,
+    ) -> Option<Carried<hbone::Stream, TcpEnd>> {
         let identity = &certificate.id;
         let head = match ConnectHead::parse(&incoming.head) {
             Ok(head) => head,
             Err(error) => {
                 let error = Error::from(error);
                 incoming.refuse(error.status());
-                return self.addresses.refused(&self.proxy, &error);
+                self.addresses.refused(&self.proxy, &error);
+                return None;
             }
         };
         let authority = match &head.authority {
@@ -225,8 +247,9 @@ impl Arrived {
         }) {
             Ok(admitted) => {
                 let report = report::of_tunnel(self, &admitted, &head);
-                let downstream = Downstream::Hbone(Box::new(incoming), certificate);
-                drop(self.carry(&admitted, report, downstream, pending()).await);
+                let downstream = Tunnelled(incoming, certificate);
+                let delivered = self.deliver(&admitted, report, downstream, None, pending());
+                delivered.await.ok()
             }
             Err(error) => {
                 incoming.refuse(error.status());
@@ -234,6 +257,7 @@ impl Arrived {
                 if let Err(error) = self.rejected(error, report) {
                     self.addresses.refused(&self.proxy, &error);
                 }
+                None
             }
         }
     }

@@ -70,7 +70,8 @@ pub(crate) struct Passage {
     pub(crate) authority: SocketAddr,
     /// Who each end sees.
     pub(crate) introduced: Arc<Introduced>,
-    path: OpenPath,
+    /// The path that it takes.
+    pub(crate) path: OpenPath,
 }
 
 /// Why a neighbour is reached by a tunnel all the same.

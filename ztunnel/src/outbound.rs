@@ -17,18 +17,18 @@ use net::{
     relay::{Duplex as _, TcpEnd},
     socket::{self, ConnectError},
 };
-use telemetry::{ByteCounters, Connection, Direction, Outcome, Reason, Security};
+use telemetry::{Connection, Direction, Outcome, Reason, Security};
 use tokio::{net::TcpStream, sync::oneshot::Receiver};
 
 use crate::{
-    capture::listen::Captured,
+    capture::listen::{Captured, Counted},
     connections::{self, Cut, Open, Registered, Way},
     dns::LookupError,
     head,
     neighbour::{Caller, Passage},
     pod::Pod,
     proxy::{Proxy, UnknownPod},
-    relay::{self, One},
+    relay::{self, Carried, Joined, Side, Standing},
 };
 
 mod decide;
@@ -95,16 +95,45 @@ enum Upstream {
     Hbone(hbone::Stream),
 }
 
+/// A connection of a pod of ours whose ends stand.
+enum Established {
+    Plain(Carried<TcpEnd, TcpEnd>),
+    Hbone(Carried<TcpEnd, hbone::Stream>),
+    Joined(Box<Joined>),
+}
+
+impl Standing for Established {
+    async fn run(&mut self) -> Outcome {
+        match self {
+            Self::Plain(carried) => carried.run().await,
+            Self::Hbone(carried) => carried.run().await,
+            // Twice as large as the others, which are not to pay for it.
+            Self::Joined(joined) => Box::pin(joined.run()).await,
+        }
+    }
+
+    fn close(self, outcome: Outcome) {
+        match self {
+            Self::Plain(carried) => carried.close(outcome),
+            Self::Hbone(carried) => carried.close(outcome),
+            Self::Joined(joined) => joined.close(outcome),
+        }
+    }
+}
+
 /// Serves one captured connection to its end.
-pub async fn serve(proxy: Arc<Proxy>, captured: Captured) {
+pub fn serve(proxy: Arc<Proxy>, captured: Captured) -> impl Future<Output = ()> + Send {
+    relay::carry(Box::pin(set_up(proxy, captured)))
+}
+
+async fn set_up(proxy: Arc<Proxy>, captured: Captured) -> Option<Established> {
     let client = captured.peer;
-    let destination = socket::original_destination(&captured.socket);
-    let reported = destination.as_ref().copied().unwrap_or(client);
-    let result = match destination {
+    let reported = *captured.destination.as_ref().unwrap_or(&client);
+    let result = match captured.destination {
         Ok(destination) => accept(&proxy, captured, destination).await,
         Err(gone) => Err(gone.into()),
     };
-    if let Err(error) = result {
+    result.unwrap_or_else(|error| {
         let connection = Connection::between(Direction::Outbound, client, reported);
         proxy.telemetry.refused(
             &connection,
@@ -112,7 +141,8 @@ pub async fn serve(proxy: Arc<Proxy>, captured: Captured) {
             &error.to_string(),
             net::clock::now(),
         );
-    }
+        None
+    })
 }
 
 /// Facts, decision, event. An error here is of a connection of which nothing but addresses is known.
@@ -120,12 +150,14 @@ async fn accept(
     proxy: &Arc<Proxy>,
     captured: Captured,
     destination: SocketAddr,
-) -> Result<(), Error> {
+) -> Result<Option<Established>, Error> {
     let Captured {
         socket,
         peer,
         pod,
         worker,
+        counted,
+        ..
     } = captured;
     let client = TcpStream::from_std(socket)?;
     let source = proxy
@@ -157,16 +189,19 @@ async fn accept(
                 client: peer,
                 source: &source,
             };
-            from.serve(client, destination, plan, connection).await;
+            let registered = from.register(destination, &plan);
+            Ok(from
+                .establish(client, plan, connection, registered, counted)
+                .await)
         }
         Err(error) => {
             socket::reset_on_close(&client);
             let now = net::clock::now();
             let open = proxy.telemetry.opened(connection, now);
             open.close(Outcome::failed(error.reason(), error), now);
+            Ok(None)
         }
     }
-    Ok(())
 }
 
 /// Finds the address of a destination that is known by name.
@@ -219,29 +254,20 @@ struct From<'a> {
     source: &'a Arc<Workload>,
 }
 
-/// A connection that can be seen and cut: its entry, and who cuts it.
-struct Entry<'a> {
-    registered: Registered<'a>,
-    cut: Receiver<Cut>,
-}
-
 impl From<'_> {
-    /// Registers, finds out whether there is a tunnel to open, opens, carries, reports.
-    async fn serve(
+    /// From here on it can be seen and cut.
+    fn register(
         &self,
-        client: TcpStream,
         original_destination: SocketAddr,
-        plan: Plan,
-        mut connection: Connection,
-    ) {
-        let began = net::clock::now();
-        let (destination, way) = match &plan {
+        plan: &Plan,
+    ) -> (Registered, Receiver<Cut>) {
+        let (destination, way) = match plan {
             Plan::Passthrough { destination, .. } | Plan::Plain { destination, .. } => {
                 (*destination, Way::Plain)
             }
             Plan::Hbone { peer, .. } => (*peer, Way::Undecided),
         };
-        let (registered, cut) = self.pod.connections.register(
+        self.pod.connections.register(
             self.worker,
             Open::Outbound {
                 source: self.client,
@@ -250,27 +276,46 @@ impl From<'_> {
                 way,
                 peer: None,
             },
-        );
-        let mut entry = Entry { registered, cut };
+        )
+    }
+
+    /// Finds out whether there is a tunnel to open, and opens. What fails or is cut meanwhile is reported here.
+    async fn establish(
+        &self,
+        client: TcpStream,
+        plan: Plan,
+        mut connection: Connection,
+        (registered, mut cut): (Registered, Receiver<Cut>),
+        counted: Counted,
+    ) -> Option<Established> {
+        let began = net::clock::now();
         let passage = tokio::select! {
             biased;
-            reason = &mut entry.cut => Err(connections::reason(reason)),
+            reason = &mut cut => Err(connections::reason(reason)),
             passage = self.passage(&plan) => Ok(passage),
         };
         if let Ok(Some(_)) = &passage {
             connection.security = Security::SameNode;
         }
-        let open = self.proxy.telemetry.opened(connection, began);
-        let counters = open.counters();
-        let outcome = match passage {
-            Ok(Some(passage)) => self.join(client, passage, entry, counters).await,
-            Ok(None) => self.carry(client, plan, entry, counters).await,
+        let event = self.proxy.telemetry.opened(connection, began);
+        let side = Side::new(event, registered, cut, Some(counted));
+        let mut client = TcpEnd::new(client);
+        let (side, outcome) = match passage {
+            Ok(Some(passage)) => match self.join(client, passage, side).await {
+                Ok(joined) => return Some(Established::Joined(Box::new(joined))),
+                Err(failed) => failed,
+            },
+            Ok(None) => match self.connect(client, plan, side).await {
+                Ok(established) => return Some(established),
+                Err(failed) => failed,
+            },
             Err(reason) => {
-                socket::reset_on_close(&client);
-                relay::cut(&reason)
+                client.reset();
+                (side, relay::cut(&reason))
             }
         };
-        open.close(outcome, net::clock::now());
+        side.close(outcome);
+        None
     }
 
     /// Leave to do without a tunnel.
@@ -287,60 +332,56 @@ impl From<'_> {
             .await
     }
 
-    /// Connects and relays.
-    async fn carry(
+    /// Connects. What the client says meanwhile goes ahead, if it is through a tunnel.
+    async fn connect(
         &self,
-        client: TcpStream,
+        mut client: TcpEnd,
         plan: Plan,
-        entry: Entry<'_>,
-        counters: &ByteCounters,
-    ) -> Outcome {
-        let Entry {
-            registered,
-            mut cut,
-        } = entry;
+        mut side: Side,
+    ) -> Result<Established, (Side, Outcome)> {
         if let Plan::Hbone { .. } = &plan {
-            registered.goes(Way::Hbone);
+            side.registered().goes(Way::Hbone);
         }
-        let mut client = TcpEnd::new(client);
         let mut early = Early::of(&mut client);
         let upstream = tokio::select! {
             biased;
-            reason = &mut cut => {
-                client.reset();
-                return relay::cut(&connections::reason(reason));
+            reason = side.cut() => Err(relay::cut(&reason)),
+            upstream = self.upstream(plan, &mut early) => {
+                upstream.map_err(|error| Outcome::failed(error.reason(), error))
             }
-            upstream = self.connect(plan, &mut early) => upstream,
         };
-        counters.add_received(early.bytes());
+        side.counters().add_received(early.bytes());
         // It has kept those bytes, which nobody asks for again.
         drop(early);
-        let cut = async { connections::reason(cut.await) };
-        let meter = One(counters);
         match upstream {
-            Ok(Upstream::Tcp(upstream)) => {
-                relay::run(client, TcpEnd::new(upstream), &meter, cut).await
-            }
+            Ok(Upstream::Tcp(upstream)) => Ok(Established::Plain(Carried {
+                downstream: client,
+                upstream: TcpEnd::new(upstream),
+                side,
+            })),
             Ok(Upstream::Hbone(upstream)) => {
-                registered.reached(Way::Hbone, upstream.peer());
+                side.registered().reached(Way::Hbone, upstream.peer());
                 // A list that came before the peer and its tunnel were noted has found nothing to cut.
                 if self.proxy.is_revoked(upstream.peer()) {
                     self.pod.let_go(|peer| !self.proxy.is_revoked(peer));
                     client.reset();
-                    return relay::cut(&Cut::Revoked);
+                    return Err((side, relay::cut(&Cut::Revoked)));
                 }
-                relay::run(client, upstream, &meter, cut).await
+                Ok(Established::Hbone(Carried {
+                    downstream: client,
+                    upstream,
+                    side,
+                }))
             }
-            Err(error) => {
+            Err(outcome) => {
                 // The application is to see a failed connection, not an empty answer.
                 client.reset();
-                Outcome::failed(error.reason(), error)
+                Err((side, outcome))
             }
         }
     }
 
-    /// Connects. What the client says meanwhile goes ahead in `early`, if it is through a tunnel.
-    async fn connect(&self, plan: Plan, early: &mut Early<'_, TcpEnd>) -> Result<Upstream, Error> {
+    async fn upstream(&self, plan: Plan, early: &mut Early<'_, TcpEnd>) -> Result<Upstream, Error> {
         match plan {
             Plan::Passthrough { destination, .. } | Plan::Plain { destination, .. } => {
                 let options = &self.proxy.sockets.socket;

@@ -1,43 +1,26 @@
 //! The last stage of every connection: bytes both ways until it ends or is cut, and how that is reported.
+//!
+//! In: a connection whose ends stand. Out: its end, in one event per side. Never: what set it up, which needs much more room and is gone by then.
+//!
+//! Reading order: [`side`] (what is known of a connection on one side of it), [`standing`] (what is left of it to do).
 
 use std::io;
 
-use crate::connections::Cut;
 use net::relay::{Duplex, Meter, RelayError};
-use telemetry::{ByteCounters, Outcome, Reason};
+use telemetry::{Outcome, Reason};
 
-/// Counts for one event.
-pub(crate) struct One<'a>(pub(crate) &'a ByteCounters);
+mod side;
+mod standing;
 
-/// Counts for the events of both sides, where both are here.
-pub(crate) struct Both<'a>(pub(crate) &'a ByteCounters, pub(crate) &'a ByteCounters);
+pub(crate) use side::Side;
+pub(crate) use standing::{Carried, Joined, Standing, carry};
 
-impl Meter for One<'_> {
-    fn upward(&self, bytes: u64) {
-        self.0.add_received(bytes);
-    }
-
-    fn downward(&self, bytes: u64) {
-        self.0.add_sent(bytes);
-    }
-}
-
-impl Meter for Both<'_> {
-    fn upward(&self, bytes: u64) {
-        self.0.add_received(bytes);
-        self.1.add_received(bytes);
-    }
-
-    fn downward(&self, bytes: u64) {
-        self.0.add_sent(bytes);
-        self.1.add_sent(bytes);
-    }
-}
+use crate::connections::Cut;
 
 /// Relays and says how it ended. When it was cut both ends have been reset.
-pub(crate) async fn run<D: Duplex, U: Duplex>(
-    mut downstream: D,
-    mut upstream: U,
+async fn run<D: Duplex, U: Duplex>(
+    downstream: &mut D,
+    upstream: &mut U,
     meter: &impl Meter,
     cut: impl Future<Output = Cut>,
 ) -> Outcome {
@@ -45,7 +28,7 @@ pub(crate) async fn run<D: Duplex, U: Duplex>(
         biased;
         // First: a tunnel that ends for the same reason must not hide it.
         cut = cut => cut,
-        result = net::relay::relay(&mut downstream, &mut upstream, meter) => return outcome(result),
+        result = net::relay::relay(downstream, upstream, meter) => return outcome(result),
     };
     downstream.reset();
     upstream.reset();

@@ -104,6 +104,8 @@ pub trait Meter {
     fn upward(&self, bytes: u64);
     /// Bytes from upstream to downstream.
     fn downward(&self, bytes: u64);
+    /// One direction has ended, and the other one has not: said once.
+    fn is_ending(&self) {}
 }
 
 /// Which end failed.
@@ -129,6 +131,7 @@ pub async fn relay<D: Duplex, U: Duplex>(
 ) -> Result<(), RelayError> {
     let mut upward = Direction::default();
     let mut downward = Direction::default();
+    let mut is_ending = false;
     let result = std::future::poll_fn(|cx| {
         let up = upward
             .poll(cx, downstream, upstream, downward.has_ended(), |bytes| {
@@ -147,10 +150,13 @@ pub async fn relay<D: Duplex, U: Duplex>(
                 Failed::Sink(error) => RelayError::Downstream(error),
             })?;
         if up.is_ready() && down.is_ready() {
-            Poll::Ready(Ok(()))
-        } else {
-            Poll::Pending
+            return Poll::Ready(Ok(()));
         }
+        if (up.is_ready() || down.is_ready()) && !is_ending {
+            is_ending = true;
+            meter.is_ending();
+        }
+        Poll::Pending
     })
     .await;
     if result.is_err() {

@@ -8,7 +8,7 @@ use std::{
     num::NonZeroUsize,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -32,13 +32,25 @@ pub struct Worker {
     _stop: oneshot::Sender<()>,
 }
 
-/// Counts one connection towards a worker's load while it lives.
+/// Counts one connection towards a worker's load while it lives, or until it is lifted.
 #[derive(Debug)]
-pub struct Load(Arc<AtomicUsize>);
+pub struct Load {
+    load: Arc<AtomicUsize>,
+    is_lifted: AtomicBool,
+}
+
+impl Load {
+    /// Does not count it any more: it is still there, and will hardly do anything.
+    pub fn lift(&self) {
+        if !self.is_lifted.swap(true, Ordering::Relaxed) {
+            self.load.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.lift();
     }
 }
 
@@ -131,7 +143,10 @@ impl Worker {
     #[must_use]
     pub fn load(&self) -> Load {
         self.load.fetch_add(1, Ordering::Relaxed);
-        Load(Arc::clone(&self.load))
+        Load {
+            load: Arc::clone(&self.load),
+            is_lifted: AtomicBool::new(false),
+        }
     }
 }
 

@@ -13,9 +13,14 @@ use std::{
 };
 
 use ebpf_loader::is_steered;
-use net::{accept::Acceptor, drain::Phase, socket};
+use net::{
+    accept::Acceptor,
+    drain::Phase,
+    socket::{self, LivePeer},
+    worker::Load,
+};
 use socket2::SockRef;
-use telemetry::Direction;
+use telemetry::{Direction, SocketGuard};
 use tokio::{sync::watch, task::AbortHandle};
 
 use crate::{inbound, outbound, pod::Pod, proxy::Proxy};
@@ -58,10 +63,30 @@ pub struct Captured {
     pub socket: TcpStream,
     /// Its peer.
     pub peer: SocketAddr,
+    /// Where it was going. Unknown where it is over already.
+    pub destination: io::Result<SocketAddr>,
     /// The pod.
     pub pod: Arc<Pod>,
     /// The worker that serves it.
     pub worker: usize,
+    /// What it counts for while it is open.
+    pub counted: Counted,
+}
+
+/// What a connection counts for while it is open.
+#[derive(Debug)]
+pub struct Counted {
+    load: Load,
+    _socket: SocketGuard,
+    /// From when it is accepted, and not from when its task runs: until then others might borrow its address.
+    _address: Option<LivePeer>,
+}
+
+impl Counted {
+    /// It still is open, but one of its sides has said all: most such connections are about to end.
+    pub fn is_ending(&self) {
+        self.load.lift();
+    }
 }
 
 /// Serves one listener, from the worker `home`; each connection goes to a worker of its own. `open` is dropped once the listener is
@@ -98,14 +123,19 @@ async fn accept(proxy: &Arc<Proxy>, pod: &Arc<Pod>, door: Door, home: usize) -> 
     let acceptor = Acceptor::new(listener)?;
     loop {
         let (socket, peer) = acceptor.accept().await?;
-        if steered && !socket.local_addr().is_ok_and(is_steered) {
+        let destination = if steered {
+            socket.local_addr().map(socket::canonical)
+        } else {
+            socket::original_destination(&socket)
+        };
+        if steered && !destination.as_ref().is_ok_and(|to| is_steered(*to)) {
             // A process of the pod that has found the port. Its socket may be gone by now, and goes in either case.
             drop(SockRef::from(&socket).set_linger(Some(Duration::ZERO)));
             tracing::debug!(pod = %pod.info.name, %peer, "connection to the listener itself");
             continue;
         }
         // A probe of our own: it has nothing to say, and is not counted.
-        let local = || socket::original_destination(&socket).ok();
+        let local = || destination.as_ref().ok().copied();
         if kind == Kind::Hbone && pod.expected.confirm(peer, local) {
             continue;
         }
@@ -113,24 +143,23 @@ async fn accept(proxy: &Arc<Proxy>, pod: &Arc<Pod>, door: Door, home: usize) -> 
         let captured = Captured {
             socket,
             peer,
+            destination,
             pod: Arc::clone(pod),
             worker: worker.index(),
-        };
-        let counted = (worker.load(), proxy.telemetry.socket(kind.direction()));
-        // From now on, and not from when its task runs: until then others may borrow its address.
-        let kept = match kind {
-            Kind::Plaintext => pod.ports.keep(peer),
-            Kind::Outbound | Kind::Hbone => None,
+            counted: Counted {
+                load: worker.load(),
+                _socket: proxy.telemetry.socket(kind.direction()),
+                _address: match kind {
+                    Kind::Plaintext => pod.ports.keep(peer),
+                    Kind::Outbound | Kind::Hbone => None,
+                },
+            },
         };
         let proxy = Arc::clone(proxy);
-        worker.spawn(async move {
-            let _counted = counted;
-            let _kept = kept;
-            match kind {
-                Kind::Outbound => outbound::serve(proxy, captured).await,
-                Kind::Plaintext => inbound::serve_plaintext(proxy, captured).await,
-                Kind::Hbone => inbound::serve_tunnel(proxy, captured).await,
-            }
-        });
+        match kind {
+            Kind::Outbound => worker.spawn(outbound::serve(proxy, captured)),
+            Kind::Plaintext => worker.spawn(inbound::serve_plaintext(proxy, captured)),
+            Kind::Hbone => worker.spawn(inbound::serve_tunnel(proxy, captured)),
+        };
     }
 }

@@ -1,68 +1,58 @@
-//! From admission to the end, the same for whatever a connection came through.
+//! From admission until both ends stand, the same for whatever a connection came through.
 //!
 //! ```text
-//! Admitted ─▶ opened ─▶ registered ─▶ still admitted? revoked by now? ─▶ deliver ─▶ relay ─▶ closed
-//!                           └─ cut at any time, by the pod's side or the caller's ───────────────┘
+//! Admitted ─▶ opened ─▶ registered ─▶ still admitted? revoked by now? ─▶ deliver ─▶ accept ─▶ Carried, for the relay
+//!                           └─ cut at any time, by the pod's side or the caller's ──────────────┘
 //! ```
-//! In: an [`Admitted`], what it came through, who else may cut it. Out: how it went, in one event and for the caller. Never: a moment at
-//! which it could not be cut.
+//! In: an [`Admitted`], what it came through, who else may cut it. Out: a connection whose ends stand, or one event that says why not, and
+//! that for the caller. Never: a moment at which it could not be cut.
 
-use std::{pin::pin, sync::Arc};
+use std::sync::Arc;
 
 use decision::inbound::Admitted;
-use hbone::server::Incoming;
-use http::StatusCode;
-use identity::{Introduced, PeerCertificate};
+use http::{HeaderValue, StatusCode};
 use net::{
-    relay::{Duplex as _, RelayError, TcpEnd},
+    relay::{RelayError, TcpEnd},
     socket,
 };
-use telemetry::{ByteCounters, Connection, Outcome, Reason};
-use tokio::net::TcpStream;
+use telemetry::{Connection, Outcome, Reason};
 
-use super::{Arrived, deliver};
+use super::{Arrived, deliver, downstream::Downstream};
 use crate::{
-    connections::{self, Cut, Way},
-    proxy::Proxy,
-    relay::{self, Both, One},
+    capture::listen::Counted,
+    connections::{self, Cut},
+    relay::{self, Carried, Side},
 };
 
-/// What an admitted connection came through.
-pub(super) enum Downstream<'a> {
-    /// Nothing.
-    Tcp(TcpEnd),
-    /// A tunnel.
-    Hbone(Box<Incoming>, Arc<PeerCertificate>),
-    /// A join: the client's own socket, who the two are to each other, and what the client's side counts.
-    Joined(TcpEnd, Arc<Introduced>, &'a ByteCounters),
+/// How a connection ended whose application was not reached, or not by it.
+#[derive(Debug)]
+pub(crate) enum Undelivered {
+    /// What a CONNECT is answered.
+    Answered(StatusCode),
+    /// It was cut, or the client broke off.
+    Ended(Outcome),
 }
 
 impl Arrived {
-    /// Opens, delivers, relays and reports. `elsewhere` ends it, too.
+    /// Opens, registers and delivers. `elsewhere` ends it, too, until it is delivered.
     ///
     /// # Errors
-    /// What a CONNECT is answered where the application was not reached.
-    pub(super) async fn carry(
+    /// How it ended before that. It is reported then.
+    pub(super) async fn deliver<D: Downstream>(
         &self,
         admitted: &Arc<Admitted>,
         report: Connection,
-        downstream: Downstream<'_>,
+        downstream: D,
+        counted: Option<Counted>,
         elsewhere: impl Future<Output = Cut>,
-    ) -> Result<Outcome, StatusCode> {
-        let open = self.proxy.telemetry.opened(report, net::clock::now());
+    ) -> Result<Carried<D::End, TcpEnd>, Undelivered> {
+        let event = self.proxy.telemetry.opened(report, net::clock::now());
         let readmit = |admitted: &Admitted| admitted.readmit(&self.proxy.view.borrow());
         let (way, peer) = downstream.way();
-        let (_registered, cut, still) =
+        let (registered, mut cut, still) =
             self.pod
                 .connections
                 .register_admitted(self.worker, admitted, way, peer, readmit);
-        let mut cut = pin!(async {
-            tokio::select! {
-                biased;
-                reason = cut => connections::reason(reason),
-                reason = elsewhere => reason,
-            }
-        });
         let upstream = async {
             still?;
             deliver::connect(&self.proxy, &self.pod, admitted).await
@@ -73,19 +63,34 @@ impl Arrived {
         } else {
             tokio::select! {
                 biased;
-                reason = &mut cut => Err(reason),
+                reason = &mut cut => Err(connections::reason(reason)),
+                reason = elsewhere => Err(reason),
                 upstream = upstream => Ok(upstream),
             }
         };
-        let (carried, outcome) = match upstream {
-            Ok(Ok(upstream)) => {
-                let outcome = self.relay(downstream, upstream, open.counters(), cut).await;
-                (Ok(outcome.clone()), outcome)
-            }
+        let side = Side::new(event, registered, cut, counted);
+        let (undelivered, outcome) = match upstream {
+            Ok(Ok(upstream)) => match downstream.accept(|| self.baggage()) {
+                Ok(downstream) => {
+                    return Ok(Carried {
+                        downstream,
+                        upstream: TcpEnd::new(upstream),
+                        side,
+                    });
+                }
+                Err(error) => {
+                    // The client broke off meanwhile; its application's end must not look like a polite one.
+                    socket::reset_on_close(&upstream);
+                    let error = RelayError::Downstream(error);
+                    let outcome = Outcome::failed(Reason::ClientDisconnected, error);
+                    (Undelivered::Ended(outcome.clone()), outcome)
+                }
+            },
             Ok(Err(error)) => {
                 let status = error.status();
                 downstream.refuse(status);
-                (Err(status), Outcome::failed(error.reason(), error))
+                let outcome = Outcome::failed(error.reason(), error);
+                (Undelivered::Answered(status), outcome)
             }
             Err(reason) => {
                 downstream.refuse(match reason {
@@ -93,74 +98,18 @@ impl Arrived {
                     Cut::Drain | Cut::Apart => StatusCode::SERVICE_UNAVAILABLE,
                 });
                 let outcome = relay::cut(&reason);
-                (Ok(outcome.clone()), outcome)
+                (Undelivered::Ended(outcome.clone()), outcome)
             }
         };
-        open.close(outcome, net::clock::now());
-        carried
+        side.close(outcome);
+        Err(undelivered)
     }
 
-    async fn relay(
-        &self,
-        downstream: Downstream<'_>,
-        upstream: TcpStream,
-        counters: &ByteCounters,
-        cut: impl Future<Output = Cut>,
-    ) -> Outcome {
-        match downstream {
-            Downstream::Tcp(client) => {
-                relay::run(client, TcpEnd::new(upstream), &One(counters), cut).await
-            }
-            Downstream::Joined(client, _, caller) => {
-                let both = Both(caller, counters);
-                relay::run(client, TcpEnd::new(upstream), &both, cut).await
-            }
-            Downstream::Hbone(incoming, _) => match incoming.accept(self.baggage()) {
-                Ok(stream) => relay::run(stream, TcpEnd::new(upstream), &One(counters), cut).await,
-                Err(error) => {
-                    // The client broke off meanwhile; its application's end must not look like a polite one.
-                    socket::reset_on_close(&upstream);
-                    Outcome::failed(Reason::ClientDisconnected, RelayError::Downstream(error))
-                }
-            },
-        }
-    }
-
-    fn baggage(&self) -> Option<http::HeaderValue> {
+    fn baggage(&self) -> Option<HeaderValue> {
         self.proxy
             .sockets
             .response_baggage
             .then(|| self.pod.baggage.of(&self.workload))
             .flatten()
-    }
-}
-
-impl Downstream<'_> {
-    /// Says no.
-    fn refuse(self, status: StatusCode) {
-        match self {
-            Self::Tcp(mut client) | Self::Joined(mut client, ..) => client.reset(),
-            Self::Hbone(incoming, _) => incoming.refuse(status),
-        }
-    }
-
-    /// What it is, and who is at its other end.
-    fn way(&self) -> (Way, Option<Arc<PeerCertificate>>) {
-        match self {
-            Self::Tcp(_) => (Way::Plain, None),
-            Self::Hbone(_, peer) => (Way::Hbone, Some(Arc::clone(peer))),
-            Self::Joined(_, introduced, _) => (Way::SameNode, Some(Arc::clone(&introduced.client))),
-        }
-    }
-
-    /// Whether a certificate that it rests on is on a list.
-    fn is_revoked(&self, proxy: &Proxy) -> bool {
-        match self {
-            Self::Tcp(_) => false,
-            Self::Hbone(_, peer) => proxy.is_revoked(peer),
-            Self::Joined(_, introduced, _) => {
-                proxy.is_revoked(&introduced.client) || proxy.is_revoked(&introduced.server)
-            }
-        }
     }
 }

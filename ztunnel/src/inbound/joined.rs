@@ -1,6 +1,6 @@
 //! What comes from a pod of this node without a tunnel: the stages of a CONNECT, without the CONNECT.
 //!
-//! In: a [`Passage`], the client's socket. Out: how it went, for the client's side to report; one event of this side.
+//! In: a [`Passage`], the client's socket. Out: a connection whose ends stand, or how it went, for the client's side to report, and one event of this side.
 //! Never: less than a tunnel would be asked: the same admission of the same facts, and the same way from there on (`carry`). The facts are not taken from a socket that was
 //! accepted here, as there is none, but from one that was: the passage's probe, which has proved both addresses.
 
@@ -9,13 +9,14 @@ use std::{net::SocketAddr, sync::Arc};
 use decision::inbound::{Arrival, Authority, Claim};
 use http::StatusCode;
 use net::relay::{Duplex as _, TcpEnd};
-use telemetry::{ByteCounters, Outcome};
 
-use super::{Addresses, Arrived, carry::Downstream, error::Error, report};
-use crate::{connections::Cut, neighbour::Passage, proxy::Proxy};
+use super::{
+    Addresses, Arrived, carry::Undelivered, downstream::Introduction, error::Error, report,
+};
+use crate::{connections::Cut, neighbour::Passage, proxy::Proxy, relay::Carried};
 
 /// A connection as the neighbour meets it.
-pub(crate) struct Joined<'a> {
+pub(crate) struct Joining<'a> {
     pub(crate) proxy: &'a Arc<Proxy>,
     pub(crate) worker: usize,
     /// The client's address, which the application is to see.
@@ -23,17 +24,16 @@ pub(crate) struct Joined<'a> {
     pub(crate) passage: &'a Passage,
 }
 
-impl Joined<'_> {
-    /// Admits and carries. `counters` are those of the client's side, and `cut` ends it from there.
+impl Joining<'_> {
+    /// Admits and delivers. `cut` ends it from the client's side, until it is delivered.
     ///
     /// # Errors
-    /// What a CONNECT would have been answered. The socket has been reset.
-    pub(crate) async fn carry(
+    /// How it ended before that. The socket has been reset.
+    pub(crate) async fn deliver(
         self,
         mut socket: TcpEnd,
-        counters: &ByteCounters,
         cut: impl Future<Output = Cut>,
-    ) -> Result<Outcome, StatusCode> {
+    ) -> Result<Carried<TcpEnd, TcpEnd>, Undelivered> {
         let passage = self.passage;
         let at = Arrived {
             proxy: Arc::clone(self.proxy),
@@ -54,12 +54,12 @@ impl Joined<'_> {
             Ok(admitted) => admitted,
             Err(error) => {
                 socket.reset();
-                return Err(at.refuse(error, passage));
+                return Err(Undelivered::Answered(at.refuse(error, passage)));
             }
         };
         let report = report::of_joined(&at, &admitted, passage.authority);
-        let downstream = Downstream::Joined(socket, Arc::clone(&passage.introduced), counters);
-        at.carry(&admitted, report, downstream, cut).await
+        let downstream = Introduction(socket, Arc::clone(&passage.introduced));
+        at.deliver(&admitted, report, downstream, None, cut).await
     }
 }
 

@@ -88,11 +88,11 @@ pub(super) struct Path {
 
 /// A path that is open, or was when it was entered. While this lives the path is not forgotten.
 #[derive(Debug)]
-pub(super) struct OpenPath(Arc<Path>);
+pub(crate) struct OpenPath(Arc<Path>);
 
 impl OpenPath {
     /// Waits until the network keeps the two apart. For ever, if one of them goes: that cuts their connections by itself.
-    pub(super) async fn closed(&self) {
+    pub(crate) async fn closed(&self) {
         let mut state = self.0.state.subscribe();
         // It cannot fail: who sends is held here.
         drop(state.wait_for(|state| *state == State::Closed).await);
