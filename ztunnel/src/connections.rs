@@ -18,7 +18,7 @@ use tokio::sync::oneshot::{self, error::RecvError};
 pub enum Cut {
     /// A policy that came later denies it.
     #[error("{0}")]
-    Policy(Refusal),
+    Policy(Box<Refusal>),
     /// A revocation list names the peer's certificate.
     #[error("connection closed: peer certificate revoked by CRL")]
     Revoked,
@@ -65,29 +65,35 @@ impl Way {
 #[derive(Clone, Debug)]
 pub enum Open {
     /// From this pod.
-    Outbound {
-        /// The client.
-        source: SocketAddr,
-        /// Where it was going.
-        original_destination: SocketAddr,
-        /// Where it goes.
-        destination: SocketAddr,
-        /// Which way.
-        way: Way,
-        /// Who is at the other end of the tunnel or of the join, once that is known.
-        peer: Option<Arc<PeerCertificate>>,
-    },
+    Outbound(Box<Outbound>),
     /// To this pod.
-    Inbound {
-        /// The client.
-        source: SocketAddr,
-        /// Why it may.
-        admitted: Arc<Admitted>,
-        /// Which way it came.
-        way: Way,
-        /// Who is at the other end of the tunnel or of the join, if it came through one.
-        peer: Option<Arc<PeerCertificate>>,
-    },
+    Inbound(Inbound),
+}
+
+/// A connection from this pod.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    /// The client.
+    pub source: SocketAddr,
+    /// Where it was going.
+    pub original_destination: SocketAddr,
+    /// Where it goes.
+    pub destination: SocketAddr,
+    /// Which way.
+    pub way: Way,
+    /// Who is at the other end of the tunnel or of the join, once that is known.
+    pub peer: Option<Arc<PeerCertificate>>,
+}
+
+/// A connection to this pod.
+#[derive(Clone, Debug)]
+pub struct Inbound {
+    /// Why it may, and who it is.
+    pub admitted: Arc<Admitted>,
+    /// Which way it came.
+    pub way: Way,
+    /// Who is at the other end of the tunnel or of the join, if it came through one.
+    pub peer: Option<Arc<PeerCertificate>>,
 }
 
 /// The open connections of one pod.
@@ -140,9 +146,9 @@ impl Registered {
 
     fn note(&self, note: impl FnOnce(&mut Way, &mut Option<Arc<PeerCertificate>>)) {
         if let Some(entry) = self.shard().lock().entries.get_mut(&self.number)
-            && let Open::Outbound { way, peer, .. } = &mut entry.open
+            && let Open::Outbound(open) = &mut entry.open
         {
-            note(way, peer);
+            note(&mut open.way, &mut open.peer);
         }
     }
 }
@@ -150,7 +156,8 @@ impl Registered {
 impl Open {
     fn peer(&self) -> Option<&Arc<PeerCertificate>> {
         match self {
-            Self::Outbound { peer, .. } | Self::Inbound { peer, .. } => peer.as_ref(),
+            Self::Outbound(open) => open.peer.as_ref(),
+            Self::Inbound(open) => open.peer.as_ref(),
         }
     }
 }
@@ -206,12 +213,11 @@ impl Connections {
         peer: Option<Arc<PeerCertificate>>,
         readmit: impl FnOnce(&Admitted) -> Result<(), Refusal>,
     ) -> (Registered, oneshot::Receiver<Cut>, Result<(), Refusal>) {
-        let open = Open::Inbound {
-            source: admitted.client(),
+        let open = Open::Inbound(Inbound {
             admitted: Arc::clone(admitted),
             way,
             peer,
-        };
+        });
         let (registered, cut) = self.register(worker, open);
         let still = readmit(admitted);
         (registered, cut, still)
@@ -226,8 +232,8 @@ impl Connections {
                 .entries
                 .iter()
                 .filter_map(|(number, entry)| match &entry.open {
-                    Open::Inbound { admitted, .. } => Some((*number, Arc::clone(admitted))),
-                    Open::Outbound { .. } => None,
+                    Open::Inbound(open) => Some((*number, Arc::clone(&open.admitted))),
+                    Open::Outbound(_) => None,
                 })
                 .collect();
             for (number, admitted) in admitted {
@@ -235,7 +241,7 @@ impl Connections {
                     let entry = shard.lock().entries.remove(&number);
                     if let Some(entry) = entry {
                         // It fails only when the connection has just ended by itself.
-                        drop(entry.cut.send(Cut::Policy(refusal)));
+                        drop(entry.cut.send(Cut::Policy(Box::new(refusal))));
                     }
                 }
             }

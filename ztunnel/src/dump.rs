@@ -67,25 +67,17 @@ fn up(pod: &Pod) -> Value {
     let (mut inbound, mut outbound) = (Vec::new(), Vec::new());
     for open in pod.connections.list() {
         match open {
-            Open::Outbound {
-                source,
-                original_destination,
-                destination,
-                way,
-                peer: _,
-            } => outbound.push(json!({
-                "src": source, "originalDst": original_destination, "actualDst": destination, "via": way.as_str(),
+            Open::Outbound(open) => outbound.push(json!({
+                "src": open.source,
+                "originalDst": open.original_destination,
+                "actualDst": open.destination,
+                "via": open.way.as_str(),
             })),
-            Open::Inbound {
-                source,
-                admitted,
-                way,
-                peer: _,
-            } => inbound.push(json!({
-                "src": source,
-                "dst": admitted.destination(),
-                "via": way.as_str(),
-                "srcIdentity": admitted.identity().map(ToString::to_string),
+            Open::Inbound(open) => inbound.push(json!({
+                "src": open.admitted.client(),
+                "dst": open.admitted.destination(),
+                "via": open.way.as_str(),
+                "srcIdentity": open.admitted.identity().map(ToString::to_string),
             })),
         }
     }

@@ -38,13 +38,7 @@ use downstream::{Plain, Tunnelled};
 use error::Error;
 pub(crate) use joined::Joining;
 
-use crate::{
-    capture::listen::Captured,
-    pod::Pod,
-    proxy::Proxy,
-    relay::{self, Carried},
-    revocation,
-};
+use crate::{capture::listen::Captured, pod::Pod, proxy::Proxy, relay, revocation};
 
 /// Serves one tunnel to its end.
 pub async fn serve_tunnel(proxy: Arc<Proxy>, captured: Captured) {
@@ -54,17 +48,12 @@ pub async fn serve_tunnel(proxy: Arc<Proxy>, captured: Captured) {
     }
 }
 
-/// Serves one plaintext connection to its end.
-pub fn serve_plaintext(proxy: Arc<Proxy>, captured: Captured) -> impl Future<Output = ()> + Send {
-    relay::carry(Box::pin(async move {
-        let addresses = Addresses::of(&captured);
-        plaintext(&proxy, captured, addresses)
-            .await
-            .unwrap_or_else(|error| {
-                addresses.refused(&proxy, &error);
-                None
-            })
-    }))
+/// Serves one plaintext connection until its ends stand, from where it goes on by itself.
+pub async fn serve_plaintext(proxy: Arc<Proxy>, captured: Captured) {
+    let addresses = Addresses::of(&captured);
+    if let Err(error) = plaintext(&proxy, captured, addresses).await {
+        addresses.refused(&proxy, &error);
+    }
 }
 
 /// The two ends of an accepted socket.
@@ -117,7 +106,8 @@ async fn tunnel(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses) ->
         server::handshake(socket, config, credential.not_after(), &proxy.hbone).await
     };
     let accepted = tokio::select! {
-        accepted = handshake => accepted?,
+        // Boxed, as the tunnel outlives it by far.
+        accepted = Box::pin(handshake) => accepted?,
         // The pod has left, and nothing is known of the peer that could be told.
         () = draining.reached(Phase::Cut) => return Ok(()),
     };
@@ -131,9 +121,7 @@ async fn tunnel(proxy: &Arc<Proxy>, captured: Captured, addresses: Addresses) ->
     let certificate = Arc::clone(&accepted.peer);
     let served = accepted.serve(&proxy.hbone, &draining, |incoming| {
         let (at, certificate) = (Arc::clone(&at), Arc::clone(&certificate));
-        tokio::spawn(relay::carry(Box::pin(async move {
-            at.stream(incoming, certificate).await
-        })));
+        tokio::spawn(async move { at.stream(incoming, certificate).await });
     });
     let served = tokio::select! {
         served = served => served,
@@ -164,7 +152,7 @@ async fn plaintext(
     proxy: &Arc<Proxy>,
     captured: Captured,
     addresses: Addresses,
-) -> Result<Option<Carried<TcpEnd, TcpEnd>>, Error> {
+) -> Result<(), Error> {
     let Captured {
         socket,
         pod,
@@ -190,12 +178,15 @@ async fn plaintext(
             let downstream = Plain(TcpEnd::new(client));
             let delivered = at.deliver(&admitted, report, downstream, Some(counted), pending());
             // Nobody else is to be told why not.
-            return Ok(delivered.await.ok());
+            if let Ok(carried) = delivered.await {
+                relay::stand(carried);
+            }
+            return Ok(());
         }
         Err(error) => at.rejected(error, report::of_refused_plaintext(&at)),
     };
     socket::reset_on_close(&client);
-    result.map(|()| None)
+    result
 }
 
 /// A connection that has arrived, with what is known of the pod it came to.
@@ -209,19 +200,14 @@ struct Arrived {
 
 impl Arrived {
     /// Sets up what one CONNECT of a tunnel asks for.
-    async fn stream(
-        &self,
-        incoming: Incoming,
-        certificate: Arc<PeerCertificate>,
-    ) -> Option<Carried<hbone::Stream, TcpEnd>> {
+    async fn stream(&self, incoming: Incoming, certificate: Arc<PeerCertificate>) {
         let identity = &certificate.id;
         let head = match ConnectHead::parse(&incoming.head) {
             Ok(head) => head,
             Err(error) => {
                 let error = Error::from(error);
                 incoming.refuse(error.status());
-                self.addresses.refused(&self.proxy, &error);
-                return None;
+                return self.addresses.refused(&self.proxy, &error);
             }
         };
         let authority = match &head.authority {
@@ -249,7 +235,9 @@ impl Arrived {
                 let report = report::of_tunnel(self, &admitted, &head);
                 let downstream = Tunnelled(incoming, certificate);
                 let delivered = self.deliver(&admitted, report, downstream, None, pending());
-                delivered.await.ok()
+                if let Ok(carried) = delivered.await {
+                    relay::stand(carried);
+                }
             }
             Err(error) => {
                 incoming.refuse(error.status());
@@ -257,7 +245,6 @@ impl Arrived {
                 if let Err(error) = self.rejected(error, report) {
                     self.addresses.refused(&self.proxy, &error);
                 }
-                None
             }
         }
     }
@@ -270,7 +257,7 @@ impl Arrived {
             arrival,
         };
         let admitted = admit(&self.proxy.view.borrow(), &facts)?;
-        self.log_dry_run(admitted.verdict().dry_run.as_ref());
+        self.log_dry_run(admitted.verdict().dry_run.as_deref());
         Ok(Arc::new(admitted))
     }
 

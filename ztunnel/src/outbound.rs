@@ -22,13 +22,13 @@ use tokio::{net::TcpStream, sync::oneshot::Receiver};
 
 use crate::{
     capture::listen::{Captured, Counted},
-    connections::{self, Cut, Open, Registered, Way},
+    connections::{self, Cut, Open, Outbound, Registered, Way},
     dns::LookupError,
     head,
     neighbour::{Caller, Passage},
     pod::Pod,
     proxy::{Proxy, UnknownPod},
-    relay::{self, Carried, Joined, Side, Standing},
+    relay::{self, Carried, Side},
 };
 
 mod decide;
@@ -95,45 +95,15 @@ enum Upstream {
     Hbone(hbone::Stream),
 }
 
-/// A connection of a pod of ours whose ends stand.
-enum Established {
-    Plain(Carried<TcpEnd, TcpEnd>),
-    Hbone(Carried<TcpEnd, hbone::Stream>),
-    Joined(Box<Joined>),
-}
-
-impl Standing for Established {
-    async fn run(&mut self) -> Outcome {
-        match self {
-            Self::Plain(carried) => carried.run().await,
-            Self::Hbone(carried) => carried.run().await,
-            // Twice as large as the others, which are not to pay for it.
-            Self::Joined(joined) => Box::pin(joined.run()).await,
-        }
-    }
-
-    fn close(self, outcome: Outcome) {
-        match self {
-            Self::Plain(carried) => carried.close(outcome),
-            Self::Hbone(carried) => carried.close(outcome),
-            Self::Joined(joined) => joined.close(outcome),
-        }
-    }
-}
-
-/// Serves one captured connection to its end.
-pub fn serve(proxy: Arc<Proxy>, captured: Captured) -> impl Future<Output = ()> + Send {
-    relay::carry(Box::pin(set_up(proxy, captured)))
-}
-
-async fn set_up(proxy: Arc<Proxy>, captured: Captured) -> Option<Established> {
+/// Serves one captured connection until its ends stand, from where it goes on by itself.
+pub async fn serve(proxy: Arc<Proxy>, captured: Captured) {
     let client = captured.peer;
     let reported = *captured.destination.as_ref().unwrap_or(&client);
     let result = match captured.destination {
         Ok(destination) => accept(&proxy, captured, destination).await,
         Err(gone) => Err(gone.into()),
     };
-    result.unwrap_or_else(|error| {
+    if let Err(error) = result {
         let connection = Connection::between(Direction::Outbound, client, reported);
         proxy.telemetry.refused(
             &connection,
@@ -141,8 +111,7 @@ async fn set_up(proxy: Arc<Proxy>, captured: Captured) -> Option<Established> {
             &error.to_string(),
             net::clock::now(),
         );
-        None
-    })
+    }
 }
 
 /// Facts, decision, event. An error here is of a connection of which nothing but addresses is known.
@@ -150,7 +119,7 @@ async fn accept(
     proxy: &Arc<Proxy>,
     captured: Captured,
     destination: SocketAddr,
-) -> Result<Option<Established>, Error> {
+) -> Result<(), Error> {
     let Captured {
         socket,
         peer,
@@ -190,18 +159,17 @@ async fn accept(
                 source: &source,
             };
             let registered = from.register(destination, &plan);
-            Ok(from
-                .establish(client, plan, connection, registered, counted)
-                .await)
+            from.establish(client, plan, connection, registered, counted)
+                .await;
         }
         Err(error) => {
             socket::reset_on_close(&client);
             let now = net::clock::now();
             let open = proxy.telemetry.opened(connection, now);
             open.close(Outcome::failed(error.reason(), error), now);
-            Ok(None)
         }
     }
+    Ok(())
 }
 
 /// Finds the address of a destination that is known by name.
@@ -267,16 +235,16 @@ impl From<'_> {
             }
             Plan::Hbone { peer, .. } => (*peer, Way::Undecided),
         };
-        self.pod.connections.register(
-            self.worker,
-            Open::Outbound {
-                source: self.client,
-                original_destination,
-                destination,
-                way,
-                peer: None,
-            },
-        )
+        let open = Outbound {
+            source: self.client,
+            original_destination,
+            destination,
+            way,
+            peer: None,
+        };
+        self.pod
+            .connections
+            .register(self.worker, Open::Outbound(Box::new(open)))
     }
 
     /// Finds out whether there is a tunnel to open, and opens. What fails or is cut meanwhile is reported here.
@@ -287,7 +255,7 @@ impl From<'_> {
         mut connection: Connection,
         (registered, mut cut): (Registered, Receiver<Cut>),
         counted: Counted,
-    ) -> Option<Established> {
+    ) {
         let began = net::clock::now();
         let passage = tokio::select! {
             biased;
@@ -300,22 +268,17 @@ impl From<'_> {
         let event = self.proxy.telemetry.opened(connection, began);
         let side = Side::new(event, registered, cut, Some(counted));
         let mut client = TcpEnd::new(client);
-        let (side, outcome) = match passage {
-            Ok(Some(passage)) => match self.join(client, passage, side).await {
-                Ok(joined) => return Some(Established::Joined(Box::new(joined))),
-                Err(failed) => failed,
-            },
-            Ok(None) => match self.connect(client, plan, side).await {
-                Ok(established) => return Some(established),
-                Err(failed) => failed,
-            },
+        let stands = match passage {
+            Ok(Some(passage)) => self.join(client, passage, side).await,
+            Ok(None) => self.connect(client, plan, side).await,
             Err(reason) => {
                 client.reset();
-                (side, relay::cut(&reason))
+                Err((side, relay::cut(&reason)))
             }
         };
-        side.close(outcome);
-        None
+        if let Err((side, outcome)) = stands {
+            side.close(outcome);
+        }
     }
 
     /// Leave to do without a tunnel.
@@ -338,7 +301,7 @@ impl From<'_> {
         mut client: TcpEnd,
         plan: Plan,
         mut side: Side,
-    ) -> Result<Established, (Side, Outcome)> {
+    ) -> Result<(), (Side, Outcome)> {
         if let Plan::Hbone { .. } = &plan {
             side.registered().goes(Way::Hbone);
         }
@@ -354,11 +317,9 @@ impl From<'_> {
         // It has kept those bytes, which nobody asks for again.
         drop(early);
         match upstream {
-            Ok(Upstream::Tcp(upstream)) => Ok(Established::Plain(Carried {
-                downstream: client,
-                upstream: TcpEnd::new(upstream),
-                side,
-            })),
+            Ok(Upstream::Tcp(upstream)) => {
+                relay::stand(Carried::new(client, TcpEnd::new(upstream), side));
+            }
             Ok(Upstream::Hbone(upstream)) => {
                 side.registered().reached(Way::Hbone, upstream.peer());
                 // A list that came before the peer and its tunnel were noted has found nothing to cut.
@@ -367,18 +328,15 @@ impl From<'_> {
                     client.reset();
                     return Err((side, relay::cut(&Cut::Revoked)));
                 }
-                Ok(Established::Hbone(Carried {
-                    downstream: client,
-                    upstream,
-                    side,
-                }))
+                relay::stand(Carried::new(client, upstream, side));
             }
             Err(outcome) => {
                 // The application is to see a failed connection, not an empty answer.
                 client.reset();
-                Err((side, outcome))
+                return Err((side, outcome));
             }
         }
+        Ok(())
     }
 
     async fn upstream(&self, plan: Plan, early: &mut Early<'_, TcpEnd>) -> Result<Upstream, Error> {

@@ -6,34 +6,16 @@
 
 use std::io;
 
-use net::relay::{Duplex, Meter, RelayError};
+use net::relay::RelayError;
 use telemetry::{Outcome, Reason};
 
 mod side;
 mod standing;
 
 pub(crate) use side::Side;
-pub(crate) use standing::{Carried, Joined, Standing, carry};
+pub(crate) use standing::{Carried, Joined, stand};
 
 use crate::connections::Cut;
-
-/// Relays and says how it ended. When it was cut both ends have been reset.
-async fn run<D: Duplex, U: Duplex>(
-    downstream: &mut D,
-    upstream: &mut U,
-    meter: &impl Meter,
-    cut: impl Future<Output = Cut>,
-) -> Outcome {
-    let cut = tokio::select! {
-        biased;
-        // First: a tunnel that ends for the same reason must not hide it.
-        cut = cut => cut,
-        result = net::relay::relay(downstream, upstream, meter) => return outcome(result),
-    };
-    downstream.reset();
-    upstream.reset();
-    self::cut(&cut)
-}
 
 /// How a cut is reported.
 pub(crate) fn cut(cut: &Cut) -> Outcome {

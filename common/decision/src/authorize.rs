@@ -42,7 +42,7 @@ pub struct Verdict {
     /// What is to happen.
     pub enforced: Outcome,
     /// What dry-run policies would add; `None` where none applies. For the log only.
-    pub dry_run: Option<DryRun>,
+    pub dry_run: Option<Box<DryRun>>,
 }
 
 /// Allowed or not, and by what.
@@ -120,11 +120,11 @@ pub fn evaluate(policies: &PolicyIndex, connection: &Connection<'_>) -> Verdict 
     let dry_run = dry_run.then(|| {
         let found = Findings::new(&applicable, Mode::DryRun, &query);
         let outcome = enforced.beside(found).outcome();
-        DryRun {
+        Box::new(DryRun {
             denied_by: found.denied_by.cloned(),
             allowed_by: found.allowed_by.cloned(),
             outcome,
-        }
+        })
     });
     Verdict {
         enforced: enforced.outcome(),

@@ -152,18 +152,18 @@ pub fn admit(snapshot: &Snapshot, facts: &Facts<'_>) -> Result<Admitted, Refusal
         return Err(Refusal::Rejected {
             denial,
             behind: behind.cloned().map(Box::new),
-            dry_run: verdict.dry_run.map(Box::new),
+            dry_run: verdict.dry_run,
         });
     }
     Ok(Admitted {
         workload: Arc::clone(workload),
         identity: identity.cloned(),
         claimed: claim.into(),
-        behind: behind.cloned(),
+        behind: behind.cloned().map(Box::new),
         peer,
         policy_address: target.address,
         destination,
-        proxy,
+        proxy: proxy.map(Box::new),
         service: target.service,
         source: source(snapshot, workload, peer.ip(), identity),
         verdict,

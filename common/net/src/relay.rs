@@ -119,20 +119,47 @@ pub enum RelayError {
     Upstream(io::Error),
 }
 
-/// Relays until both directions have ended. The caller is to drop both ends then: that finishes an end for which
-/// [`Duplex::DROP_FINISHES`] says so, and spares a system call.
-///
-/// # Errors
-/// When either end fails; both have been reset then.
-pub async fn relay<D: Duplex, U: Duplex>(
-    downstream: &mut D,
-    upstream: &mut U,
-    meter: &impl Meter,
-) -> Result<(), RelayError> {
-    let mut upward = Direction::default();
-    let mut downward = Direction::default();
-    let mut is_ending = false;
-    let result = std::future::poll_fn(|cx| {
+/// How far both directions are.
+#[derive(Debug, Default)]
+pub struct Relay {
+    upward: Direction,
+    downward: Direction,
+    is_ending: bool,
+}
+
+impl Relay {
+    /// Relays until both directions have ended. The caller is to drop both ends then: that finishes an end for which
+    /// [`Duplex::DROP_FINISHES`] says so, and spares a system call.
+    ///
+    /// # Errors
+    /// When either end fails; both have been reset then.
+    pub fn poll<D: Duplex, U: Duplex>(
+        &mut self,
+        cx: &mut Context<'_>,
+        downstream: &mut D,
+        upstream: &mut U,
+        meter: &impl Meter,
+    ) -> Poll<Result<(), RelayError>> {
+        let turn = self.turn(cx, downstream, upstream, meter);
+        if let Poll::Ready(Err(_)) = &turn {
+            downstream.reset();
+            upstream.reset();
+        }
+        turn
+    }
+
+    fn turn<D: Duplex, U: Duplex>(
+        &mut self,
+        cx: &mut Context<'_>,
+        downstream: &mut D,
+        upstream: &mut U,
+        meter: &impl Meter,
+    ) -> Poll<Result<(), RelayError>> {
+        let Self {
+            upward,
+            downward,
+            is_ending,
+        } = self;
         let up = upward
             .poll(cx, downstream, upstream, downward.has_ended(), |bytes| {
                 meter.upward(bytes);
@@ -152,18 +179,25 @@ pub async fn relay<D: Duplex, U: Duplex>(
         if up.is_ready() && down.is_ready() {
             return Poll::Ready(Ok(()));
         }
-        if (up.is_ready() || down.is_ready()) && !is_ending {
-            is_ending = true;
+        if (up.is_ready() || down.is_ready()) && !*is_ending {
+            *is_ending = true;
             meter.is_ending();
         }
         Poll::Pending
-    })
-    .await;
-    if result.is_err() {
-        downstream.reset();
-        upstream.reset();
     }
-    result
+}
+
+/// [`Relay::poll`] as a future.
+///
+/// # Errors
+/// As there.
+pub async fn relay<D: Duplex, U: Duplex>(
+    downstream: &mut D,
+    upstream: &mut U,
+    meter: &impl Meter,
+) -> Result<(), RelayError> {
+    let mut relay = Relay::default();
+    std::future::poll_fn(|cx| relay.poll(cx, downstream, upstream, meter)).await
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ fn facts(line: &mut Line<'_>, connection: &Connection) {
         names(line, ["src.workload", "src.namespace"], source);
     }
     identity(line, "src.identity", source_identity.as_ref());
-    identity(line, "src.client.identity", client_identity.as_ref());
+    identity(line, "src.client.identity", client_identity.as_deref());
     if let Some(source) = source {
         named(line, "src.cluster", &source.cluster);
     }

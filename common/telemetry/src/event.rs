@@ -111,7 +111,7 @@ pub struct Connection {
     /// The certified identity of the source: from a TLS handshake, or from a certificate that was checked as in one; never looked up by address.
     pub source_identity: Option<SpiffeId>,
     /// For whom the source, a waypoint, says that it comes: its word, where that counts, and no proof.
-    pub client_identity: Option<SpiffeId>,
+    pub client_identity: Option<Box<SpiffeId>>,
     /// The certified identity of the destination: in the same way.
     pub destination_identity: Option<SpiffeId>,
     /// What protects it.

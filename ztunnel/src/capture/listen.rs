@@ -79,7 +79,7 @@ pub struct Counted {
     load: Load,
     _socket: SocketGuard,
     /// From when it is accepted, and not from when its task runs: until then others might borrow its address.
-    _address: Option<LivePeer>,
+    _address: Option<Box<LivePeer>>,
 }
 
 impl Counted {
@@ -150,7 +150,7 @@ async fn accept(proxy: &Arc<Proxy>, pod: &Arc<Pod>, door: Door, home: usize) -> 
                 load: worker.load(),
                 _socket: proxy.telemetry.socket(kind.direction()),
                 _address: match kind {
-                    Kind::Plaintext => pod.ports.keep(peer),
+                    Kind::Plaintext => pod.ports.keep(peer).map(Box::new),
                     Kind::Outbound | Kind::Hbone => None,
                 },
             },

@@ -72,11 +72,7 @@ impl Arrived {
         let (undelivered, outcome) = match upstream {
             Ok(Ok(upstream)) => match downstream.accept(|| self.baggage()) {
                 Ok(downstream) => {
-                    return Ok(Carried {
-                        downstream,
-                        upstream: TcpEnd::new(upstream),
-                        side,
-                    });
+                    return Ok(Carried::new(downstream, TcpEnd::new(upstream), side));
                 }
                 Err(error) => {
                     // The client broke off meanwhile; its application's end must not look like a polite one.

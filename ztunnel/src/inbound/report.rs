@@ -65,7 +65,7 @@ pub(super) fn of_tunnel(at: &Arrived, admitted: &Admitted, head: &ConnectHead) -
     });
     report.destination = Some(Arc::clone(workload));
     report.source_identity = admitted.identity().cloned();
-    report.client_identity = admitted.behind().cloned();
+    report.client_identity = admitted.behind().cloned().map(Box::new);
     secured(&mut report, workload, asked(head), Security::MutualTls);
     report
 }
@@ -119,7 +119,7 @@ pub(super) fn of_refused(
 fn refused_of(report: &mut Connection, identity: &SpiffeId, error: &Error) {
     report.source_identity = Some(identity.clone());
     if let Error::Refused(Refusal::Rejected { behind, .. }) = error {
-        report.client_identity = behind.as_deref().cloned();
+        report.client_identity.clone_from(behind);
     }
 }
 

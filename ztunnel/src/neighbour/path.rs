@@ -22,7 +22,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use super::{
     Obstacle,
@@ -80,6 +83,8 @@ pub struct Paths(Mutex<HashMap<PathKey, Arc<Path>>>);
 #[derive(Debug)]
 pub(super) struct Path {
     state: watch::Sender<State>,
+    /// For those inside, of whom there may be many: it takes less of each than the state does.
+    closed: Notify,
     asked_at: Instant,
     /// Whether anybody has asked for it since the keeper looked last.
     is_used: AtomicBool,
@@ -93,9 +98,11 @@ pub(crate) struct OpenPath(Arc<Path>);
 impl OpenPath {
     /// Waits until the network keeps the two apart. For ever, if one of them goes: that cuts their connections by itself.
     pub(crate) async fn closed(&self) {
-        let mut state = self.0.state.subscribe();
-        // It cannot fail: who sends is held here.
-        drop(state.wait_for(|state| *state == State::Closed).await);
+        // Before the look, so that what closes it behind that is not missed.
+        let closed = self.0.closed.notified();
+        if self.0.state() != State::Closed {
+            closed.await;
+        }
     }
 }
 
@@ -151,6 +158,7 @@ impl Path {
     fn new(place: Place) -> Self {
         let path = Self {
             state: watch::Sender::new(State::Asking),
+            closed: Notify::new(),
             asked_at: Instant::now(),
             is_used: AtomicBool::new(true),
             place,
@@ -174,6 +182,9 @@ impl Path {
     /// Notes what is known of it now, and says what was before.
     pub(super) fn set(&self, state: State) -> State {
         let before = self.state.send_replace(state);
+        if state == State::Closed {
+            self.closed.notify_waiters();
+        }
         if let Some(gauge) = self.tally().state(before) {
             gauge.dec();
         }

@@ -1,6 +1,6 @@
 //! A connection to a pod of this node: no tunnel, but everything that one would be asked.
 //!
-//! In: the client's socket, a [`Passage`]. Out: both sides of it, whose ends stand. Never: another way in than `inbound`'s.
+//! In: the client's socket, a [`Passage`]. Out: both sides of it, which go on by themselves, or how it failed. Never: another way in than `inbound`'s.
 
 use hbone::OpenError;
 use net::relay::TcpEnd;
@@ -11,7 +11,7 @@ use crate::{
     connections::{Cut, Way},
     inbound::{Joining, Undelivered},
     neighbour::Passage,
-    relay::{Joined, Side},
+    relay::{self, Joined, Side},
 };
 
 impl From<'_> {
@@ -21,7 +21,7 @@ impl From<'_> {
         client: TcpEnd,
         passage: Passage,
         mut side: Side,
-    ) -> Result<Joined, (Side, Outcome)> {
+    ) -> Result<(), (Side, Outcome)> {
         // Whether it is revoked by now is asked by the neighbour's side, for both, once that is registered, too.
         side.registered()
             .reached(Way::SameNode, &passage.introduced.server);
@@ -40,11 +40,12 @@ impl From<'_> {
             passage: &passage,
         };
         match joining.deliver(client, cut).await {
-            Ok(callee) => Ok(Joined {
-                callee,
-                caller: side,
-                path: passage.path,
-            }),
+            Ok(callee) => {
+                let path = passage.path;
+                let closed = async move { path.closed().await };
+                relay::stand(Joined::new(callee, side, closed));
+                Ok(())
+            }
             Err(Undelivered::Ended(outcome)) => Err((side, outcome)),
             Err(Undelivered::Answered(status)) => {
                 let error = Error::from(OpenError::Status(status));

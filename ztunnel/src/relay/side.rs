@@ -2,6 +2,12 @@
 //!
 //! In: its event, its entry, who cuts it. Out: what it has carried, counted; one end. Never: the bytes.
 
+use std::{
+    future::{Future as _, poll_fn},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
 use net::relay::Meter;
 use telemetry::{ByteCounters, OpenConnection, Outcome};
 use tokio::sync::oneshot::Receiver;
@@ -47,18 +53,14 @@ impl Side {
         self.event.counters()
     }
 
-    /// What counts for it, and who cuts it.
-    pub(super) fn parts(&mut self) -> (One<'_>, impl Future<Output = Cut>) {
-        let one = One {
-            bytes: self.event.counters(),
-            counted: self.counted.as_ref(),
-        };
-        (one, cut(&mut self.cut))
+    /// Ready when it is cut; not to be asked again then.
+    pub(super) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
+        Pin::new(&mut self.cut).poll(cx).map(reason)
     }
 
     /// Waits until it is cut.
     pub(crate) async fn cut(&mut self) -> Cut {
-        cut(&mut self.cut).await
+        poll_fn(|cx| self.poll_cut(cx)).await
     }
 
     /// Reports how it ended.
@@ -68,22 +70,19 @@ impl Side {
 }
 
 /// Counts for one side.
-pub(super) struct One<'a> {
-    bytes: &'a ByteCounters,
-    counted: Option<&'a Counted>,
-}
+pub(super) struct One<'a>(pub(super) &'a Side);
 
 impl Meter for One<'_> {
     fn upward(&self, bytes: u64) {
-        self.bytes.add_received(bytes);
+        self.0.counters().add_received(bytes);
     }
 
     fn downward(&self, bytes: u64) {
-        self.bytes.add_sent(bytes);
+        self.0.counters().add_sent(bytes);
     }
 
     fn is_ending(&self) {
-        if let Some(counted) = self.counted {
+        if let Some(counted) = &self.0.counted {
             counted.is_ending();
         }
     }
@@ -107,8 +106,4 @@ impl Meter for Both<'_> {
         self.0.is_ending();
         self.1.is_ending();
     }
-}
-
-async fn cut(receiver: &mut Receiver<Cut>) -> Cut {
-    reason(receiver.await)
 }

@@ -1,100 +1,149 @@
 //! A connection whose ends stand: what is left of it to do.
 //!
-//! In: two ends, and what is known of it on each side that is ours. Out: an outcome, reported on each of them. Never: a stage before it.
+//! In: two ends, and what is known of it on each side that is ours. Out: an outcome, reported on each of them. Never: a stage before it; a byte
+//! of memory for one.
 //!
 //! ```text
-//!   a task:  set up (boxed, ends soon) ──▶ Standing::run (small, for as long as the connection lasts) ──▶ close
+//!   a task: set up, large ──▶ stand ──▶ a task of its own: Standing::poll, small, for as long as the connection lasts ──▶ close
 //! ```
 //! Most connections of a node stand idle most of the time, and then this is what they cost.
 
-use std::pin::Pin;
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
 
-use net::relay::{Duplex, TcpEnd};
+use net::relay::{Duplex, Meter, Relay, TcpEnd};
 use telemetry::Outcome;
 
-use super::{Side, run, side::Both};
-use crate::{connections::Cut, neighbour::path::OpenPath};
+use super::{
+    Side, cut, outcome,
+    side::{Both, One},
+};
+use crate::connections::Cut;
 
-/// What a task that has set a connection up does with it.
-pub(crate) trait Standing: Send {
+/// A connection whose ends stand.
+pub(crate) trait Standing: Send + 'static {
     /// Relays until it ends or is cut.
-    fn run(&mut self) -> impl Future<Output = Outcome> + Send;
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome>;
     /// Reports how it ended.
     fn close(self, outcome: Outcome);
 }
 
-/// Sets a connection up and carries it to its end. What sets it up is on a heap of its own, which is given back before the first byte is relayed.
-pub(crate) async fn carry<S: Standing>(set_up: Pin<Box<impl Future<Output = Option<S>> + Send>>) {
-    // In one statement, so that it stands in the task once.
-    let Some(mut standing) = set_up.await else {
-        return;
-    };
-    let outcome = standing.run().await;
-    standing.close(outcome);
+/// Carries a connection to its end, in a task of its own on this worker.
+pub(crate) fn stand(mut standing: impl Standing) {
+    tokio::spawn(async move {
+        let outcome = poll_fn(|cx| standing.poll(cx)).await;
+        standing.close(outcome);
+    });
 }
 
 /// A connection through this ztunnel, of which one side is ours.
 #[derive(Debug)]
 pub(crate) struct Carried<D, U> {
-    /// Who opened it.
-    pub(crate) downstream: D,
-    /// Whom it was connected to.
-    pub(crate) upstream: U,
-    /// What is known of it.
-    pub(crate) side: Side,
+    ends: Ends<D, U>,
+    side: Side,
 }
 
-impl<D: Duplex + Send, U: Duplex + Send> Standing for Carried<D, U> {
-    async fn run(&mut self) -> Outcome {
-        let (meter, cut) = self.side.parts();
-        run(&mut self.downstream, &mut self.upstream, &meter, cut).await
+impl<D: Duplex, U: Duplex> Carried<D, U> {
+    /// Who opened it, whom it was connected to, what is known of it.
+    pub(crate) fn new(downstream: D, upstream: U, side: Side) -> Self {
+        let relay = Relay::default();
+        Self {
+            ends: Ends {
+                downstream,
+                upstream,
+                relay,
+            },
+            side,
+        }
+    }
+}
+
+impl<D: Duplex + Send + 'static, U: Duplex + Send + 'static> Standing for Carried<D, U> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        // First: a tunnel that ends for the same reason must not hide it.
+        if let Poll::Ready(reason) = self.side.poll_cut(cx) {
+            return Poll::Ready(self.ends.cut(&reason));
+        }
+        self.ends.poll(cx, &One(&self.side))
     }
 
     fn close(self, outcome: Outcome) {
-        // In this order: who sees that it is over finds it reported.
         self.side.close(outcome);
     }
 }
 
 /// A connection of two pods of this node, of which both sides are ours.
-#[derive(Debug)]
-pub(crate) struct Joined {
-    /// The two ends, and the side of the pod that was called.
-    pub(crate) callee: Carried<TcpEnd, TcpEnd>,
-    /// The side of the pod that called.
-    pub(crate) caller: Side,
-    /// The path that they are joined by.
-    pub(crate) path: OpenPath,
+pub(crate) struct Joined<C> {
+    callee: Carried<TcpEnd, TcpEnd>,
+    caller: Side,
+    /// Ends when the network keeps the two pods apart.
+    closed: Pin<Box<C>>,
 }
 
-impl Standing for Joined {
-    async fn run(&mut self) -> Outcome {
-        let Self {
-            callee:
-                Carried {
-                    downstream,
-                    upstream,
-                    side,
-                },
+impl<C> Joined<C> {
+    /// The ends and the side of the pod that was called, the side of the one that called, and what says that their path has closed.
+    pub(crate) fn new(callee: Carried<TcpEnd, TcpEnd>, caller: Side, closed: C) -> Self {
+        let closed = Box::pin(closed);
+        Self {
+            callee,
             caller,
-            path,
-        } = self;
-        let (of_callee, by_callee) = side.parts();
-        let (of_caller, by_caller) = caller.parts();
-        let cut = async {
-            tokio::select! {
-                biased;
-                // First: what cuts a connection says why; that its path has closed may be only what comes of it.
-                reason = by_callee => reason,
-                reason = by_caller => reason,
-                () = path.closed() => Cut::Apart,
-            }
-        };
-        run(downstream, upstream, &Both(of_caller, of_callee), cut).await
+            closed,
+        }
+    }
+
+    /// What cuts a connection says why; that its path has closed may be only what comes of it, and is asked last.
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut>
+    where
+        C: Future<Output = ()>,
+    {
+        if let Poll::Ready(reason) = self.callee.side.poll_cut(cx) {
+            return Poll::Ready(reason);
+        }
+        if let Poll::Ready(reason) = self.caller.poll_cut(cx) {
+            return Poll::Ready(reason);
+        }
+        self.closed.as_mut().poll(cx).map(|()| Cut::Apart)
+    }
+}
+
+impl<C: Future<Output = ()> + Send + 'static> Standing for Joined<C> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        if let Poll::Ready(reason) = self.poll_cut(cx) {
+            return Poll::Ready(self.callee.ends.cut(&reason));
+        }
+        let Carried { ends, side } = &mut self.callee;
+        ends.poll(cx, &Both(One(&self.caller), One(side)))
     }
 
     fn close(self, outcome: Outcome) {
         self.callee.side.close(outcome.clone());
         self.caller.close(outcome);
+    }
+}
+
+/// Two ends, and how far they are.
+#[derive(Debug)]
+struct Ends<D, U> {
+    downstream: D,
+    upstream: U,
+    relay: Relay,
+}
+
+impl<D: Duplex, U: Duplex> Ends<D, U> {
+    fn poll(&mut self, cx: &mut Context<'_>, meter: &impl Meter) -> Poll<Outcome> {
+        let relayed = ready!(
+            self.relay
+                .poll(cx, &mut self.downstream, &mut self.upstream, meter)
+        );
+        Poll::Ready(outcome(relayed))
+    }
+
+    fn cut(&mut self, reason: &Cut) -> Outcome {
+        self.downstream.reset();
+        self.upstream.reset();
+        cut(reason)
     }
 }

@@ -27,10 +27,12 @@ pub fn authorize<'a>(
         all.iter().partition(|policy| policy.dry_run);
     Verdict {
         enforced: decide(&enforced, connection),
-        dry_run: (!dry_run.is_empty()).then(|| DryRun {
-            denied_by: first_match(&dry_run, Action::Deny, connection),
-            allowed_by: first_match(&dry_run, Action::Allow, connection),
-            outcome: decide(&all, connection),
+        dry_run: (!dry_run.is_empty()).then(|| {
+            Box::new(DryRun {
+                denied_by: first_match(&dry_run, Action::Deny, connection),
+                allowed_by: first_match(&dry_run, Action::Allow, connection),
+                outcome: decide(&all, connection),
+            })
         }),
     }
 }

@@ -13,7 +13,8 @@ use mesh::{Service, Snapshot, SpiffeId, Workload};
 use super::{Claim, Refusal, behind, owns};
 use crate::authorize::{Connection, Denial, Outcome, Verdict, authorize};
 
-/// The proof that a connection was admitted, and what it was admitted for.
+/// The proof that a connection was admitted, and what it was admitted for. It lives as long as the connection does: what few of them have is
+/// boxed.
 #[derive(Debug)]
 pub struct Admitted {
     pub(super) workload: Arc<Workload>,
@@ -21,11 +22,11 @@ pub struct Admitted {
     /// For whom the peer says that it comes, whether or not that counts.
     pub(super) claimed: Claimed,
     /// The same, if it counted.
-    pub(super) behind: Option<SpiffeId>,
+    pub(super) behind: Option<Box<SpiffeId>>,
     pub(super) peer: SocketAddr,
     pub(super) policy_address: SocketAddr,
     pub(super) destination: SocketAddr,
-    pub(super) proxy: Option<ProxyHeader>,
+    pub(super) proxy: Option<Box<ProxyHeader>>,
     pub(super) service: Option<Arc<Service>>,
     pub(super) source: Option<Arc<Workload>>,
     pub(super) verdict: Verdict,
@@ -35,7 +36,7 @@ pub struct Admitted {
 #[derive(Debug)]
 pub(super) enum Claimed {
     None,
-    Named(SpiffeId),
+    Named(Box<SpiffeId>),
     Unreadable,
 }
 
@@ -43,7 +44,7 @@ impl From<Claim<'_>> for Claimed {
     fn from(claim: Claim<'_>) -> Self {
         match claim {
             Claim::None => Self::None,
-            Claim::Named(client) => Self::Named(client.clone()),
+            Claim::Named(client) => Self::Named(Box::new(client.clone())),
             Claim::Unreadable => Self::Unreadable,
         }
     }
@@ -119,7 +120,7 @@ impl Admitted {
     /// For whom the peer, a waypoint of this workload, said that it comes: its word, on which the admission rests beside the certificate.
     #[must_use]
     pub fn behind(&self) -> Option<&SpiffeId> {
-        self.behind.as_ref()
+        self.behind.as_deref()
     }
 
     /// The client's workload by its address, for telemetry alone; its identity agrees with the certified one.
@@ -131,7 +132,7 @@ impl Admitted {
     /// What must be sent to the application before the bytes, if anything.
     #[must_use]
     pub fn proxy_header(&self) -> Option<&ProxyHeader> {
-        self.proxy.as_ref()
+        self.proxy.as_deref()
     }
 
     /// What the policies said, dry-run ones included.

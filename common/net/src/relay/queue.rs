@@ -3,7 +3,7 @@
 //! In: chunks as they were read. Out: slices for one `writev`, or chunks of a size that is asked for.
 //! Never: a copy of a large chunk, or of any that does not have to wait.
 
-use std::{collections::VecDeque, io::IoSlice, ops::RangeInclusive};
+use std::{cell::Cell, collections::VecDeque, io::IoSlice, ops::RangeInclusive};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
@@ -20,6 +20,11 @@ const MAX_GATHERED_BYTES: usize = 16 * 1024;
 /// What copies are put into, one behind the other: so large that the allocator gives it back to the system when the last of them
 /// has left ([`crate::limits::give_memory_back`]), and only what is written counts. Units: bytes.
 const SLAB_BYTES: usize = chunk::MAX_CHUNK_BYTES;
+
+thread_local! {
+    /// What the next queue of this worker puts its chunks into: an empty one keeps no room for them.
+    static SPARE: Cell<VecDeque<Chunk>> = const { Cell::new(VecDeque::new()) };
+}
 
 /// Bytes on their way, oldest first.
 #[derive(Debug, Default)]
@@ -68,6 +73,9 @@ impl Queue {
     pub fn push(&mut self, bytes: Bytes) {
         if bytes.is_empty() {
             return;
+        }
+        if self.bytes == 0 {
+            self.chunks = SPARE.take();
         }
         self.bytes += bytes.len();
         if bytes.len() <= MAX_CRUMB_BYTES
@@ -154,6 +162,12 @@ impl Queue {
         self.bytes -= bytes;
         if self.bytes == 0 {
             self.slab = None;
+            self.seen = 0;
+            let mut chunks = std::mem::take(&mut self.chunks);
+            if chunks.capacity() <= 2 * MAX_SLICES {
+                chunks.clear();
+                SPARE.set(chunks);
+            }
         }
     }
 

@@ -68,7 +68,7 @@ impl<'a> From<&'a Connection> for Parties<'a> {
             destination: connection.destination.as_ref(),
             service: connection.service.as_ref(),
             source_identity: connection.source_identity.as_ref(),
-            client_identity: connection.client_identity.as_ref(),
+            client_identity: connection.client_identity.as_deref(),
             destination_identity: connection.destination_identity.as_ref(),
             passthrough: connection.passthrough,
         }

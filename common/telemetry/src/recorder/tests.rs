@@ -33,7 +33,7 @@ fn scrape(telemetry: &Telemetry) -> Scrape {
 fn the_client_behind_a_waypoint_is_logged_and_counted_beside_it() {
     let (telemetry, sink, now) = telemetry(Format::Text, "info");
     let behind = Connection {
-        client_identity: Some(identity("browser")),
+        client_identity: Some(Box::new(identity("browser"))),
         ..connection()
     };
     telemetry.opened(behind, now).close(Outcome::Complete, now);
