@@ -102,7 +102,7 @@ pub struct Connections {
     shards: Shards,
 }
 
-type Shards = Arc<[Mutex<Shard>]>;
+type Shards = Arc<Vec<Mutex<Shard>>>;
 
 #[derive(Debug, Default)]
 struct Shard {
@@ -173,7 +173,7 @@ impl Connections {
     #[must_use]
     pub fn new(workers: usize) -> Self {
         Self {
-            shards: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
+            shards: Arc::new((0..workers.max(1)).map(|_| Mutex::default()).collect()),
         }
     }
 

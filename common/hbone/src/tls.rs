@@ -17,7 +17,7 @@ use std::{
 
 use bytes::{Buf as _, Bytes};
 use identity::PeerRefusal;
-use net::chunk;
+use net::{chunk, worker};
 use parking_lot::Mutex;
 use rustls::{
     ClientConfig, ClientConnection, Connection, InvalidMessage, ServerConfig, ServerConnection,
@@ -226,7 +226,7 @@ impl Inner {
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.turn >= MAX_TURN_BYTES {
-            cx.waker().wake_by_ref();
+            worker::give_way(cx);
             return Poll::Pending;
         }
         loop {

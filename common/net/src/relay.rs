@@ -104,8 +104,6 @@ pub trait Meter {
     fn upward(&self, bytes: u64);
     /// Bytes from upstream to downstream.
     fn downward(&self, bytes: u64);
-    /// One direction has ended, and the other one has not: said once.
-    fn is_ending(&self) {}
 }
 
 /// Which end failed.
@@ -124,7 +122,6 @@ pub enum RelayError {
 pub struct Relay {
     upward: Direction,
     downward: Direction,
-    is_ending: bool,
 }
 
 impl Relay {
@@ -155,11 +152,7 @@ impl Relay {
         upstream: &mut U,
         meter: &impl Meter,
     ) -> Poll<Result<(), RelayError>> {
-        let Self {
-            upward,
-            downward,
-            is_ending,
-        } = self;
+        let Self { upward, downward } = self;
         let up = upward
             .poll(cx, downstream, upstream, downward.has_ended(), |bytes| {
                 meter.upward(bytes);
@@ -177,13 +170,10 @@ impl Relay {
                 Failed::Sink(error) => RelayError::Downstream(error),
             })?;
         if up.is_ready() && down.is_ready() {
-            return Poll::Ready(Ok(()));
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
         }
-        if (up.is_ready() || down.is_ready()) && !*is_ending {
-            *is_ending = true;
-            meter.is_ending();
-        }
-        Poll::Pending
     }
 }
 

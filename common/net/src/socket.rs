@@ -4,16 +4,23 @@
 //! Never: decides where to connect to.
 
 use std::{
+    future::poll_fn,
     io,
     net::{
         IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, TcpStream as StdStream,
     },
     num::NonZeroU32,
+    pin::pin,
+    task::Poll,
     time::Duration,
 };
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    task::yield_now,
+    time::{error::Elapsed, timeout},
+};
 
 use crate::netns::Netns;
 
@@ -215,7 +222,7 @@ pub async fn connect_as(
             let socket = TcpSocket::from_std_stream(socket.into());
             let handshake = socket.connect(destination);
             let connected = if unanswered < MAX_UNANSWERED {
-                match tokio::time::timeout(PAUSE_UNANSWERED, handshake).await {
+                match within(PAUSE_UNANSWERED, handshake).await {
                     Ok(connected) => connected,
                     // It has met a connection of the client's own that nobody knew of.
                     Err(_elapsed) => {
@@ -234,9 +241,20 @@ pub async fn connect_as(
         }
         Err(io::Error::from(io::ErrorKind::AddrNotAvailable).into())
     };
-    tokio::time::timeout(options.timeout_connect, tries)
+    within(options.timeout_connect, tries)
         .await
         .unwrap_or(Err(ConnectError::TimedOut))
+}
+
+/// [`timeout`], for what is mostly over at the next look at events, as a handshake within the node is: no timer is set until then. Setting
+/// the only one of a worker costs it a system call to wake itself.
+async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = pin!(future);
+    if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        return Ok(output);
+    }
+    yield_now().await;
+    timeout(limit, future).await
 }
 
 /// A socket with somebody else's address; `None` where that is taken.
@@ -302,7 +320,7 @@ async fn finish(
     options: &Options,
 ) -> Result<TcpStream, ConnectError> {
     let socket = TcpSocket::from_std_stream(socket.into());
-    match tokio::time::timeout(options.timeout_connect, socket.connect(destination)).await {
+    match within(options.timeout_connect, socket.connect(destination)).await {
         Ok(result) => Ok(result?),
         Err(_elapsed) => Err(ConnectError::TimedOut),
     }

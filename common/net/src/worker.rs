@@ -4,12 +4,15 @@
 //! between threads. Tasks: whatever is spawned with [`Worker::spawn`]; they end with the last [`Workers`].
 
 use std::{
+    future::Future as _,
     io,
     num::NonZeroUsize,
+    pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
 };
 
 use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
@@ -32,25 +35,13 @@ pub struct Worker {
     _stop: oneshot::Sender<()>,
 }
 
-/// Counts one connection towards a worker's load while it lives, or until it is lifted.
+/// Counts one connection towards a worker's load while it lives.
 #[derive(Debug)]
-pub struct Load {
-    load: Arc<AtomicUsize>,
-    is_lifted: AtomicBool,
-}
-
-impl Load {
-    /// Does not count it any more: it is still there, and will hardly do anything.
-    pub fn lift(&self) {
-        if !self.is_lifted.swap(true, Ordering::Relaxed) {
-            self.load.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
+pub struct Load(Arc<AtomicUsize>);
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.lift();
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -143,11 +134,15 @@ impl Worker {
     #[must_use]
     pub fn load(&self) -> Load {
         self.load.fetch_add(1, Ordering::Relaxed);
-        Load {
-            load: Arc::clone(&self.load),
-            is_lifted: AtomicBool::new(false),
-        }
+        Load(Arc::clone(&self.load))
     }
+}
+
+/// Wakes a task again once its worker has looked for events and run what else is ready. A task that woke itself would run up to 61 times
+/// before its worker looks (tokio's event interval), and others would hear as late of what came for them.
+pub fn give_way(cx: &mut Context<'_>) {
+    // It leaves the waker with the runtime at its first poll.
+    let _pending: Poll<()> = pin!(tokio::task::yield_now()).poll(cx);
 }
 
 #[cfg(test)]

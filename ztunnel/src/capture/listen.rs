@@ -76,17 +76,10 @@ pub struct Captured {
 /// What a connection counts for while it is open.
 #[derive(Debug)]
 pub struct Counted {
-    load: Load,
+    _load: Load,
     _socket: SocketGuard,
     /// From when it is accepted, and not from when its task runs: until then others might borrow its address.
     _address: Option<Box<LivePeer>>,
-}
-
-impl Counted {
-    /// It still is open, but one of its sides has said all: most such connections are about to end.
-    pub fn is_ending(&self) {
-        self.load.lift();
-    }
 }
 
 /// Serves one listener, from the worker `home`; each connection goes to a worker of its own. `open` is dropped once the listener is
@@ -147,7 +140,7 @@ async fn accept(proxy: &Arc<Proxy>, pod: &Arc<Pod>, door: Door, home: usize) -> 
             pod: Arc::clone(pod),
             worker: worker.index(),
             counted: Counted {
-                load: worker.load(),
+                _load: worker.load(),
                 _socket: proxy.telemetry.socket(kind.direction()),
                 _address: match kind {
                     Kind::Plaintext => pod.ports.keep(peer).map(Box::new),

@@ -84,7 +84,7 @@ fn a_policy_that_comes_after_the_registration_cuts_what_was_registered() {
     assert_eq!(still, Ok(()));
     let cut = cut.try_recv().unwrap();
     assert!(
-        matches!(cut, Cut::Policy(Refusal::PolicyChange { .. })),
+        matches!(&cut, Cut::Policy(refusal) if matches!(**refusal, Refusal::PolicyChange { .. })),
         "{cut}"
     );
     assert_eq!(connections.count(), 0);

@@ -24,7 +24,7 @@ pub(crate) struct Side {
     registered: Registered,
     cut: Receiver<Cut>,
     /// Where it came by a socket of its own.
-    counted: Option<Counted>,
+    _counted: Option<Counted>,
 }
 
 impl Side {
@@ -39,7 +39,7 @@ impl Side {
             event,
             registered,
             cut,
-            counted,
+            _counted: counted,
         }
     }
 
@@ -80,12 +80,6 @@ impl Meter for One<'_> {
     fn downward(&self, bytes: u64) {
         self.0.counters().add_sent(bytes);
     }
-
-    fn is_ending(&self) {
-        if let Some(counted) = &self.0.counted {
-            counted.is_ending();
-        }
-    }
 }
 
 /// Counts for both sides, where both are ours.
@@ -100,10 +94,5 @@ impl Meter for Both<'_> {
     fn downward(&self, bytes: u64) {
         self.0.downward(bytes);
         self.1.downward(bytes);
-    }
-
-    fn is_ending(&self) {
-        self.0.is_ending();
-        self.1.is_ending();
     }
 }

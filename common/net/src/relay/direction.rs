@@ -4,6 +4,7 @@
 //! Never: a read while something waits to be written, unless the source has a window of its own; a large buffer for few bytes that wait.
 
 use std::{
+    cell::Cell,
     io,
     ops::RangeInclusive,
     task::{Context, Poll, ready},
@@ -12,10 +13,12 @@ use std::{
 use tokio::net::TcpStream;
 
 use super::{Duplex, Queue, Read, pipe::Pipe, pressure::Held};
-use crate::chunk;
+use crate::{chunk, worker};
 
 /// Turns of one direction before other tasks of the worker get theirs.
 const MAX_TURNS: usize = 16;
+/// What one direction moves before that. Units: bytes.
+const MAX_TURN_BYTES: u64 = 1024 * 1024;
 /// A read of this size shows bulk: from then on a pipe is worth its system calls. Units: bytes.
 const BULK_BYTES: usize = 64 * 1024;
 /// A splice that moves less shows that the bulk is over. Units: bytes.
@@ -66,7 +69,15 @@ impl Direction {
         other_ended: bool,
         count: impl Fn(u64),
     ) -> Poll<Result<(), Failed>> {
+        let moved = Cell::new(0);
+        let count = |bytes: u64| {
+            moved.set(moved.get() + bytes);
+            count(bytes);
+        };
         for _ in 0..MAX_TURNS {
+            if moved.get() >= MAX_TURN_BYTES {
+                break;
+            }
             if !self.queue.is_empty() {
                 let before = self.queue.len();
                 let result = sink.poll_write(cx, &mut self.queue);
@@ -84,7 +95,7 @@ impl Direction {
             if self.pipe.is_some()
                 && let Some(socket) = sink.socket()
             {
-                match self.poll_drain(cx, socket, &count) {
+                match self.poll_drain(cx, socket, count) {
                     Poll::Ready(drained) => drained?,
                     Poll::Pending => return self.poll_blocked(cx, source),
                 }
@@ -113,7 +124,7 @@ impl Direction {
                 State::Ended => return Poll::Ready(Ok(())),
             }
         }
-        cx.waker().wake_by_ref();
+        worker::give_way(cx);
         Poll::Pending
     }
 

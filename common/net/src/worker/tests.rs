@@ -23,24 +23,6 @@ fn a_connection_goes_to_the_least_loaded_worker_and_stays_near_on_a_tie() {
 }
 
 #[test]
-fn a_connection_that_is_lifted_counts_no_more_and_is_not_taken_off_twice() {
-    let workers = two();
-    let (first, second) = (workers.nth(0).load(), workers.nth(0).load());
-    assert_eq!(workers.least_loaded(0).index(), 1);
-    first.lift();
-    first.lift();
-    drop(first);
-    assert_eq!(
-        workers.least_loaded(0).index(),
-        1,
-        "the second one is there"
-    );
-    second.lift();
-    assert_eq!(workers.least_loaded(0).index(), 0);
-    drop(second);
-}
-
-#[test]
 fn among_many_connections_a_quarter_more_is_no_reason_to_move() {
     let workers = two();
     let far: Vec<_> = (0..8).map(|_| workers.nth(1).load()).collect();

@@ -163,11 +163,11 @@ fn a_dry_run_denial_is_reported_and_not_enforced() {
     };
     let expected = Verdict {
         enforced: Outcome::Allow { by: None },
-        dry_run: Some(DryRun {
+        dry_run: Some(Box::new(DryRun {
             denied_by: Some(key("p")),
             allowed_by: None,
             outcome: Outcome::Deny(Denial::Explicit(key("p"))),
-        }),
+        })),
     };
     assert_eq!(verdict(&[dry], &client()), expected);
 }

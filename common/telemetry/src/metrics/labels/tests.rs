@@ -109,7 +109,7 @@ fn a_principal_comes_from_tls_only() {
 #[test]
 fn the_client_behind_a_waypoint_stands_beside_the_waypoint() {
     let behind = Connection {
-        client_identity: Some(crate::testkit::identity("browser")),
+        client_identity: Some(Box::new(crate::testkit::identity("browser"))),
         ..connection()
     };
     let labels = encoded(&behind, Flag::None);

@@ -85,11 +85,11 @@ fn each_fact_that_labels_show_makes_another_series() {
             ..base.clone()
         },
         Connection {
-            client_identity: Some(identity("behind")),
+            client_identity: Some(Box::new(identity("behind"))),
             ..base.clone()
         },
         Connection {
-            client_identity: Some(identity("another")),
+            client_identity: Some(Box::new(identity("another"))),
             ..base.clone()
         },
         Connection {
