@@ -25,6 +25,10 @@ use tokio::{sync::watch, task::AbortHandle};
 
 use crate::{inbound, outbound, pod::Pod, proxy::Proxy};
 
+/// Connections that are accepted before those that were get on, and other listeners' too. What sets a connection up takes several times
+/// what it holds afterwards, and a full queue of them at once would leave holes of that size between those that stay.
+const MAX_BURST: usize = 16;
+
 /// What comes to a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -114,8 +118,14 @@ async fn accept(proxy: &Arc<Proxy>, pod: &Arc<Pod>, door: Door, home: usize) -> 
         steered,
     } = door;
     let acceptor = Acceptor::new(listener)?;
+    let mut accepted: usize = 0;
     loop {
+        if accepted == MAX_BURST {
+            accepted = 0;
+            tokio::task::yield_now().await;
+        }
         let (socket, peer) = acceptor.accept().await?;
+        accepted += 1;
         let destination = if steered {
             socket.local_addr().map(socket::canonical)
         } else {
