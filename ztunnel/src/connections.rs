@@ -102,6 +102,7 @@ pub struct Connections {
     shards: Shards,
 }
 
+/// Not a slice: every connection has a pointer to it, which is thin so.
 type Shards = Arc<Vec<Mutex<Shard>>>;
 
 #[derive(Debug, Default)]

@@ -34,7 +34,7 @@ mod probe;
 mod tally;
 
 use keeper::{Keeper, Walk};
-use path::{OpenPath, PathKey, State};
+use path::{OpenPath, PathKey, State, TIMEOUT_FIRST};
 use probe::{Ends, Failure};
 use tally::Tally;
 
@@ -97,13 +97,6 @@ pub(crate) enum Obstacle {
     /// Not open.
     #[error("the path is {0:?}")]
     NoPath(State),
-}
-
-impl Passage {
-    /// Waits until the network keeps the two apart.
-    pub(crate) async fn closed(&self) {
-        self.path.closed().await;
-    }
 }
 
 impl Neighbours {
@@ -218,7 +211,15 @@ impl Neighbours {
         }
         // Before the path: where a handshake fails nobody needs to be probed.
         let (ours, theirs) = (caller.source.identity(), workload.identity());
-        let introduced = store.introduce(&ours, &theirs, expected)?;
+        let introduced = match store.introduce(&ours, &theirs, expected) {
+            Err(NotIntroduced::NoCertificate { .. }) => {
+                // Of pods that have just come they are under way, and a tunnel would wait for them, too.
+                let both = async { drop(tokio::join!(store.fetch(&ours), store.fetch(&theirs))) };
+                drop(tokio::time::timeout(TIMEOUT_FIRST, both).await);
+                store.introduce(&ours, &theirs, expected)?
+            }
+            introduced => introduced?,
+        };
         let key = PathKey {
             client,
             to: to.serial,

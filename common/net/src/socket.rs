@@ -52,7 +52,7 @@ const MAX_UNSENT_BYTES: u32 = 1024 * 1024;
 /// Options of the sockets that carry connections.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The mark that exempts our packets from capture (`PACKET_MARK`).
+    /// The mark of our packets: `PACKET_MARK`, which exempts them from capture; of answers to what eBPF steers from a pod, that pod's.
     pub mark: NonZeroU32,
     /// TCP keep-alive, or none. Source: `KEEPALIVE_*`.
     pub keepalive: Option<Keepalive>,
@@ -107,7 +107,7 @@ pub enum Peers {
 }
 
 /// Binds a TCP listener inside `netns`. A v6 wildcard address serves both families. What it accepts inherits the
-/// mark, so that answers of a captured connection are not captured again, and every other option.
+/// mark, by which answers find the way that capture means for them, and every other option.
 ///
 /// # Errors
 /// When the port is taken or the namespace cannot be entered.

@@ -1,7 +1,7 @@
 //! The threads of the data path: one runtime each, no work stealing.
 //!
 //! A connection lives on the worker that it was given to until it ends, so nothing on its path is shared
-//! between threads. Tasks: whatever is spawned with [`Worker::spawn`]; they end with the last [`Workers`].
+//! between threads. Tasks: whatever is spawned with [`Worker::spawn`], or by what runs there; they end with the last [`Workers`].
 
 use std::{
     future::Future as _,

@@ -27,8 +27,8 @@ pub const TABLE: u32 = 0x1337;
 /// The priority of the rule that selects it: before `main`, and after `local`, which knows the pod's own addresses.
 pub const PRIORITY: u32 = 90;
 /// What capture switches on in a pod, by names and files. The first is of both families: an accepted socket takes over the mark
-/// of the connection's first packet. By the others a reset does, which no socket sends: without it a delivery to a
-/// port where nobody listens would wait for an answer that went to the client.
+/// of the connection's first packet. By the others what no socket sends has it: the reset of a port where nobody listens, for which a
+/// delivery would wait otherwise, and the answers of a connection in TIME_WAIT.
 const SETTINGS: [(&str, &str); 3] = [
     ("tcp_fwmark_accept", "/proc/sys/net/ipv4/tcp_fwmark_accept"),
     ("ipv4.fwmark_reflect", "/proc/sys/net/ipv4/fwmark_reflect"),

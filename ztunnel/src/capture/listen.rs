@@ -1,6 +1,6 @@
 //! Accepting the captured connections of one pod and giving each to a worker.
 //!
-//! In: listeners in a pod's namespace. Out: one task per connection, on the least loaded worker.
+//! In: listeners in a pod's namespace. Out: one task per connection that sets it up, and carries it if it is a tunnel, on the least loaded worker.
 //! Never: reads from a connection; lets a process of the pod ask the proxy for loopback.
 //!
 //! Tasks: one per listener, spread over the workers. It ends when its pod drains or it is aborted, and closes the listener then.

@@ -32,8 +32,9 @@ use super::{
     tally::{Place, Tally},
 };
 
-/// How long after a path was first asked for connections wait for its first probe, before they go by a tunnel.
-const TIMEOUT_FIRST: Duration = Duration::from_secs(1);
+/// How long after a path was first asked for connections wait for its first probe, before they go by a tunnel; and for certificates that are
+/// on their way.
+pub(super) const TIMEOUT_FIRST: Duration = Duration::from_secs(1);
 
 /// Paths from one pod: its addresses times its neighbours', of which a node has some 250. More cannot be had by inventing addresses.
 const MAX_PATHS_OF_POD: usize = 512;

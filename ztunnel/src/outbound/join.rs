@@ -30,7 +30,7 @@ impl From<'_> {
                 biased;
                 // First: what cuts a connection says why; that its path has closed may be only what comes of it.
                 reason = side.cut() => reason,
-                () = passage.closed() => Cut::Apart,
+                () = passage.path.closed() => Cut::Apart,
             }
         };
         let joining = Joining {

@@ -21,8 +21,9 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Side {
     event: OpenConnection,
-    registered: Registered,
+    // Before the entry, whose sender would wake this task for nothing.
     cut: Receiver<Cut>,
+    registered: Registered,
     /// Where it came by a socket of its own.
     _counted: Option<Counted>,
 }

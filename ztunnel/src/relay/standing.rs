@@ -7,6 +7,9 @@
 //!   a task: set up, large ──▶ stand ──▶ a task of its own: Standing::poll, small, for as long as the connection lasts ──▶ close
 //! ```
 //! Most connections of a node stand idle most of the time, and then this is what they cost.
+//!
+//! Tasks: one per connection, on the worker that has set it up. It ends with either end, or by a policy, a revocation, its pod
+//! ([`Connections::close`](crate::connections::Connections::close)) or, between two pods of this node, their path. Nobody holds its handle.
 
 use std::{
     future::poll_fn,
@@ -25,7 +28,7 @@ use crate::connections::Cut;
 
 /// A connection whose ends stand.
 pub(crate) trait Standing: Send + 'static {
-    /// Relays until it ends or is cut.
+    /// Relays until it ends or is cut; not to be asked again then.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome>;
     /// Reports how it ended.
     fn close(self, outcome: Outcome);
@@ -71,6 +74,8 @@ impl<D: Duplex + Send + 'static, U: Duplex + Send + 'static> Standing for Carrie
     }
 
     fn close(self, outcome: Outcome) {
+        // First: the peers are not to wait for a log line, and nobody is to take an address for free whose socket is there.
+        drop(self.ends);
         self.side.close(outcome);
     }
 }
@@ -119,7 +124,7 @@ impl<C: Future<Output = ()> + Send + 'static> Standing for Joined<C> {
     }
 
     fn close(self, outcome: Outcome) {
-        self.callee.side.close(outcome.clone());
+        self.callee.close(outcome.clone());
         self.caller.close(outcome);
     }
 }

@@ -1,8 +1,11 @@
 //! What runs where, and how workers end.
 
-use std::{num::NonZeroUsize, sync::mpsc};
+use std::{
+    future::poll_fn, io::Write as _, num::NonZeroUsize, os::unix::net::UnixStream, sync::mpsc,
+    task::Poll, time::Duration,
+};
 
-use super::Workers;
+use super::{Workers, give_way};
 
 fn two() -> Workers {
     Workers::start(NonZeroUsize::new(2).unwrap()).unwrap()
@@ -46,6 +49,42 @@ fn a_task_runs_on_the_thread_of_its_worker() {
     let mut names: Vec<_> = (0..2).map(|_| receiver.recv().unwrap().unwrap()).collect();
     names.sort();
     assert_eq!(names, ["worker-0", "worker-1"]);
+}
+
+#[test]
+fn a_task_that_gives_way_goes_on_after_its_worker_has_looked_for_events() {
+    let workers = two();
+    let (sender, receiver) = mpsc::channel();
+    let (mut near, far) = UnixStream::pair().unwrap();
+    far.set_nonblocking(true).unwrap();
+    let (of_event, of_bulk) = (sender.clone(), sender);
+    workers.nth(0).spawn(async move {
+        let far = tokio::net::UnixStream::from_std(far).unwrap();
+        far.readable().await.unwrap();
+        of_event.send("event").unwrap();
+    });
+    workers.nth(0).spawn(async move {
+        // The other task first, so that it waits.
+        tokio::task::yield_now().await;
+        let mut turns = 0;
+        poll_fn(|cx| {
+            turns += 1;
+            if turns == 1 {
+                near.write_all(b"!").unwrap();
+            }
+            if turns > 30 {
+                return Poll::Ready(());
+            }
+            give_way(cx);
+            Poll::Pending
+        })
+        .await;
+        of_bulk.send("bulk").unwrap();
+    });
+    let patience = Duration::from_secs(10);
+    let order = [(); 2].map(|()| receiver.recv_timeout(patience).unwrap());
+    // A task that wakes itself would have had all of its turns before.
+    assert_eq!(order, ["event", "bulk"]);
 }
 
 #[test]

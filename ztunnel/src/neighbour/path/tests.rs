@@ -125,6 +125,13 @@ async fn those_inside_are_told_of_a_closed_path_only() {
     let inside = Arc::clone(&path).enter().await.unwrap();
     path.set(State::Closed);
     inside.closed().await;
+    // And one that is open again by then.
+    path.set(State::Open);
+    let mut closed = pin!(inside.closed());
+    assert!(polled(closed.as_mut()).await.is_pending());
+    path.set(State::Closed);
+    path.set(State::Open);
+    assert!(polled(closed.as_mut()).await.is_ready());
 }
 
 #[tokio::test]
