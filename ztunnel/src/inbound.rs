@@ -65,10 +65,9 @@ struct Addresses {
 
 impl Addresses {
     fn of(captured: &Captured) -> Self {
-        let peer = captured.peer;
         Self {
-            peer,
-            local: *captured.destination.as_ref().unwrap_or(&peer),
+            peer: captured.peer,
+            local: captured.reported(),
         }
     }
 

@@ -97,8 +97,7 @@ enum Upstream {
 
 /// Serves one captured connection until its ends stand, from where it goes on by itself.
 pub async fn serve(proxy: Arc<Proxy>, captured: Captured) {
-    let client = captured.peer;
-    let reported = *captured.destination.as_ref().unwrap_or(&client);
+    let (client, reported) = (captured.peer, captured.reported());
     let result = match captured.destination {
         Ok(destination) => accept(&proxy, captured, destination).await,
         Err(gone) => Err(gone.into()),

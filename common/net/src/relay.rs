@@ -137,43 +137,36 @@ impl Relay {
         upstream: &mut U,
         meter: &impl Meter,
     ) -> Poll<Result<(), RelayError>> {
-        let turn = self.turn(cx, downstream, upstream, meter);
+        let Self { upward, downward } = self;
+        let mut turn = || {
+            let up = upward
+                .poll(cx, downstream, upstream, downward.has_ended(), |bytes| {
+                    meter.upward(bytes);
+                })
+                .map_err(|failed| match failed {
+                    Failed::Source(error) => RelayError::Downstream(error),
+                    Failed::Sink(error) => RelayError::Upstream(error),
+                })?;
+            let down = downward
+                .poll(cx, upstream, downstream, upward.has_ended(), |bytes| {
+                    meter.downward(bytes);
+                })
+                .map_err(|failed| match failed {
+                    Failed::Source(error) => RelayError::Upstream(error),
+                    Failed::Sink(error) => RelayError::Downstream(error),
+                })?;
+            if up.is_ready() && down.is_ready() {
+                Poll::Ready(Ok(()))
+            } else {
+                Poll::Pending
+            }
+        };
+        let turn = turn();
         if let Poll::Ready(Err(_)) = &turn {
             downstream.reset();
             upstream.reset();
         }
         turn
-    }
-
-    fn turn<D: Duplex, U: Duplex>(
-        &mut self,
-        cx: &mut Context<'_>,
-        downstream: &mut D,
-        upstream: &mut U,
-        meter: &impl Meter,
-    ) -> Poll<Result<(), RelayError>> {
-        let Self { upward, downward } = self;
-        let up = upward
-            .poll(cx, downstream, upstream, downward.has_ended(), |bytes| {
-                meter.upward(bytes);
-            })
-            .map_err(|failed| match failed {
-                Failed::Source(error) => RelayError::Downstream(error),
-                Failed::Sink(error) => RelayError::Upstream(error),
-            })?;
-        let down = downward
-            .poll(cx, upstream, downstream, upward.has_ended(), |bytes| {
-                meter.downward(bytes);
-            })
-            .map_err(|failed| match failed {
-                Failed::Source(error) => RelayError::Upstream(error),
-                Failed::Sink(error) => RelayError::Downstream(error),
-            })?;
-        if up.is_ready() && down.is_ready() {
-            Poll::Ready(Ok(()))
-        } else {
-            Poll::Pending
-        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -183,16 +184,24 @@ impl Machine {
     /// Whether something listens on a TCP port here, on any address.
     pub fn listens(&self, port: u16) -> bool {
         let wanted = format!(":{port:04X}");
-        let tables = self.run(|| {
-            ["tcp", "tcp6"].map(|table| {
-                fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap_or_default()
-            })
-        });
-        tables.is_ok_and(|tables| {
+        self.tcp_sockets().is_ok_and(|tables| {
             tables
                 .iter()
+                .flatten()
                 .flat_map(|table| table.lines().skip(1))
                 .any(|line| is_listener(line, &wanted))
+        })
+    }
+
+    /// The tables of TCP sockets here, of IPv4 and of IPv6: a heading, and a line for each (`/proc/net/tcp`).
+    ///
+    /// # Errors
+    ///
+    /// When the namespace cannot be entered. A table that cannot be read is an error in its place.
+    pub fn tcp_sockets(&self) -> Result<[io::Result<String>; 2]> {
+        self.run(|| {
+            ["tcp", "tcp6"]
+                .map(|table| fs::read_to_string(format!("/proc/thread-self/net/{table}")))
         })
     }
 

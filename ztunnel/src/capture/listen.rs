@@ -77,6 +77,14 @@ pub struct Captured {
     pub counted: Counted,
 }
 
+impl Captured {
+    /// Where it was going, for people to read; where that is not known its peer, for want of anything else.
+    #[must_use]
+    pub fn reported(&self) -> SocketAddr {
+        *self.destination.as_ref().unwrap_or(&self.peer)
+    }
+}
+
 /// What a connection counts for while it is open.
 #[derive(Debug)]
 pub struct Counted {

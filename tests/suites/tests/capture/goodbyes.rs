@@ -1,7 +1,6 @@
 //! Who ends first: whichever side it is, and however long the other one takes, no socket of a pod waits afterwards for an answer that
 //! went elsewhere. The last words of a connection are answered by the kernel alone, which has no socket of it any more.
 
-use std::fs;
 use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
 use std::thread::sleep;
@@ -23,8 +22,8 @@ const WAITING: [&str; 3] = ["04", "09", "0B"];
 /// The sockets of a machine that wait for the answer to a goodbye.
 fn waiting(on: &Machine) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    for file in ["tcp", "tcp6"] {
-        let sockets = on.run(|| fs::read_to_string(format!("/proc/thread-self/net/{file}")))??;
+    for sockets in on.tcp_sockets()? {
+        let sockets = sockets?;
         let is_waiting = |line: &&str| {
             let state = line.split_whitespace().nth(3);
             state.is_some_and(|state| WAITING.contains(&state))
