@@ -274,6 +274,22 @@ pub fn eventually_opened(ztunnel: &Ztunnel, count: u32, labels: &[(&str, &str)])
     })
 }
 
+/// Waits until a ztunnel has read what a workload speaks. The one that serves a pod knows it when the pod is
+/// handed over; the others read of it in their own time, and send in plain text until then.
+///
+/// # Errors
+///
+/// When it does not within [`PATIENCE`].
+pub fn speaks(ztunnel: &Ztunnel, workload: &str, protocol: &str) -> Result<()> {
+    until(&format!("{workload} speaks {protocol}"), PATIENCE, || {
+        let Ok(dump) = ztunnel.config_dump() else {
+            return false;
+        };
+        let mut workloads = dump["workloads"].as_array().into_iter().flatten();
+        workloads.any(|known| known["name"] == workload && known["protocol"] == protocol)
+    })
+}
+
 /// Waits until nothing is open any more: in `/config_dump`, and in the metrics as many closed as opened.
 ///
 /// # Errors

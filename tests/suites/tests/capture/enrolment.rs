@@ -4,8 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context as _, Result, ensure};
 use lab::agent::Handover;
-use lab::{Capture, Lab, PodSpec, Start, Ztunnel, programs};
-use suites::traffic::{self, End, Pair, end, eventually_opened, get, nowhere, pair, refused, url};
+use lab::{Capture, Lab, PodSpec, Start, programs};
+use suites::traffic::{
+    self, End, Pair, end, eventually_opened, get, nowhere, pair, refused, speaks, url,
+};
 
 /// Texts that go there and back over a connection to show that it lives.
 const ROUNDS: usize = 20;
@@ -16,20 +18,6 @@ fn talk(pair: &mut Pair, when: &str) -> Result<()> {
             .with_context(|| when.to_owned())?;
     }
     Ok(())
-}
-
-/// Waits until a ztunnel has read what a workload speaks.
-fn speaks(ztunnel: &Ztunnel, workload: &str, protocol: &str) -> Result<()> {
-    let dump = || ztunnel.config_dump();
-    lab::until(
-        &format!("{workload} speaks {protocol}"),
-        traffic::PATIENCE,
-        || {
-            let Ok(dump) = dump() else { return false };
-            let mut workloads = dump["workloads"].as_array().into_iter().flatten();
-            workloads.any(|known| known["name"] == workload && known["protocol"] == protocol)
-        },
-    )
 }
 
 /// Both pods join while a connection between them flows that no rule has seen begin.

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use lab::agent::Handover;
 use lab::{Capture, DnsCapture, Lab, Pod, PodSpec, Start, programs};
 use socket2::{Domain, Socket, Type};
-use suites::traffic::{PATIENCE, eventually_opened, get, nowhere, url};
+use suites::traffic::{PATIENCE, eventually_opened, get, nowhere, speaks, url};
 
 /// Long enough to see that nobody answers.
 const DROPPED: Duration = Duration::from_secs(3);
@@ -59,7 +59,7 @@ fn ports_of_the_mesh_that_an_application_holds_do_not_keep_it_out_with_ebpf_capt
         programs::nginx(&late, 8080)?,
         programs::nginx(&server, 8080)?,
     ];
-    let [near, _far] = lab.start_ztunnels(&Start::default())?;
+    let [near, far] = lab.start_ztunnels(&Start::default())?;
     lab.scenario(|| {
         let mut squatters = Vec::new();
         for port in [15001, 15006, 15008, 15053] {
@@ -67,6 +67,7 @@ fn ports_of_the_mesh_that_an_application_holds_do_not_keep_it_out_with_ebpf_capt
         }
         let _dns = late.run(|| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 15053)))??;
         ensure!(lab.enrol("late")? == Handover::Served);
+        speaks(&far, "late", "HBONE")?;
         // In by a tunnel and in plain, out by a tunnel.
         for ip in late.addresses().both() {
             ensure!(get(&server, &url(ip, 8080, "/"))? == "hello from late\n");
