@@ -39,7 +39,7 @@ pub(crate) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/
 pub(crate) const START: Duration = Duration::from_secs(30);
 
 /// Programs and the Debian packages that bring them.
-const PACKAGES: [(&str, &str); 16] = [
+const PACKAGES: [(&str, &str); 17] = [
     ("ip", "iproute2"),
     ("nginx", "nginx-light"),
     ("redis-server", "redis-server"),
@@ -56,6 +56,7 @@ const PACKAGES: [(&str, &str); 16] = [
     ("dig", "bind9-dnsutils"),
     ("haproxy", "haproxy"),
     ("python3", "python3"),
+    ("mptcpize", "mptcpize"),
 ];
 
 /// The path of a program; names with a slash are taken as they are.

@@ -9,3 +9,5 @@ mod ends;
 mod link;
 #[path = "traffic/programs.rs"]
 mod programs;
+#[path = "traffic/transports.rs"]
+mod transports;
