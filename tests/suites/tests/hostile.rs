@@ -9,5 +9,7 @@ mod floods;
 mod frames;
 #[path = "hostile/heads.rs"]
 mod heads;
+#[path = "hostile/modes.rs"]
+mod modes;
 #[path = "hostile/stalls.rs"]
 mod stalls;

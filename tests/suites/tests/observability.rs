@@ -6,3 +6,5 @@ mod access_log;
 mod endpoints;
 #[path = "observability/metrics.rs"]
 mod metrics;
+#[path = "observability/modes.rs"]
+mod modes;

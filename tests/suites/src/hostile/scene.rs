@@ -36,15 +36,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Builds it and begins the load; `None` where labs are not possible.
-    ///
-    /// # Errors
-    /// When something does not start.
-    pub fn begin(name: &str, start: &Start) -> Result<Option<Self>> {
-        Self::captured(Capture::Agent, name, start)
-    }
-
-    /// The same with its pods captured in this way.
+    /// Builds it, its pods captured in this way, and begins the load; `None` where labs are not possible.
     ///
     /// # Errors
     /// When something does not start.

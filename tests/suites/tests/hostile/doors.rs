@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use anyhow::{Context as _, Result, ensure};
-use lab::{Machine, Start};
+use lab::{Capture, Machine, Start};
 use socket2::{Domain, Socket, Type};
 use suites::hostile::tls::{self, tcp};
 use suites::hostile::{Client, DEADLINE, Scene};
@@ -56,9 +56,8 @@ fn begin(from: &Machine, to: SocketAddr) -> Result<TcpStream> {
     }
 }
 
-#[test]
-fn garbage_on_the_tunnel_port_is_refused_with_a_reason() -> Result<()> {
-    let Some(scene) = Scene::begin("garbage", &Start::default())? else {
+pub(crate) fn tunnel_port(capture: Capture) -> Result<()> {
+    let Some(scene) = Scene::captured(capture, "garbage", &Start::default())? else {
         return Ok(());
     };
     scene.play(|scene| {
@@ -134,8 +133,12 @@ fn garbage_on_the_tunnel_port_is_refused_with_a_reason() -> Result<()> {
 }
 
 #[test]
-fn garbage_on_the_capture_ports_is_refused_with_a_reason() -> Result<()> {
-    let Some(scene) = Scene::begin("capture", &Start::default())? else {
+fn garbage_on_the_tunnel_port_is_refused_with_a_reason() -> Result<()> {
+    tunnel_port(Capture::Agent)
+}
+
+pub(crate) fn capture_ports(capture: Capture) -> Result<()> {
+    let Some(scene) = Scene::captured(capture, "capture", &Start::default())? else {
         return Ok(());
     };
     scene.play(|scene| {
@@ -165,8 +168,12 @@ fn garbage_on_the_capture_ports_is_refused_with_a_reason() -> Result<()> {
 }
 
 #[test]
-fn handshakes_that_never_end_hold_nobody_up_and_are_ended() -> Result<()> {
-    let Some(scene) = Scene::begin("loris", &Start::default())? else {
+fn garbage_on_the_capture_ports_is_refused_with_a_reason() -> Result<()> {
+    capture_ports(Capture::Agent)
+}
+
+pub(crate) fn unended(capture: Capture) -> Result<()> {
+    let Some(scene) = Scene::captured(capture, "loris", &Start::default())? else {
         return Ok(());
     };
     scene.play(|scene| {
@@ -206,6 +213,11 @@ fn handshakes_that_never_end_hold_nobody_up_and_are_ended() -> Result<()> {
         scene.told("no preface", address, "no HTTP/2 preface")?;
         tunnel.settle().context("the tunnel of the honest one")
     })
+}
+
+#[test]
+fn handshakes_that_never_end_hold_nobody_up_and_are_ended() -> Result<()> {
+    unended(Capture::Agent)
 }
 
 /// Whether the server has not closed it yet.

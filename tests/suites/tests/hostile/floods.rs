@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use lab::{Start, until};
+use lab::{Capture, Start, until};
 use suites::hostile::frames::{self, code, flag, frame, kind};
 use suites::hostile::scene::MAX_GROWTH_BYTES;
 use suites::hostile::tunnel::connect_block;
@@ -24,9 +24,8 @@ fn cut_off(what: &str, scene: &Scene, tunnel: &mut Tunnel) -> Result<()> {
     scene.told(what, address, "tunnel failed")
 }
 
-#[test]
-fn floods_that_ask_for_work_are_cut_off() -> Result<()> {
-    let Some(scene) = Scene::begin("floods", &Start::default())? else {
+pub(crate) fn work(capture: Capture) -> Result<()> {
+    let Some(scene) = Scene::captured(capture, "floods", &Start::default())? else {
         return Ok(());
     };
     scene.play(|scene| {
@@ -98,8 +97,12 @@ fn floods_that_ask_for_work_are_cut_off() -> Result<()> {
 }
 
 #[test]
-fn floods_that_ask_for_answers_are_answered_or_slowed_down() -> Result<()> {
-    let Some(scene) = Scene::begin("answers", &Start::default())? else {
+fn floods_that_ask_for_work_are_cut_off() -> Result<()> {
+    work(Capture::Agent)
+}
+
+pub(crate) fn answers(capture: Capture) -> Result<()> {
+    let Some(scene) = Scene::captured(capture, "answers", &Start::default())? else {
         return Ok(());
     };
     scene.play(|scene| {
@@ -132,8 +135,12 @@ fn floods_that_ask_for_answers_are_answered_or_slowed_down() -> Result<()> {
 }
 
 #[test]
-fn many_tunnels_of_one_peer_cost_little_and_leave_nothing() -> Result<()> {
-    let Some(scene) = Scene::begin("tunnels", &Start::default())? else {
+fn floods_that_ask_for_answers_are_answered_or_slowed_down() -> Result<()> {
+    answers(Capture::Agent)
+}
+
+pub(crate) fn tunnels(capture: Capture) -> Result<()> {
+    let Some(scene) = Scene::captured(capture, "tunnels", &Start::default())? else {
         return Ok(());
     };
     scene.play(|scene| {
@@ -164,6 +171,11 @@ fn many_tunnels_of_one_peer_cost_little_and_leave_nothing() -> Result<()> {
             open().is_ok_and(|now| now <= before + 2)
         })
     })
+}
+
+#[test]
+fn many_tunnels_of_one_peer_cost_little_and_leave_nothing() -> Result<()> {
+    tunnels(Capture::Agent)
 }
 
 /// How many inbound connections of pod `web` a dump shows.

@@ -2,7 +2,7 @@
 //! says why; or, where only a stream is at fault, the stream ends and the tunnel stays.
 
 use anyhow::{Context as _, Result, ensure};
-use lab::Start;
+use lab::{Capture, Start};
 use suites::hostile::frames::{self, code, flag, frame, frame_claiming, kind};
 use suites::hostile::tunnel::connect_block;
 use suites::hostile::{Answer, Scene};
@@ -244,9 +244,8 @@ fn fatal(scene: &Scene) -> Vec<Fatal> {
     ]
 }
 
-#[test]
-fn broken_frames_end_their_tunnel_and_nothing_else() -> Result<()> {
-    let Some(scene) = Scene::begin("frames", &Start::default())? else {
+pub(crate) fn of_the_tunnel(capture: Capture) -> Result<()> {
+    let Some(scene) = Scene::captured(capture, "frames", &Start::default())? else {
         return Ok(());
     };
     scene.play(|scene| {
@@ -260,8 +259,12 @@ fn broken_frames_end_their_tunnel_and_nothing_else() -> Result<()> {
 }
 
 #[test]
-fn what_only_a_stream_does_wrong_leaves_the_tunnel() -> Result<()> {
-    let Some(scene) = Scene::begin("streams", &Start::default())? else {
+fn broken_frames_end_their_tunnel_and_nothing_else() -> Result<()> {
+    of_the_tunnel(Capture::Agent)
+}
+
+pub(crate) fn of_a_stream(capture: Capture) -> Result<()> {
+    let Some(scene) = Scene::captured(capture, "streams", &Start::default())? else {
         return Ok(());
     };
     scene.play(|scene| {
@@ -336,4 +339,9 @@ fn what_only_a_stream_does_wrong_leaves_the_tunnel() -> Result<()> {
         ensure!(!tunnel.read(staying, 1)?.is_empty());
         Ok(())
     })
+}
+
+#[test]
+fn what_only_a_stream_does_wrong_leaves_the_tunnel() -> Result<()> {
+    of_a_stream(Capture::Agent)
 }

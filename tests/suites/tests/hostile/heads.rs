@@ -2,7 +2,7 @@
 //! the protocol, alone, and the tunnel carries the next one.
 
 use anyhow::{Context as _, Result, ensure};
-use lab::Start;
+use lab::{Capture, Start};
 use suites::hostile::frames::{self, code, flag, kind};
 use suites::hostile::tunnel::connect_block;
 use suites::hostile::{Answer, Scene, Tunnel};
@@ -267,9 +267,8 @@ fn request(tunnel: &mut Tunnel, block: &[u8]) -> Result<u32> {
     Ok(stream)
 }
 
-#[test]
-fn malformed_heads_are_answered_one_by_one() -> Result<()> {
-    let Some(scene) = Scene::begin("heads", &Start::default())? else {
+pub(crate) fn malformed(capture: Capture) -> Result<()> {
+    let Some(scene) = Scene::captured(capture, "heads", &Start::default())? else {
         return Ok(());
     };
     scene.play(|scene| {
@@ -320,6 +319,11 @@ fn malformed_heads_are_answered_one_by_one() -> Result<()> {
     })
 }
 
+#[test]
+fn malformed_heads_are_answered_one_by_one() -> Result<()> {
+    malformed(Capture::Agent)
+}
+
 /// One request on a stream that is open.
 fn works(tunnel: &mut Tunnel, stream: u32) -> Result<()> {
     tunnel.send(&frames::data(stream, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"))?;
@@ -330,9 +334,8 @@ fn works(tunnel: &mut Tunnel, stream: u32) -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn those_whom_policy_denies_and_pods_that_have_left_get_their_status() -> Result<()> {
-    let Some(scene) = Scene::begin("denied", &Start::default())? else {
+pub(crate) fn denied(capture: Capture) -> Result<()> {
+    let Some(scene) = Scene::captured(capture, "denied", &Start::default())? else {
         return Ok(());
     };
     scene.play(|scene| {
@@ -367,4 +370,9 @@ fn those_whom_policy_denies_and_pods_that_have_left_get_their_status() -> Result
                     .is_empty()
         })
     })
+}
+
+#[test]
+fn those_whom_policy_denies_and_pods_that_have_left_get_their_status() -> Result<()> {
+    denied(Capture::Agent)
 }

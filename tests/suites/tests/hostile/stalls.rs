@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lab::{Machine, Start, eventually, until};
+use lab::{Capture, Machine, Start, eventually, until};
 use socket2::SockRef;
 use suites::hostile::frames::{self, code, kind};
 use suites::hostile::tls::tcp;
@@ -72,9 +72,8 @@ fn fill(stream: &mut TcpStream) -> Result<usize> {
     bail!("{written} bytes were taken that nobody reads")
 }
 
-#[test]
-fn streams_that_nobody_reads_stall_no_other_stream_of_their_tunnel() -> Result<()> {
-    let Some(scene) = Scene::begin("stalls", &one_worker())? else {
+pub(crate) fn unread(capture: Capture) -> Result<()> {
+    let Some(scene) = Scene::captured(capture, "stalls", &one_worker())? else {
         return Ok(());
     };
     scene.play(|scene| {
@@ -143,8 +142,12 @@ fn streams_that_nobody_reads_stall_no_other_stream_of_their_tunnel() -> Result<(
 }
 
 #[test]
-fn an_application_that_writes_in_crumbs_to_one_that_does_not_read_keeps_its_tunnel() -> Result<()> {
-    let Some(scene) = Scene::begin("crumbs", &one_worker())? else {
+fn streams_that_nobody_reads_stall_no_other_stream_of_their_tunnel() -> Result<()> {
+    unread(Capture::Agent)
+}
+
+pub(crate) fn crumbs_out(capture: Capture) -> Result<()> {
+    let Some(scene) = Scene::captured(capture, "crumbs", &one_worker())? else {
         return Ok(());
     };
     scene.play(|scene| {
@@ -186,8 +189,12 @@ fn an_application_that_writes_in_crumbs_to_one_that_does_not_read_keeps_its_tunn
 }
 
 #[test]
-fn a_peer_that_sends_crumbs_to_an_application_that_does_not_read_keeps_its_tunnel() -> Result<()> {
-    let Some(scene) = Scene::begin("frames", &one_worker())? else {
+fn an_application_that_writes_in_crumbs_to_one_that_does_not_read_keeps_its_tunnel() -> Result<()> {
+    crumbs_out(Capture::Agent)
+}
+
+pub(crate) fn crumbs_in(capture: Capture) -> Result<()> {
+    let Some(scene) = Scene::captured(capture, "frames", &one_worker())? else {
         return Ok(());
     };
     scene.play(|scene| {
@@ -222,8 +229,12 @@ fn a_peer_that_sends_crumbs_to_an_application_that_does_not_read_keeps_its_tunne
 }
 
 #[test]
-fn resets_pass_through_and_reach_nobody_else() -> Result<()> {
-    let Some(scene) = Scene::begin("resets", &one_worker())? else {
+fn a_peer_that_sends_crumbs_to_an_application_that_does_not_read_keeps_its_tunnel() -> Result<()> {
+    crumbs_in(Capture::Agent)
+}
+
+pub(crate) fn resets(capture: Capture) -> Result<()> {
+    let Some(scene) = Scene::captured(capture, "resets", &one_worker())? else {
         return Ok(());
     };
     scene.play(|scene| {
@@ -334,6 +345,11 @@ fn resets_pass_through_and_reach_nobody_else() -> Result<()> {
         reset_reaches(&mut app, "a tunnel is reset")?;
         Ok(())
     })
+}
+
+#[test]
+fn resets_pass_through_and_reach_nobody_else() -> Result<()> {
+    resets(Capture::Agent)
 }
 
 /// Reads to the end, which must be a reset.

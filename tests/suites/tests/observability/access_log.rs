@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use anyhow::{Context as _, Result, ensure};
 use http::StatusCode;
-use lab::{Lab, Start, Ztunnel};
+use lab::{Capture, Lab, Start, Ztunnel};
 use serde_json::{Map, Value};
 use suites::policy::{Call, Fields, Mark, PATIENCE, Seen, Town, liar, log};
 
@@ -64,9 +64,8 @@ fn expected(town: &Town, direction: &str) -> [(&'static str, String); 14] {
     ]
 }
 
-#[test]
-fn a_text_line_holds_all_that_is_known_in_its_order() -> Result<()> {
-    let Some(town) = Town::build("text", &Start::default(), &Start::default())? else {
+pub(crate) fn text(capture: Capture) -> Result<()> {
+    let Some(town) = Town::captured(capture, "text", &Start::default(), &Start::default())? else {
         return Ok(());
     };
     let marks = [Mark::now(&town.near), Mark::now(&town.far)];
@@ -149,9 +148,13 @@ fn a_text_line_holds_all_that_is_known_in_its_order() -> Result<()> {
 }
 
 #[test]
-fn a_json_line_is_one_flat_object() -> Result<()> {
+fn a_text_line_holds_all_that_is_known_in_its_order() -> Result<()> {
+    text(Capture::Agent)
+}
+
+pub(crate) fn json(capture: Capture) -> Result<()> {
     let start = Start::default().env("LOG_FORMAT", "json");
-    let Some(town) = Town::build("json", &start, &start)? else {
+    let Some(town) = Town::captured(capture, "json", &start, &start)? else {
         return Ok(());
     };
     let marks = [Mark::now(&town.near), Mark::now(&town.far)];
@@ -221,6 +224,11 @@ fn a_json_line_is_one_flat_object() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_json_line_is_one_flat_object() -> Result<()> {
+    json(Capture::Agent)
+}
+
 /// One `connection failed` warning since then, with nothing but its four fields.
 fn early(ztunnel: &Ztunnel, mark: Mark, error: &str) -> Result<Fields> {
     let line = mark
@@ -235,9 +243,8 @@ fn early(ztunnel: &Ztunnel, mark: Mark, error: &str) -> Result<Fields> {
     Ok(line)
 }
 
-#[test]
-fn what_fails_before_anything_is_known_is_a_warning_with_addresses_and_error() -> Result<()> {
-    let Some(town) = Town::build("early", &Start::default(), &Start::default())? else {
+pub(crate) fn failures(capture: Capture) -> Result<()> {
+    let Some(town) = Town::captured(capture, "early", &Start::default(), &Start::default())? else {
         return Ok(());
     };
     let (server, legacy) = (town.pod("server"), town.pod("legacy"));
@@ -310,6 +317,11 @@ fn what_fails_before_anything_is_known_is_a_warning_with_addresses_and_error() -
         .change(|mesh| mesh.insert_workload("other", workload))?;
     assert_eq!(late.join().expect("no panic")?, Seen::Answered);
     Ok(())
+}
+
+#[test]
+fn what_fails_before_anything_is_known_is_a_warning_with_addresses_and_error() -> Result<()> {
+    failures(Capture::Agent)
 }
 
 #[test]

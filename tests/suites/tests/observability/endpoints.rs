@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lab::agent::Mode;
-use lab::{Lab, Machine, PodSpec, Start, eventually};
+use lab::{Capture, Lab, Machine, PodSpec, Start, eventually};
 use serde_json::{Value, json};
 use suites::policy::{Call, Fields, Mark, PATIENCE, Seen, Town, policy};
 
-#[test]
-fn the_dump_shows_the_mesh_the_pods_their_connections_and_no_key() -> Result<()> {
-    let Some(town) = Town::build("dump", &Start::default(), &Start::default())? else {
+pub(crate) fn dump(capture: Capture) -> Result<()> {
+    let Some(town) = Town::captured(capture, "dump", &Start::default(), &Start::default())? else {
         return Ok(());
     };
     let rules = json!([[[{"notDestinationPorts": [1]}], [{"namespaces": ["o*"]}], [{"notSourceIps": ["10.0.0.0/30"]}]]]);
@@ -166,6 +165,11 @@ fn the_dump_shows_the_mesh_the_pods_their_connections_and_no_key() -> Result<()>
     })
 }
 
+#[test]
+fn the_dump_shows_the_mesh_the_pods_their_connections_and_no_key() -> Result<()> {
+    dump(Capture::Agent)
+}
+
 /// Base64, RFC 4648 section 4.
 fn decode(text: &str) -> Result<String> {
     let mut bytes = Vec::new();
@@ -293,9 +297,8 @@ fn reaches(machine: &Machine, to: SocketAddr) -> Result<bool> {
     }
 }
 
-#[test]
-fn admin_is_reached_from_its_own_node_alone() -> Result<()> {
-    let Some(town) = Town::build("reach", &Start::default(), &Start::default())? else {
+pub(crate) fn reach(capture: Capture) -> Result<()> {
+    let Some(town) = Town::captured(capture, "reach", &Start::default(), &Start::default())? else {
         return Ok(());
     };
     let legacy = town.pod("legacy");
@@ -344,6 +347,11 @@ fn admin_is_reached_from_its_own_node_alone() -> Result<()> {
         Seen::Closed
     );
     Ok(())
+}
+
+#[test]
+fn admin_is_reached_from_its_own_node_alone() -> Result<()> {
+    reach(Capture::Agent)
 }
 
 #[test]

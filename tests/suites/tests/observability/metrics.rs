@@ -1,7 +1,7 @@
 //! Metrics: exact names, labels in their order, values that equal what was sent.
 
 use anyhow::{Result, ensure};
-use lab::{Start, Ztunnel, eventually};
+use lab::{Capture, Start, Ztunnel, eventually};
 use serde_json::json;
 use suites::policy::{Call, PATIENCE, Seen, Town};
 
@@ -101,9 +101,9 @@ fn wait_samples(ztunnel: &Ztunnel, name: &str, mut expected: Vec<String>) -> Res
 const SERVICE: [&str; 3] = ["server.prod.svc.cluster.local", "prod", "server"];
 const NO_SERVICE: [&str; 3] = ["unknown"; 3];
 
-#[test]
-fn both_ends_of_a_tunnel_count_what_was_sent_while_it_is_sent() -> Result<()> {
-    let Some(town) = Town::build("counters", &Start::default(), &Start::default())? else {
+pub(crate) fn counters(capture: Capture) -> Result<()> {
+    let Some(town) = Town::captured(capture, "counters", &Start::default(), &Start::default())?
+    else {
         return Ok(());
     };
     let (source, destination) = (
@@ -156,6 +156,11 @@ fn both_ends_of_a_tunnel_count_what_was_sent_while_it_is_sent() -> Result<()> {
     wait_samples(&town.near, "istio_tcp_sockets_open", sockets("source", 0))
 }
 
+#[test]
+fn both_ends_of_a_tunnel_count_what_was_sent_while_it_is_sent() -> Result<()> {
+    counters(Capture::Agent)
+}
+
 /// The gauge of one ztunnel whose other direction is idle. A tunnel is one socket at its destination, and stays.
 fn sockets(reporter: &str, open: u32) -> Vec<String> {
     ["source", "destination"]
@@ -166,9 +171,8 @@ fn sockets(reporter: &str, open: u32) -> Vec<String> {
         .to_vec()
 }
 
-#[test]
-fn what_sends_and_what_receives_are_not_mixed_up() -> Result<()> {
-    let Some(town) = Town::build("ways", &Start::default(), &Start::default())? else {
+pub(crate) fn ways(capture: Capture) -> Result<()> {
+    let Some(town) = Town::captured(capture, "ways", &Start::default(), &Start::default())? else {
         return Ok(());
     };
     let neighbour = town.pod("neighbour");
@@ -206,8 +210,13 @@ fn what_sends_and_what_receives_are_not_mixed_up() -> Result<()> {
 }
 
 #[test]
-fn who_is_outside_of_the_mesh_or_of_all_knowledge_is_labelled_so() -> Result<()> {
-    let Some(town) = Town::build("strangers", &Start::default(), &Start::default())? else {
+fn what_sends_and_what_receives_are_not_mixed_up() -> Result<()> {
+    ways(Capture::Agent)
+}
+
+pub(crate) fn strangers(capture: Capture) -> Result<()> {
+    let Some(town) = Town::captured(capture, "strangers", &Start::default(), &Start::default())?
+    else {
         return Ok(());
     };
     let _outside = suites::policy::Echo::start(town.lab.outside(), &[8080])?;
@@ -274,8 +283,13 @@ fn who_is_outside_of_the_mesh_or_of_all_knowledge_is_labelled_so() -> Result<()>
 }
 
 #[test]
-fn locality_is_labelled_where_it_is_known_and_a_failure_carries_its_flag() -> Result<()> {
-    let Some(town) = Town::build("locality", &Start::default(), &Start::default())? else {
+fn who_is_outside_of_the_mesh_or_of_all_knowledge_is_labelled_so() -> Result<()> {
+    strangers(Capture::Agent)
+}
+
+pub(crate) fn locality(capture: Capture) -> Result<()> {
+    let Some(town) = Town::captured(capture, "locality", &Start::default(), &Start::default())?
+    else {
         return Ok(());
     };
     town.lab.change(|mesh| -> Result<()> {
@@ -316,6 +330,11 @@ fn locality_is_labelled_where_it_is_known_and_a_failure_carries_its_flag() -> Re
         }
     }
     Ok(())
+}
+
+#[test]
+fn locality_is_labelled_where_it_is_known_and_a_failure_carries_its_flag() -> Result<()> {
+    locality(Capture::Agent)
 }
 
 #[test]
