@@ -290,6 +290,34 @@ pub fn speaks(ztunnel: &Ztunnel, workload: &str, protocol: &str) -> Result<()> {
     })
 }
 
+/// Waits until a ztunnel has the certificates of all its pods: pods of one node whose certificates are on their way
+/// may be given a tunnel first.
+///
+/// # Errors
+///
+/// When one does not come within [`PATIENCE`].
+pub fn certified(ztunnel: &Ztunnel) -> Result<()> {
+    eventually("the pods' certificates", PATIENCE, || {
+        let dump = ztunnel.config_dump()?;
+        let pods = dump["workloadState"].as_object().context("workloadState")?;
+        let certificates = dump["certificates"].as_array().context("certificates")?;
+        for pod in pods.values() {
+            let info = &pod["info"];
+            let end = format!(
+                "/ns/{}/sa/{}",
+                info["namespace"].as_str().context("namespace")?,
+                info["serviceAccount"].as_str().context("serviceAccount")?
+            );
+            let there = certificates.iter().any(|one| {
+                let identity = one["identity"].as_str();
+                identity.is_some_and(|it| it.ends_with(&end)) && one["state"] == "Available"
+            });
+            ensure!(there, "none of {end} in {certificates:?}");
+        }
+        Ok(())
+    })
+}
+
 /// Waits until nothing is open any more: in `/config_dump`, and in the metrics as many closed as opened.
 ///
 /// # Errors

@@ -22,7 +22,7 @@ use suites::hostile::{Answer, Client, DEADLINE, Impostor, Load, Scene, Tunnel, f
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// The life of certificates in tests of their end. Units of a certificate's times are seconds.
-const SHORT: Duration = Duration::from_secs(4);
+const SHORT: Duration = Duration::from_secs(8);
 /// The life that ztunnels ask for in tests of renewal.
 const TTL: &str = "8s";
 

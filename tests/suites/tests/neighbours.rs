@@ -23,7 +23,7 @@ mod waypoint;
 
 use anyhow::{Context as _, Result};
 use lab::{Capture, Lab, PodSpec, ServiceSpec, Start, Ztunnel};
-use suites::traffic::opened;
+use suites::traffic::{certified, opened};
 
 /// A client and a server on node 1, a service, and a client on node 2.
 fn lab(name: &str, capture: Capture) -> Result<Option<(Lab, [Ztunnel; 2])>> {
@@ -42,6 +42,7 @@ fn lab_with(name: &str, capture: Capture, start: &Start) -> Result<Option<(Lab, 
         .capture(capture)
         .build()?;
     let ztunnels = lab.start_ztunnels(start)?;
+    certified(&ztunnels[0])?;
     Ok(Some((lab, ztunnels)))
 }
 

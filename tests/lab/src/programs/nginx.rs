@@ -1,14 +1,17 @@
 //! nginx: answers with its pod's name and the client's address.
 
-use std::fs;
-use std::io::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::ops::Deref;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::started;
+use super::{START, started};
 use crate::machine::Machine;
+use crate::namespace;
 use crate::process::Process;
 
 /// The sizes of the files below `/bytes/`.
@@ -19,12 +22,26 @@ const FILES: [(&str, usize); 3] = [("1k", 1 << 10), ("1m", 1 << 20), ("64m", 64 
 pub struct Nginx {
     process: Process,
     access_log: PathBuf,
+    netns: Arc<File>,
+    port: u16,
 }
 
 impl Nginx {
-    /// The access log: one line `CLIENT-ADDRESS STATUS METHOD PATH` per request.
+    /// The access log: one line `CLIENT-ADDRESS STATUS METHOD PATH` per request, of all that were answered by now.
     pub fn access_log(&self) -> String {
+        // One that has ended has written all that it will.
+        let _ = namespace::run_in(&self.netns, None, || self.settle());
         fs::read_to_string(&self.access_log).unwrap_or_default()
+    }
+
+    /// A client has its answer before the line is written. There is one worker, which does one thing at a time: when
+    /// it has answered this, which it does not log, the lines of earlier answers are there.
+    fn settle(&self) -> io::Result<()> {
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let mut stream = TcpStream::connect_timeout(&loopback, START)?;
+        stream.set_read_timeout(Some(START))?;
+        stream.write_all(b"GET /settled HTTP/1.0\r\n\r\n")?;
+        stream.read_to_end(&mut Vec::new()).map(drop)
     }
 }
 
@@ -48,7 +65,7 @@ pub fn nginx(pod: &Machine, port: u16) -> Result<Nginx> {
     let files = folder.join("www/bytes");
     fs::create_dir_all(&files)?;
     for (name, length) in FILES {
-        fs::File::create(files.join(name))?.set_len(u64::try_from(length)?)?;
+        File::create(files.join(name))?.set_len(u64::try_from(length)?)?;
     }
     let access_log = folder.join("access.log");
     let place = folder.display();
@@ -66,13 +83,14 @@ pub fn nginx(pod: &Machine, port: u16) -> Result<Nginx> {
          listen 0.0.0.0:{port} backlog=4096;\nlisten [::]:{port} ipv6only=on backlog=4096;\n\
          location = / {{ return 200 'hello from {name}\\n'; }}\n\
          location = /whoami {{ return 200 '$remote_addr\\n'; }}\n\
+         location = /settled {{ access_log off; return 204; }}\n\
          location = /status/403 {{ return 403; }}\n\
          location /bytes/ {{ root {place}/www; }}\n\
          }}\n}}\n",
         access_log = access_log.display(),
     );
     let path = folder.join("nginx.conf");
-    fs::File::create(&path)?.write_all(config.as_bytes())?;
+    File::create(&path)?.write_all(config.as_bytes())?;
     let line: [std::ffi::OsString; 7] = [
         "nginx".into(),
         "-p".into(),
@@ -87,5 +105,7 @@ pub fn nginx(pod: &Machine, port: u16) -> Result<Nginx> {
     Ok(Nginx {
         process,
         access_log,
+        netns: Arc::clone(pod.netns()),
+        port,
     })
 }

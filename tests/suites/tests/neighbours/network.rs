@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use lab::{Capture, Lab, Pod, PodSpec, ServiceSpec, Start, Ztunnel, eventually, until};
 use suites::policy::{Call, Echo, Mark, PATIENCE, Seen, log};
-use suites::traffic::opened;
+use suites::traffic::{certified, opened};
 
 /// How long it takes at most until a path is looked at again, and for the look.
 const PROBES: Duration = Duration::from_secs(30);
@@ -106,6 +106,7 @@ fn lab(name: &str, capture: Capture, pods: &[&str]) -> Result<Option<(Lab, Ztunn
     }
     let lab = builder.build()?;
     let near = lab.start_ztunnel(0, &Start::default())?;
+    certified(&near)?;
     Ok(Some((lab, near)))
 }
 

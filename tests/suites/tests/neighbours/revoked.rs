@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use lab::{Capture, Config, Lab, PodSpec, Start, Ztunnel, eventually, until};
 use suites::policy::{Call, Echo, Fields, Mark, PATIENCE, Seen, log};
+use suites::traffic::certified;
 
 use super::counted;
 
@@ -37,6 +38,7 @@ fn ground(name: &str, capture: Capture) -> Result<Option<Ground>> {
     let server = Echo::start(&lab.pod("server"), &[8080])?;
     let start = Start::default().env("CRL_PATH", list.display().to_string());
     let near = lab.start_ztunnel(0, &start)?;
+    certified(&near)?;
     Ok(Some(Ground {
         lab,
         near,

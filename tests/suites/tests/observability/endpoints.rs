@@ -9,6 +9,7 @@ use lab::agent::Mode;
 use lab::{Capture, Lab, Machine, PodSpec, Start, eventually};
 use serde_json::{Value, json};
 use suites::policy::{Call, Fields, Mark, PATIENCE, Seen, Town, policy};
+use suites::traffic::certified;
 
 pub(crate) fn dump(capture: Capture) -> Result<()> {
     let Some(town) = Town::captured(capture, "dump", &Start::default(), &Start::default())? else {
@@ -21,6 +22,7 @@ pub(crate) fn dump(capture: Capture) -> Result<()> {
     let mut plain = Call::open(&town.pod("legacy"), town.at("server", 9090))?;
     assert_eq!(plain.ping()?, Seen::Answered);
 
+    certified(&town.far)?;
     let response = town.far.admin("/config_dump")?;
     assert_eq!(response.header("content-type"), Some("application/json"));
     let dump: Value = serde_json::from_slice(&response.body)?;

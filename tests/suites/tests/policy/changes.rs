@@ -254,15 +254,17 @@ pub(crate) fn race(capture: Capture) -> Result<()> {
         call.wait_end(PATIENCE)?;
     }
     none_open(&town.near, "client", &town)?;
-    let cut = far
-        .lines(&town.far, &["connection closed due to policy change"])
-        .len();
-    ensure!(
-        cut >= kept.len(),
-        "{cut} of {} connections were cut by policy",
-        kept.len()
-    );
-    Ok(())
+    eventually("a line of each", PATIENCE, || {
+        let cut = far
+            .lines(&town.far, &["connection closed due to policy change"])
+            .len();
+        ensure!(
+            cut >= kept.len(),
+            "{cut} of {} connections were cut by policy",
+            kept.len()
+        );
+        Ok(())
+    })
 }
 
 #[test]

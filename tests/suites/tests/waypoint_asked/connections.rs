@@ -39,8 +39,8 @@ fn ask(provider: &str) -> String {
 #[test]
 fn connections_pass_if_an_authorizer_by_grpc_lets_them() -> Result<()> {
     let providers = [
-        by_grpc("closed", "timeout: 500ms"),
-        by_grpc("open", "timeout: 500ms, failOpen: true"),
+        by_grpc("closed", "timeout: 2s"),
+        by_grpc("open", "timeout: 2s, failOpen: true"),
         by_http("http", "timeout: 5s, failOpen: true"),
     ];
     let cache = service("cache").named_port("tcp-redis", REDIS, REDIS);

@@ -23,7 +23,7 @@ fn policy() -> String {
     // Eight keys at most in one limit.
     let who = "[{header: x-tenant}, {claim: [org, team]}, {identity: true}, {clientAddress: true}]";
     let what = "[{route: true}, {service: true}, {path: true}, {method: true}, {value: fixed}]";
-    let soon = SERVER.replace("5s", "400ms");
+    let soon = SERVER.replace("5s", "1s");
     limits(
         "web",
         "web",

@@ -128,7 +128,7 @@ fn headers_and_answers_go_where_the_provider_says() -> Result<()> {
     let providers = [
         by_http("lists", LISTS),
         by_http("bare", "timeout: 10s"),
-        by_http("late", "timeout: 300ms, statusOnError: 503"),
+        by_http("late", "timeout: 2s, statusOnError: 503"),
         by_http(
             "first",
             "timeout: 10s, pathPrefix: /first, includeRequestHeadersInCheck: [x-no]",

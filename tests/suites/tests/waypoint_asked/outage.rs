@@ -34,16 +34,13 @@ const PASS: (&str, &str) = ("x-pass", "given");
 fn providers() -> [String; 4] {
     let up = "headersToUpstreamOnAllow: [x-pass]";
     [
-        by_http(
-            "hclosed",
-            &format!("timeout: 400ms, statusOnError: 503, {up}"),
-        ),
+        by_http("hclosed", &format!("timeout: 1s, statusOnError: 503, {up}")),
         by_http(
             "hopen",
-            &format!("timeout: 400ms, failOpen: true, statusOnError: 503, {up}"),
+            &format!("timeout: 1s, failOpen: true, statusOnError: 503, {up}"),
         ),
-        by_grpc("gclosed", "timeout: 400ms"),
-        by_grpc("gopen", "timeout: 400ms, failOpen: true"),
+        by_grpc("gclosed", "timeout: 1s"),
+        by_grpc("gopen", "timeout: 1s, failOpen: true"),
     ]
 }
 

@@ -49,13 +49,13 @@ fn requests_of_one_connection_spread_over_replicas() -> Result<()> {
         }
         // Five hundred streams at once, on one connection.
         ground.calm();
-        let sum = ground.h2load(H2, "/delay/1500", [1000, 1, 500], &[])?;
+        let sum = ground.h2load(H2, "/delay/4000", [1000, 1, 500], &[])?;
         ensure!(sum.failed == 0 && sum.answered == 1000, "{sum:?}");
         let at_once: u64 = PODS.iter().map(|pod| ground.echo(pod).most_active()).sum();
         ensure!(at_once >= 500, "{at_once} at once");
         // On connections of HTTP/1.1 behind it.
         ground.calm();
-        let sum = ground.h2load(HTTP, "/delay/1500", [500, 1, 500], &[])?;
+        let sum = ground.h2load(HTTP, "/delay/4000", [500, 1, 500], &[])?;
         ensure!(sum.failed == 0 && sum.answered == 500, "{sum:?}");
         let at_once: u64 = PODS.iter().map(|pod| ground.echo(pod).most_active()).sum();
         ensure!(at_once >= 400, "{at_once} at once");
@@ -106,7 +106,7 @@ fn streams_and_websockets_outlive_changes_of_configuration() -> Result<()> {
         ground.apply("subsets", &destination_rule("web", subsets))?;
         for round in 0..10 {
             let subset = if round % 2 == 0 { "v1" } else { "v2" };
-            let rules = format!("http: [{{timeout: 1s, route: [{{destination: {{host: web, subset: {subset}}}}}]}}]");
+            let rules = format!("http: [{{timeout: 3s, route: [{{destination: {{host: web, subset: {subset}}}}}]}}]");
             ground.apply("web", &virtual_service("web", &rules))?;
             let rules = "http: [{timeout: 1s, route: [{destination: {host: chat}}]}]";
             ground.apply("chat", &virtual_service("chat", rules))?;

@@ -82,7 +82,7 @@ fn pending_requests(ground: &Ground) -> Result<()> {
         ground,
         "tcp: {maxConnections: 1}, http: {http1MaxPendingRequests: 1}",
     )?;
-    let first = hold(ground, "/delay/4000?first")?;
+    let first = hold(ground, "/delay/8000?first")?;
     until("one under way", PATIENCE, || echo.active() == 1)?;
     let second = hold(ground, "/second")?;
     let open = "circuit_breakers_default_rq_pending_open";
@@ -134,10 +134,10 @@ fn connections_are_shared_in_turn(ground: &Ground) -> Result<()> {
 fn requests_at_once(ground: &Ground) -> Result<()> {
     let echo = ground.echo("v1a");
     limits(ground, "http: {http2MaxRequests: 3}")?;
-    let counts = at_once(ground, "/delay/1500", 10)?;
+    let counts = at_once(ground, "/delay/5000", 10)?;
     ensure!(counts.of("v1a") == 3 && counts.of("503") == 7, "{counts:?}");
     ensure!(echo.most_active() == 3, "{} at once", echo.most_active());
-    let lines = ground.access_lines("/delay/1500", 10)?;
+    let lines = ground.access_lines("/delay/5000", 10)?;
     let turned_away = lines
         .iter()
         .filter(|line| line.flags == "UO" && line.status == 503);
@@ -186,12 +186,16 @@ fn connections_of_tcp(ground: &Ground) -> Result<()> {
     limits(ground, "tcp: {maxConnections: 1}")?;
     let vip = ground.vip(SOLO)?;
     ground.get("/whoever").to(SOLO, TCP).send()?;
-    let held = dial(&ground.pod("client"), (vip, TCP).into())?;
-    let before = echo.connections();
-    std::io::Write::write_all(&mut &held, b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n")?;
-    until("the first is through", PATIENCE, || {
-        !echo.seen("/held").is_empty()
+    // The one before may hold the place until its end has gone all the way.
+    let held = eventually("the first is through", PATIENCE, || {
+        let held = dial(&ground.pod("client"), (vip, TCP).into())?;
+        std::io::Write::write_all(&mut &held, b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n")?;
+        held.set_read_timeout(Some(PATIENCE))?;
+        let there = std::io::Read::read(&mut &held, &mut [0; 64])?;
+        ensure!(there > 0, "it was turned away");
+        Ok(held)
     })?;
+    let before = echo.connections();
     let output = ground.get("/more").to(SOLO, TCP).run(&[])?;
     ensure!(!output.status.success(), "{output:?}");
     ensure!(echo.connections() <= before + 1 && echo.seen("/more").is_empty());

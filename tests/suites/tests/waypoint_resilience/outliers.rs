@@ -57,18 +57,18 @@ fn fail(ground: &Ground, pods: &[&str], status: u16) {
 
 fn out_after_errors_and_back_in_time(ground: &Ground) -> Result<()> {
     let bad = ground.echo("v1a");
-    let (base, interval) = (Duration::from_secs(3), "interval: 1s");
+    let (base, interval) = (Duration::from_secs(8), "interval: 1s");
     outlier(
         ground,
         &format!(
-            "consecutive5xxErrors: 3, {interval}, baseEjectionTime: 3s, maxEjectionPercent: 50"
+            "consecutive5xxErrors: 3, {interval}, baseEjectionTime: 8s, maxEjectionPercent: 50"
         ),
     )?;
     let total = stat(ground, "outlier_detection_ejections_total")?;
     fail(ground, &["v1a"], 500);
     let begun = Instant::now();
     // One connection, one request after the other: the third error is the last.
-    let counts = ground.get("/").count(100)?;
+    let counts = ground.get("/").count(40)?;
     ensure!(counts.of("500") == 3, "{counts:?}");
     ensure!(bad.requests() == 3, "{}", bad.requests());
     wait_stat(ground, "outlier_detection_ejections_active", |it| it == 1.0)?;

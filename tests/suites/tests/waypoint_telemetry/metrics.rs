@@ -299,9 +299,9 @@ fn flags_of_what_went_wrong(ground: &Ground) -> Result<()> {
         );
     }
     // A client that does not wait.
-    let impatient = ground.get("/fine").arg("-m").arg("0.3");
+    let impatient = ground.get("/fine").arg("-m").arg("2");
     for echo in ground.echoes.values() {
-        echo.delay(std::time::Duration::from_secs(3));
+        echo.delay(std::time::Duration::from_secs(8));
     }
     ensure!(!impatient.run(&[])?.status.success());
     let (labels, value) = one(ground, "istio_requests_total", &[("response_flags", "DC")])?;
