@@ -1,15 +1,16 @@
 //! nginx: answers with its pod's name and the client's address.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::io::Write as _;
+use std::net::Ipv4Addr;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::{START, started};
+use super::started;
+use crate::http;
 use crate::machine::Machine;
 use crate::namespace;
 use crate::process::Process;
@@ -29,19 +30,13 @@ pub struct Nginx {
 impl Nginx {
     /// The access log: one line `CLIENT-ADDRESS STATUS METHOD PATH` per request, of all that were answered by now.
     pub fn access_log(&self) -> String {
-        // One that has ended has written all that it will.
-        let _ = namespace::run_in(&self.netns, None, || self.settle());
+        // A client has its answer before the line is written. There is one worker, which does one thing at a time: when
+        // it has answered this, which it does not log, the lines of earlier answers are there. One that has ended has
+        // written all that it will.
+        let loopback = (Ipv4Addr::LOCALHOST, self.port).into();
+        let settled = || http::request("GET", loopback, "/settled");
+        let _ = namespace::run_in(&self.netns, None, settled);
         fs::read_to_string(&self.access_log).unwrap_or_default()
-    }
-
-    /// A client has its answer before the line is written. There is one worker, which does one thing at a time: when
-    /// it has answered this, which it does not log, the lines of earlier answers are there.
-    fn settle(&self) -> io::Result<()> {
-        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let mut stream = TcpStream::connect_timeout(&loopback, START)?;
-        stream.set_read_timeout(Some(START))?;
-        stream.write_all(b"GET /settled HTTP/1.0\r\n\r\n")?;
-        stream.read_to_end(&mut Vec::new()).map(drop)
     }
 }
 

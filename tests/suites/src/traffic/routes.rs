@@ -106,17 +106,21 @@ pub struct Route<'l> {
 }
 
 impl Route<'_> {
+    /// Another port of the pod that is reached, at its own address of the family that is dialled.
+    pub fn own(&self, port: u16) -> SocketAddr {
+        let [ip4, ip6] = self.at.ips();
+        SocketAddr::new(if self.to.is_ipv4() { ip4 } else { ip6 }, port)
+    }
+
     /// A connection on this way that has carried something, to a listener of its own on `port` of the pod that is reached.
     ///
     /// # Errors
     ///
     /// When it is not made, or carries nothing.
     pub fn open(&self, port: u16) -> Result<Pair> {
-        let [ip4, ip6] = self.at.ips();
-        let ip = if self.to.is_ipv4() { ip4 } else { ip6 };
         let open = || -> Result<Pair> {
             let listener = listen(&self.at, port)?;
-            let mut pair = pair(&self.from, SocketAddr::new(ip, port), &listener)?;
+            let mut pair = pair(&self.from, self.own(port), &listener)?;
             pair.exchange("before")?;
             Ok(pair)
         };

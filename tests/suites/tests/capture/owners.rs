@@ -295,7 +295,8 @@ fn uncaptured(capture: Capture) -> Result<()> {
             let script = format!(
                 "set -e; for path in {}; do nsenter --net=$path sleep 600 & all=\"$all $!\"; done; \
                  mount -t proc proc /proc; own=$(readlink /proc/self/ns/net); \
-                 for one in $all; do while [ $(readlink /proc/$one/ns/net) = $own ]; do sleep 0.05; done; done; if [ -d /run/netns ]; then mount -t tmpfs tmpfs /run/netns; fi; \
+                 for one in $all; do while [ $(readlink /proc/$one/ns/net) = $own ]; do sleep 0.05; done; done; \
+                 if [ -d /run/netns ]; then mount -t tmpfs tmpfs /run/netns; fi; \
                  exec {} uncapture",
                 paths.join(" "),
                 lab::Program::Ztunnel.binary()?.display()

@@ -1,10 +1,10 @@
 //! Edits of manifests while connections are open. Times are printed, not asserted: the goal is a second.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use lab::{Start, eventually};
-use serde_json::Value;
 use suites::plane::{findings, names, remove, timed, wait_finding, wait_policy, write};
 use suites::policy::{Call, PATIENCE, Seen, Town};
+use suites::traffic::speaks;
 
 /// A policy with one rule.
 fn deny(action: &str, rule: &str) -> String {
@@ -164,14 +164,6 @@ fn strict_peer_authentication_keeps_plain_text_out_and_spares_a_port_that_is_sai
     })
 }
 
-/// What a ztunnel knows of a pod.
-fn known(of: &lab::Ztunnel, pod: &str) -> Result<Value> {
-    let dump = of.config_dump()?;
-    let all = dump["workloads"].as_array().context("workloads")?;
-    let found = all.iter().find(|it| it["name"] == pod);
-    found.cloned().with_context(|| format!("no {pod}"))
-}
-
 /// A Service that selects pods by their canonical name.
 fn service(selects: &str) -> String {
     format!(
@@ -231,13 +223,7 @@ fn labels_and_selectors_move_what_they_select() -> Result<()> {
         })?;
 
         // A pod that leaves the mesh by its label, and comes back.
-        let protocol = |expected: &str| {
-            eventually(&format!("server speaks {expected}"), PATIENCE, || {
-                let found = known(&town.near, "server")?;
-                ensure!(found["protocol"] == expected, "{found}");
-                Ok(())
-            })
-        };
+        let protocol = |expected: &str| speaks(&town.near, "server", expected);
         protocol("HBONE")?;
         town.lab.unenrol("server")?;
         protocol("TCP")?;

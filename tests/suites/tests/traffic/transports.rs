@@ -80,10 +80,9 @@ fn talk(capture: Capture) -> Result<()> {
             )
             .with_context(|| format!("TCP Fast Open, {}", route.name))?;
             // To a server of Multipath TCP; no service offers it.
-            let [ip4, ip6] = route.at.ips();
-            let ip = if route.to.is_ipv4() { ip4 } else { ip6 };
+            let server = route.own(MULTIPATH);
             let path = format!("/?{number}");
-            get(&route.from, &url(ip, MULTIPATH, &path))
+            get(&route.from, &url(server.ip(), server.port(), &path))
                 .with_context(|| format!("a server of Multipath TCP, {}", route.name))?;
             let line = servers[route.at.name()].1.wait_log(&path, SECONDS_5)?;
             let client = line.split(' ').next().unwrap_or_default();

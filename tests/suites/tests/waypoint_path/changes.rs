@@ -52,11 +52,15 @@ fn twenty_changes_under_load_cost_no_request() -> Result<()> {
             ensure!(sum.failed == 0 && sum.answered > 1000, "{sum:?}");
             Ok(())
         };
-        for number in 1..=20 {
-            // It is there throughout, however long the changes take.
-            if !many.is_running() {
-                check(std::mem::replace(&mut many, spawn()?))?;
+        // Before each change: it is there throughout, however long they take.
+        let keep = |many: &mut H2load| -> Result<()> {
+            if many.is_running() {
+                return Ok(());
             }
+            check(std::mem::replace(many, spawn()?))
+        };
+        for number in 1..=20 {
+            keep(&mut many)?;
             ground
                 .apply("web", &release(number))
                 .with_context(|| format!("change {number}"))?;
@@ -78,6 +82,7 @@ fn twenty_changes_under_load_cost_no_request() -> Result<()> {
             let pool = format!(
                 "host: web-v1\ntrafficPolicy: {{connectionPool: {{http: {{idleTimeout: {idle}}}}}}}"
             );
+            keep(&mut many)?;
             ground.apply(
                 "pool",
                 &manifest("networking.istio.io/v1", "DestinationRule", "web-v1", &pool),

@@ -198,7 +198,7 @@ fn connections_of_tcp(ground: &Ground) -> Result<()> {
     let before = echo.connections();
     let output = ground.get("/more").to(SOLO, TCP).run(&[])?;
     ensure!(!output.status.success(), "{output:?}");
-    ensure!(echo.connections() <= before + 1 && echo.seen("/more").is_empty());
+    ensure!(echo.connections() == before && echo.seen("/more").is_empty());
     eventually("a line of the second", PATIENCE, || {
         let lines = ground.access_lines(&format!("{vip}:{TCP}"), 1)?;
         ensure!(

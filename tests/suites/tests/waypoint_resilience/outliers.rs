@@ -68,7 +68,7 @@ fn out_after_errors_and_back_in_time(ground: &Ground) -> Result<()> {
     fail(ground, &["v1a"], 500);
     let begun = Instant::now();
     // One connection, one request after the other: the third error is the last.
-    let counts = ground.get("/").count(40)?;
+    let counts = ground.get("/").count(100)?;
     ensure!(counts.of("500") == 3, "{counts:?}");
     ensure!(bad.requests() == 3, "{}", bad.requests());
     wait_stat(ground, "outlier_detection_ejections_active", |it| it == 1.0)?;
